@@ -1,0 +1,39 @@
+#include "base/memory.h"
+
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+
+enum { ALIGNMENT = 64 };
+
+ex_status ex_alloc(void *out, size_t count, size_t size, const char *what)
+{
+    void *memory = NULL;
+    memcpy(out, &memory, sizeof memory);
+    if (size && count > (SIZE_MAX - ALIGNMENT) / size)
+        return EX_FAIL(EX_ERR_MEMORY, "%s: %zu elements of %zu bytes overflow", what, count, size);
+    const size_t bytes = (count * size + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
+    memory = aligned_alloc(ALIGNMENT, bytes ? bytes : ALIGNMENT);
+    if (!memory)
+        return EX_FAIL(EX_ERR_MEMORY, "%s: %zu bytes are not to be had; lower batch_size, lanes or "
+                                      "memory", what, bytes);
+    memset(memory, 0, bytes);
+    memcpy(out, &memory, sizeof memory);
+    return EX_OK;
+}
+
+void ex_free(void *pointer)
+{
+    void *memory;
+    memcpy(&memory, pointer, sizeof memory);
+    free(memory);
+    memory = NULL;
+    memcpy(pointer, &memory, sizeof memory);
+}
+
+size_t ex_memory_peak(void)
+{
+    struct rusage usage;
+    return getrusage(RUSAGE_SELF, &usage) == 0 ? (size_t)usage.ru_maxrss * 1024 : 0;
+}

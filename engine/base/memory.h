@@ -1,0 +1,17 @@
+/* Allocation with messages, aligned for vector loads. Sizes are checked for overflow. */
+#ifndef EX_MEMORY_H
+#define EX_MEMORY_H
+
+#include "base/status.h"
+
+#include <stddef.h>
+
+/* *out = `count` zeroed elements of `size` bytes, 64-byte aligned; freed by ex_free. count 0 gives
+ * a valid pointer. `what` names the thing in the error message. */
+ex_status ex_alloc(void *out, size_t count, size_t size, const char *what);
+/* Frees *pointer and sets it to NULL; NULL-safe. Takes the address, like every destroy here. */
+void ex_free(void *pointer);
+/* Peak resident memory of the process, in bytes (getrusage). */
+size_t ex_memory_peak(void);
+
+#endif

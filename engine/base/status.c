@@ -1,0 +1,59 @@
+#include "base/status.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static _Thread_local char last_message[2048] = "no error";
+static _Thread_local char last_where[256] = "";
+
+static const struct {
+    const char *name, *text;
+    int exit_code;
+} statuses[] = {
+#define X(code, exit_code, text) {#code, text, exit_code},
+    EX_STATUS_LIST(X)
+#undef X
+};
+
+const char *ex_status_name(ex_status s)
+{
+    return statuses[s].name;
+}
+
+const char *ex_status_text(ex_status s)
+{
+    return statuses[s].text;
+}
+
+int ex_status_exit_code(ex_status s)
+{
+    return statuses[s].exit_code;
+}
+
+ex_status ex_fail_at(ex_status code, const char *where, const char *format, ...)
+{
+    /* Formatted aside: the message may quote the one before it. */
+    char text[sizeof last_message];
+    va_list args;
+    va_start(args, format);
+    vsnprintf(text, sizeof text, format, args);
+    va_end(args);
+    ex_error_adopt(text, where ? where : "");
+    return code;
+}
+
+const char *ex_error_message(void)
+{
+    return last_message;
+}
+
+const char *ex_error_where(void)
+{
+    return last_where;
+}
+
+void ex_error_adopt(const char *message, const char *where)
+{
+    snprintf(last_message, sizeof last_message, "%s", message);
+    snprintf(last_where, sizeof last_where, "%s", where);
+}

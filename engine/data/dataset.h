@@ -1,0 +1,64 @@
+/* Images in memory: bytes, planar (count, C, H, W), with one label each.
+ *
+ * A set of samples (ex_samples) is a list of image indexes with the labels they are used under. A
+ * client's share, the server's samples, a probe set, a perturbed set, an epoch's order: each is one. */
+#ifndef EX_DATASET_H
+#define EX_DATASET_H
+
+#include "base/status.h"
+
+#include <stddef.h>
+#include <stdint.h>
+
+enum { EX_CHANNELS_MAX = 4 };
+
+typedef struct ex_dataset {
+    char name[32];
+    int classes, channels, height, width;
+    size_t count;
+    uint8_t *images;  /* (count, channels, height, width) */
+    uint16_t *labels; /* (count), each < classes */
+    float mean[EX_CHANNELS_MAX], std[EX_CHANNELS_MAX]; /* of values in 0..1 */
+} ex_dataset;
+
+typedef struct ex_data {
+    ex_dataset train, test;
+} ex_data;
+
+typedef struct ex_data_options {
+    const char *dir;     /* folder of the files; NULL: search the usual places (data.c lists them) */
+    size_t train_limit;  /* keep so many training samples, drawn by seed, order kept; 0 = all */
+    size_t test_limit;   /* same for the test samples */
+    uint64_t seed;
+} ex_data_options;
+
+/* name: mnist, fashion-mnist, cifar10, synthetic (ex_dataset_names). A missing, truncated or
+ * corrupt file is EX_ERR_INPUT naming the file, what was expected and how to get it. */
+ex_status ex_data_open(ex_data **out, const char *name, const ex_data_options *options);
+void ex_data_close(ex_data **data);
+const char *const *ex_dataset_names(void);
+
+/* Parsers of one file each, plain or gzipped; `dataset` is filled by the pair (images, labels). */
+ex_status ex_idx_read(ex_dataset *dataset, const char *image_path, const char *label_path);
+/* CIFAR-10 binary layout: records of 1 label byte and 3 x 32 x 32 bytes; several files appended. */
+ex_status ex_cifar10_read(ex_dataset *dataset, const char *const *paths, int path_count);
+void ex_dataset_close(ex_dataset *dataset); /* frees the arrays */
+
+typedef struct ex_samples {
+    uint32_t *index; /* (count) */
+    uint16_t *label; /* (count) */
+    size_t count;
+} ex_samples;
+
+/* Room for `count` samples, zeroed. */
+ex_status ex_samples_alloc(ex_samples *out, size_t count);
+void ex_samples_free(ex_samples *s);
+/* Every sample of a data set under its own label. */
+ex_status ex_samples_all(ex_samples *out, const ex_dataset *d);
+ex_status ex_samples_copy(ex_samples *out, const ex_samples *s);
+/* Those of class `label` (keep = 1), or all others (keep = 0), in order. */
+ex_status ex_samples_of_class(ex_samples *out, const ex_samples *s, int label, int keep);
+/* a followed by b. */
+ex_status ex_samples_join(ex_samples *out, const ex_samples *a, const ex_samples *b);
+
+#endif

@@ -1,0 +1,2 @@
+/* Reference of batch.c's operations: plain, for tests only. */
+#include "kernels.h"

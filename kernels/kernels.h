@@ -1,0 +1,155 @@
+/* Every operation that excise implements itself, as one table of functions with one instance per
+ * device: `ex_kernels_host` here, `ex_kernels_cuda` in the CUDA module. Callers never name an
+ * instance's functions; they reach them as `k->op_dir(...)`.
+ *
+ * Argument order: outputs, inputs, sizes, stream. Kernels cannot fail: whoever calls them has
+ * checked the sizes. Sizes of zero are allowed and do nothing. No kernel allocates.
+ *
+ * Legend for shapes, used in the whole project:
+ *   N batch   C channels in   K channels out (classes for logits)   H W map   R S filter
+ *   V ablated variants   P parameters
+ *
+ * Activation layout. One number, `block`, describes every layout in use: element (n, c, p), with p
+ * the pixel h * W + w, lies at
+ *     n*C*H*W + (c / block)*H*W*block + p*block + c % block
+ * so block = 1 is NCHW, block = C is NHWC and block = 16 is oneDNN's nChw16c. C is a multiple of
+ * block. */
+#ifndef EX_KERNELS_H
+#define EX_KERNELS_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* Where an operation runs. Host: `threads` threads of the caller's OpenMP team. CUDA: `queue` is a
+ * cudaStream_t, and `threads` is ignored. */
+typedef struct ex_stream {
+    int threads;
+    void *queue;
+} ex_stream;
+
+/* A run of floats [offset, offset + length) in a flat vector; lists are sorted and disjoint. */
+typedef struct ex_segment {
+    size_t offset;
+    size_t length;
+} ex_segment;
+
+/* Geometry of a batch made from stored images: C x H x W bytes each, planar, placed at (top, left)
+ * of an output map out_H x out_W. Pixels outside the image count as stored zeros (black). */
+typedef struct ex_gather_shape {
+    int N, C, H, W;
+    int out_H, out_W, top, left;
+    int block;          /* layout of the output; C must be a multiple */
+    const float *scale; /* (C) out = byte * scale[c] + shift[c] */
+    const float *shift; /* (C) */
+} ex_gather_shape;
+
+/* Shape of an activation tensor in a blocked layout. */
+typedef struct ex_map_shape {
+    int N, C, H, W;
+    int block;
+} ex_map_shape;
+
+typedef struct ex_sgd_coeff {
+    float lr, momentum, weight_decay;
+    int nesterov; /* 0 or 1 */
+} ex_sgd_coeff;
+
+typedef struct ex_kernels {
+    const char *name; /* "host" or "cuda" */
+
+    /* --- batch ------------------------------------------------------------------------------ */
+
+    /* out[n] = normalised, padded image index[n]. One pass over the batch.
+     * out (N, C, out_H, out_W) in g->block; images (count, C, H, W); index (N), each < count. */
+    void (*batch_gather)(float *out, const uint8_t *images, const uint32_t *index,
+                         const ex_gather_shape *g, ex_stream s);
+
+    /* --- loss ------------------------------------------------------------------------------- */
+
+    /* Softmax + cross-entropy + prediction in one pass, numerically safe for any finite logits.
+     * dlogits (N, K) "=": grad_scale * (softmax - onehot(label)); NULL skips it.
+     * loss (N) "=": -log softmax[label]; NULL skips it. predicted (N) "=": the lowest index among
+     * the largest logits (PyTorch's argmax on CPU); NULL skips it.
+     * logits (N, K) row-major; label (N), each < K. A NaN logit gives a NaN loss. */
+    void (*softmax_xent)(float *dlogits, float *loss, int32_t *predicted, const float *logits,
+                         const uint16_t *label, int N, int K, float grad_scale, ex_stream s);
+
+    /* --- optimizer -------------------------------------------------------------------------- */
+
+    /* SGD as torch.optim.SGD writes it, dampening 0: g += wd*p; v = mu*v + g; p -= lr*(nesterov ?
+     * g + mu*v : v). Only elements inside the segments are read or written.
+     * params, velocity, grads: (P) flat vectors. */
+    void (*sgd_segments)(float *params, float *velocity, const float *grads,
+                         const ex_segment *segments, size_t segment_count, ex_sgd_coeff c,
+                         ex_stream s);
+
+    /* --- messages --------------------------------------------------------------------------- */
+
+    /* packed[...] = the segments' values, in order; and the reverse. packed has the sum of the
+     * segments' lengths. Unpacking leaves everything outside the segments as it was. */
+    void (*segments_pack)(float *packed, const float *flat, const ex_segment *segments,
+                          size_t segment_count, ex_stream s);
+    void (*segments_unpack)(float *flat, const float *packed, const ex_segment *segments,
+                            size_t segment_count, ex_stream s);
+
+    /* acc += weight * x, (n), in float64: the sum over clients, in client order. */
+    void (*accumulate)(double *acc, const float *x, double weight, size_t n, ex_stream s);
+
+    /* --- batch norm ------------------------------------------------------------------------- */
+
+    /* Folds an evaluation-mode norm into the filter before it, row by row:
+     * r = scale / sqrt(var + eps); weight_out[k, :] = weight[k, :] * r[k];
+     * bias_out[k] = shift[k] + (bias ? bias[k] - mean[k] : -mean[k]) * r[k].
+     * weight, weight_out (K, row); the rest (K). weight_out may be weight. */
+    void (*norm_fold)(float *weight_out, float *bias_out, const float *weight, const float *bias,
+                      const float *scale, const float *shift, const float *mean, const float *var,
+                      float eps, int K, size_t row, ex_stream s);
+
+    /* Running statistics as PyTorch keeps them: running += momentum * (batch - running), with the
+     * batch variance (biased, over `count` values) made unbiased first (count 1 leaves it as it
+     * is). selected (C) bytes, 0 leaves the channel untouched; NULL selects all. */
+    void (*norm_running)(float *running_mean, float *running_var, const float *batch_mean,
+                         const float *batch_var, const uint8_t *selected, size_t count,
+                         float momentum, int C, ex_stream s);
+
+    /* --- residual blocks -------------------------------------------------------------------- */
+
+    /* out = max(a + b, 0), n elements of any layout (the same for all three); out may be a or b. */
+    void (*add_relu_fwd)(float *out, const float *a, const float *b, size_t n, ex_stream s);
+
+    /* dx = (g1 + g2) where y > 0, else 0; g2 may be NULL; y NULL means no ReLU (dx = g1 + g2).
+     * dx may be g1 or g2. n elements of any one layout. */
+    void (*add_relu_bwd)(float *dx, const float *g1, const float *g2, const float *y, size_t n,
+                         ex_stream s);
+
+    /* Option-A shortcut: out (N, K, ceil(H/2), ceil(W/2)) "=" in (N, C, H, W) at even rows and
+     * columns, its C channels placed after (K - C) / 2 channels of zeros, the rest zeros.
+     * in_block, out_block: layouts. stride 1 or 2. */
+    void (*shortcut_a_fwd)(float *out, const float *in, const ex_map_shape *in_shape, int K,
+                           int out_block, int stride, ex_stream s);
+    /* din (N, C, H, W) "+=" the gradient. */
+    void (*shortcut_a_bwd)(float *din, const float *dout, const ex_map_shape *in_shape, int K,
+                           int out_block, int stride, ex_stream s);
+
+    /* --- ablation --------------------------------------------------------------------------- */
+
+    /* V copies of a map, each with one channel replaced. For variant v:
+     *   out[v] = in, except channel c = channel[v]: fill[v] + (residual ? residual[.., c, ..] : 0),
+     *   through max(., 0) if relu.
+     * out (V, N, C, H, W); in, residual (N, C, H, W), all in shape->block; channel, fill (V).
+     * channel[v] = -1 copies the map unchanged. */
+    void (*channel_ablate)(float *out, const float *in, const float *residual, const int32_t *channel,
+                           const float *fill, int relu, int V, const ex_map_shape *shape,
+                           ex_stream s);
+} ex_kernels;
+
+extern const ex_kernels ex_kernels_host;
+
+#ifdef __cplusplus
+}
+#endif
+#endif

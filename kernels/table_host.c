@@ -1,0 +1,2 @@
+/* The host instance of the operation table. */
+#include "kernels.h"
