@@ -1,0 +1,92 @@
+/* The configuration of an experiment: one struct, and ONE field table (config_fields.c) that serves
+ * the YAML file, `-s key=value`, --help, the resolved config.yaml and the README's reference.
+ *
+ * Keys are dotted paths ("partition.kind", "unlearn.lr"); in YAML the dot is a nested map. An
+ * unknown key, a wrong type or a value out of range is EX_ERR_CONFIG with file, line and what is
+ * accepted: `exp.yaml:7: partition.kind is "dirichle"; one of iid, shard, ...`. */
+#ifndef EX_CONFIG_H
+#define EX_CONFIG_H
+
+#include "backend.h"
+#include "base/status.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+enum { EX_TEXT_MAX = 256 };
+
+typedef enum ex_partition_kind {
+    EX_PARTITION_IID,
+    EX_PARTITION_SHARD,
+    EX_PARTITION_PATHOLOGICAL,
+    EX_PARTITION_DIRICHLET_CLIENT,
+    EX_PARTITION_DIRICHLET_CLASS,
+} ex_partition_kind;
+
+typedef enum ex_weighting { EX_WEIGHTING_SAMPLES, EX_WEIGHTING_UNIFORM } ex_weighting;
+typedef enum ex_relabel { EX_RELABEL_ONCE, EX_RELABEL_EACH } ex_relabel;
+typedef enum ex_layer_choice { EX_LAYERS_ALL, EX_LAYERS_CONV, EX_LAYERS_HEAD } ex_layer_choice;
+typedef enum ex_strategy_choice {
+    EX_STRATEGY_NAIVE,
+    EX_STRATEGY_STREAMS,
+    EX_STRATEGY_BATCHED
+} ex_strategy_choice;
+
+typedef struct ex_config {
+    char dataset[EX_TEXT_MAX], data_dir[EX_TEXT_MAX], model[EX_TEXT_MAX];
+    size_t train_samples, test_samples; /* 0 = all */
+    uint64_t seed;
+
+    int num_clients, clients_per_round; /* clients_per_round 0 = all */
+    int rounds, local_epochs, batch_size;
+    double lr, momentum, weight_decay;
+    int weighting; /* ex_weighting */
+    struct {
+        int kind; /* ex_partition_kind */
+        double alpha;
+        int classes_per_client, shards_per_client;
+    } partition;
+    struct {
+        size_t samples;
+        bool overlap;
+        int threads; /* of the server's lane */
+    } server;
+    struct {
+        char method[EX_TEXT_MAX];
+        int class_label; /* key unlearn.class; -1 = not given */
+        double delta;
+        int layers;  /* ex_layer_choice */
+        int relabel; /* ex_relabel */
+        int norm;    /* key unlearn.bn: ex_norm_mode */
+        double lr, stop_forget;
+        int rounds, local_epochs; /* DE; local_epochs 0 = as in training */
+        int epochs, batch_size;   /* CE and head */
+        int probe, ablate;        /* samples of the class; ex_ablation */
+        int strategy;             /* ex_strategy_choice */
+        int variants;             /* channels folded into a batch; 0 = chosen from memory */
+    } unlearn;
+
+    char device[EX_TEXT_MAX];
+    int precision, conv;        /* ex_precision, ex_conv_choice */
+    int lanes, threads_per_lane; /* lanes 0 = as many as fill the device */
+    size_t memory;               /* bytes; 0 = no limit */
+} ex_config;
+
+/* Every key at its default. */
+void ex_config_default(ex_config *c);
+/* Reads a YAML file over what is in *c. */
+ex_status ex_config_read(ex_config *c, const char *path);
+/* `assignment` is "key=value", as given to -s; `origin` names it in messages ("-s"). */
+ex_status ex_config_set(ex_config *c, const char *assignment, const char *origin);
+/* Rules between fields (clients_per_round <= num_clients, ...). Call it after all sources. */
+ex_status ex_config_check(const ex_config *c);
+/* The resolved configuration as YAML, every key, with its help as a comment. */
+ex_status ex_config_write(const ex_config *c, const char *path);
+/* The reference: key, type or choices, range, default, help. markdown: as a table. */
+void ex_config_print_reference(FILE *out, bool markdown);
+/* Value of an enumerated key as the text that the file uses ("batched"), for reports. */
+const char *ex_config_choice(const ex_config *c, const char *key);
+
+#endif

@@ -1,0 +1,81 @@
+/* A federation: data split over clients and server, a model, and the lanes that clients train on.
+ *
+ * A round (Algorithm 2's loop, and FedAvg's): sample the cohort, give every client the global
+ * values, let each train on its lane, gather the updates, average, apply. With a mask only the masked
+ * part is trained, sent and averaged. Clients are averaged in their order in float64, so the result
+ * does not depend on lanes. */
+#ifndef EX_FEDERATION_H
+#define EX_FEDERATION_H
+
+#include "config.h"
+#include "ledger.h"
+#include "trainer.h"
+
+typedef struct ex_federation {
+    ex_config config;
+    ex_data *data;
+    ex_model *model;
+    ex_device *device;
+    ex_ledger *ledger;
+    float *params, *stats; /* the global model */
+    ex_samples *clients;   /* (config.num_clients) */
+    ex_samples server;     /* the server's own samples */
+    int lane_count;
+    ex_trainer **lanes;  /* one thread_per_lane each, created on first use */
+    ex_trainer *central; /* the server's lane, config.server.threads; created on first use */
+} ex_federation;
+
+/* Opens data, model (initialised by seed), device, partition and server samples. Checks that the
+ * class to unlearn exists when config.unlearn.class_label >= 0. */
+ex_status ex_federation_open(ex_federation **out, const ex_config *config);
+void ex_federation_close(ex_federation **f);
+
+/* The server's lane, loaded with the global values. */
+ex_status ex_federation_central(ex_federation *f, ex_trainer **out);
+/* Makes sure that the client lanes exist. */
+ex_status ex_federation_lanes(ex_federation *f);
+
+typedef struct ex_round {
+    int number;                /* counts from 0; names the random streams */
+    const ex_samples *clients; /* (num_clients) what each trains on; an empty one sits the round out */
+    const ex_mask *mask;       /* NULL = everything */
+    ex_norm_mode norm;
+    double lr;
+    int local_epochs;
+    bool send_mask; /* the mask goes to every client of the cohort in this round */
+} ex_round;
+
+typedef struct ex_round_result {
+    double loss, accuracy; /* mean over the cohort's last local epoch */
+    double seconds, client_seconds;
+    size_t bytes_up, bytes_down, samples;
+    int cohort;
+} ex_round_result;
+
+/* Runs a round on f->params, f->stats and records it in the open ledger phase. On an error or an
+ * interruption the global values are those from before the round. */
+ex_status ex_federation_round(ex_federation *f, const ex_round *round, ex_round_result *result);
+
+/* Accuracy of the current global values, by class and in all; classes <= 65535. */
+typedef struct ex_accuracy {
+    int classes;
+    size_t *class_correct, *class_count; /* (classes) */
+    size_t correct, count;
+    double loss; /* mean */
+} ex_accuracy;
+/* Spread over the client lanes; counts do not depend on their number. */
+ex_status ex_federation_evaluate(ex_federation *f, const ex_dataset *data,
+                                 const ex_samples *samples, ex_accuracy *out);
+void ex_accuracy_free(ex_accuracy *a);
+/* Fractions 0..1: of class `label`, and of all other classes; NAN where there are no samples. */
+double ex_accuracy_class(const ex_accuracy *a, int label);
+double ex_accuracy_others(const ex_accuracy *a, int label);
+
+/* The whole training: config.rounds rounds over f->clients from `first_round` on, with a call after each round
+ * (evaluate, write metrics, checkpoint). The callback's error ends the loop. */
+typedef ex_status (*ex_round_callback)(void *context, ex_federation *f, int round,
+                                       const ex_round_result *result);
+ex_status ex_federation_train(ex_federation *f, const ex_samples *clients, int first_round,
+                              ex_round_callback after, void *context);
+
+#endif

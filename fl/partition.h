@@ -1,0 +1,14 @@
+/* Splits samples over clients (METHODS: iid, shard, pathological, dirichlet-client,
+ * dirichlet-class). Every sample of `pool` goes to exactly one client, except that dirichlet-client
+ * and pathological may leave a remainder of a class unused when a class has no taker. */
+#ifndef EX_PARTITION_H
+#define EX_PARTITION_H
+
+#include "config.h"
+
+/* clients (num_clients) are filled; the caller frees each. A client left without samples is
+ * EX_ERR_CONFIG naming it and what to change. */
+ex_status ex_partition(ex_samples *clients, const ex_config *config, const ex_dataset *data,
+                       const ex_samples *pool);
+
+#endif

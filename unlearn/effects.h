@@ -1,0 +1,47 @@
+/* Algorithm 1: the effect of every channel on every class, by ablation.
+ *
+ * For each layer and output channel: remove it, feed the probe set, count. effect = (baseline_correct -
+ * correct) / probe. Counts are integers; ties are broken by the change of the mean loss, then by
+ * channel index. One pass over a probe set of several classes gives the effects for each of them. */
+#ifndef EX_EFFECTS_H
+#define EX_EFFECTS_H
+
+#include "federation.h"
+
+typedef struct ex_effects {
+    const ex_model *model; /* not owned */
+    int classes;           /* how many classes were probed */
+    int *class_label;      /* (classes) */
+    int *probe;            /* (classes) samples probed */
+    int *baseline_correct; /* (classes) */
+    double *baseline_loss; /* (classes) mean loss */
+    int *correct;          /* (classes, model->channel_count) */
+    double *loss_delta;    /* (classes, model->channel_count) mean loss minus the baseline's */
+    ex_ablation ablation;
+    uint64_t digest; /* of the model they were measured on */
+} ex_effects;
+
+ex_status ex_effects_alloc(ex_effects **out, const ex_model *model, int classes);
+void ex_effects_destroy(ex_effects **e);
+static inline double ex_effect(const ex_effects *e, int class_index, int channel)
+{
+    return (double)(e->baseline_correct[class_index] -
+                    e->correct[class_index * e->model->channel_count + channel]) /
+           e->probe[class_index];
+}
+/* effects.csv: a `#` line with format version, model, digest and ablation, then
+ * class,layer,channel,effect,correct,probe,baseline_correct,loss_delta. */
+ex_status ex_effects_write(const ex_effects *e, const char *path);
+/* EX_ERR_INPUT when the file was measured on another model (digest) or names other layers. */
+ex_status ex_effects_read(ex_effects **out, const ex_model *model, uint64_t digest, const char *path);
+
+/* The probe set: `probe` samples of each class in `labels` drawn by seed from the server's samples, topped up from the
+ * other training samples where the server holds too few of a class, all of them where there are fewer. */
+ex_status ex_probe_make(ex_samples *out, const ex_federation *f, const int *labels, int label_count,
+                        int probe);
+
+/* Measures the effects on the federation's current values; strategy, ablation, probe and variants
+ * from f->config.unlearn. Recorded as the ledger phase "ablation". label < 0: all classes. */
+ex_status ex_ablate(ex_effects **out, ex_federation *f, int label);
+
+#endif
