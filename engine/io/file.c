@@ -1,0 +1,205 @@
+#include "io/file.h"
+
+#include "base/memory.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+struct ex_file {
+    FILE *stream;
+    char path[PATH_MAX];
+    char temporary[PATH_MAX]; /* "" if the place is written directly */
+};
+
+static ex_status fail_write(const char *path)
+{
+    return EX_FAIL(EX_ERR_IO, "%s cannot be written: %s", path, strerror(errno));
+}
+
+/* Where the bytes go: fills path, temporary and the mode that the file will have. */
+static ex_status resolve(ex_file *file, const char *path, mode_t *mode)
+{
+    struct stat info;
+    *mode = 0;
+    int written;
+    if (stat(path, &info) == 0) {
+        if (S_ISDIR(info.st_mode))
+            return EX_FAIL(EX_ERR_IO, "%s is a folder; a file is to be written there", path);
+        if (!S_ISREG(info.st_mode)) {
+            snprintf(file->path, sizeof file->path, "%s", path);
+            return EX_OK;
+        }
+        *mode = info.st_mode & 07777;
+        if (!realpath(path, file->path))
+            return fail_write(path);
+    } else {
+        written = snprintf(file->path, sizeof file->path, "%s", path);
+        if (written < 0 || (size_t)written >= sizeof file->path)
+            return EX_FAIL(EX_ERR_IO, "the path %.64s... is too long", path);
+    }
+    written =
+        snprintf(file->temporary, sizeof file->temporary, "%s.%ld.tmp", file->path, (long)getpid());
+    if (written < 0 || (size_t)written >= sizeof file->temporary)
+        return EX_FAIL(EX_ERR_IO, "the path %.64s... is too long", path);
+    return EX_OK;
+}
+
+ex_status ex_file_create(ex_file **out, const char *path)
+{
+    *out = NULL;
+    ex_status status;
+    mode_t mode;
+    ex_file *file;
+    EX_TRY(ex_alloc(&file, 1, sizeof *file, "file"));
+    EX_TRY_GOTO(resolve(file, path, &mode), fail);
+    const char *target = file->temporary[0] ? file->temporary : file->path;
+    const int fd = open(target, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+    if (fd < 0 || (mode && fchmod(fd, mode) != 0) || !(file->stream = fdopen(fd, "wb"))) {
+        status = fail_write(path);
+        if (fd >= 0)
+            close(fd);
+        goto fail;
+    }
+    *out = file;
+    return EX_OK;
+fail:
+    ex_free(&file);
+    return status;
+}
+
+ex_status ex_file_append(ex_file *file, const void *data, size_t bytes)
+{
+    if (bytes && fwrite(data, 1, bytes, file->stream) != bytes)
+        return fail_write(file->path);
+    return EX_OK;
+}
+
+/* A rename is on the disk only once its folder is. Not every file system can: then it is not. */
+static void sync_folder(const char *path)
+{
+    char folder[PATH_MAX];
+    snprintf(folder, sizeof folder, "%s", path);
+    char *slash = strrchr(folder, '/');
+    if (slash)
+        slash[slash == folder] = '\0';
+    const int fd = open(slash ? folder : ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd >= 0) {
+        (void)fsync(fd);
+        close(fd);
+    }
+}
+
+ex_status ex_file_commit(ex_file **file)
+{
+    ex_file *f = *file;
+    int failed = fflush(f->stream) != 0;
+    if (f->temporary[0])
+        failed = failed || fsync(fileno(f->stream)) != 0;
+    const ex_status status = failed ? fail_write(f->path) : EX_OK;
+    if (failed) {
+        ex_file_discard(file);
+        return status;
+    }
+    failed = fclose(f->stream) != 0;
+    f->stream = NULL;
+    if (!failed && f->temporary[0]) {
+        failed = rename(f->temporary, f->path) != 0;
+        if (!failed) {
+            sync_folder(f->path);
+            f->temporary[0] = '\0';
+        }
+    }
+    const ex_status moved = failed ? fail_write(f->path) : EX_OK;
+    ex_file_discard(file);
+    return moved;
+}
+
+void ex_file_discard(ex_file **file)
+{
+    if (*file) {
+        if ((*file)->stream)
+            fclose((*file)->stream);
+        if ((*file)->temporary[0])
+            unlink((*file)->temporary);
+    }
+    ex_free(file);
+}
+
+ex_status ex_file_write(const char *path, const void *data, size_t bytes)
+{
+    ex_status status;
+    ex_file *file;
+    EX_TRY(ex_file_create(&file, path));
+    EX_TRY_GOTO(ex_file_append(file, data, bytes), done);
+    status = ex_file_commit(&file);
+done:
+    ex_file_discard(&file);
+    return status;
+}
+
+ex_status ex_file_read(char **out, size_t *bytes, const char *path, size_t most)
+{
+    *out = NULL;
+    ex_status status = EX_OK;
+    FILE *stream = fopen(path, "rbe");
+    if (!stream)
+        return EX_FAIL(EX_ERR_INPUT, "%s cannot be read: %s", path, strerror(errno));
+    size_t used = 0, room = 1 << 16;
+    char *data = NULL;
+    EX_TRY_GOTO(ex_alloc(&data, room, 1, path), fail);
+    for (;;) {
+        used += fread(data + used, 1, room - 1 - used, stream);
+        if (used < room - 1)
+            break;
+        char *bigger;
+        EX_TRY_GOTO(ex_alloc(&bigger, 2 * room, 1, path), fail);
+        memcpy(bigger, data, used);
+        ex_free(&data);
+        data = bigger;
+        room *= 2;
+        if (used > most)
+            break;
+    }
+    if (ferror(stream))
+        status = EX_FAIL(EX_ERR_INPUT, "%s cannot be read: %s", path, strerror(errno));
+    else if (used > most)
+        status = EX_FAIL(EX_ERR_INPUT, "%s has more than the %zu bytes expected", path, most);
+    if (status != EX_OK)
+        goto fail;
+    data[used] = '\0';
+    fclose(stream);
+    *out = data;
+    *bytes = used;
+    return EX_OK;
+fail:
+    fclose(stream);
+    ex_free(&data);
+    return status;
+}
+
+ex_status ex_make_folders(const char *path)
+{
+    char part[PATH_MAX];
+    const int written = snprintf(part, sizeof part, "%s", path);
+    if (written < 0 || (size_t)written >= sizeof part)
+        return EX_FAIL(EX_ERR_IO, "the path %.64s... is too long", path);
+    for (char *p = part; *p; p++) {
+        if (p == part || *p != '/')
+            continue;
+        *p = '\0';
+        if (mkdir(part, 0777) != 0 && errno != EEXIST)
+            return EX_FAIL(EX_ERR_IO, "folder %s cannot be made: %s", part, strerror(errno));
+        *p = '/';
+    }
+    struct stat info;
+    if (mkdir(part, 0777) != 0 && errno != EEXIST)
+        return EX_FAIL(EX_ERR_IO, "folder %s cannot be made: %s", part, strerror(errno));
+    if (stat(part, &info) != 0 || !S_ISDIR(info.st_mode))
+        return EX_FAIL(EX_ERR_IO, "%s is there and is no folder", part);
+    return EX_OK;
+}

@@ -1,0 +1,38 @@
+/* Whole files, read with a cap and written atomically.
+ *
+ * A file is written beside its place, flushed to the disk and renamed: a reader, or a run that
+ * comes after a crash, sees the old file or the new one, never a part. A symbolic link keeps
+ * pointing where it did; what is no regular file (a pipe, /dev/stdout) is written directly. */
+#ifndef EX_FILE_H
+#define EX_FILE_H
+
+#include "base/status.h"
+
+#include <jansson.h>
+#include <stddef.h>
+#include <stdio.h>
+
+typedef struct ex_file ex_file; /* a file being written */
+
+ex_status ex_file_create(ex_file **out, const char *path);
+ex_status ex_file_append(ex_file *file, const void *data, size_t bytes);
+/* Puts the file in its place; *file is NULL afterwards, whatever comes out. */
+ex_status ex_file_commit(ex_file **file);
+/* Gives up: the file's place stays as it was. NULL-safe. */
+void ex_file_discard(ex_file **file);
+
+/* All of the above in one call. */
+ex_status ex_file_write(const char *path, const void *data, size_t bytes);
+/* Indented, keys in the order in which they were set, newline at the end. */
+ex_status ex_json_write(const char *path, const json_t *value);
+
+/* *out = the file's bytes, with a zero byte behind them; freed by ex_free. EX_ERR_INPUT if the file
+ * cannot be read or has more than `most` bytes. */
+ex_status ex_file_read(char **out, size_t *bytes, const char *path, size_t most);
+/* EX_ERR_INPUT naming line and column if it is no JSON. *out is released by json_decref. */
+ex_status ex_json_read(json_t **out, const char *path);
+
+/* Makes the folder and those above it; one that exists is fine. */
+ex_status ex_make_folders(const char *path);
+
+#endif

@@ -1,0 +1,101 @@
+/* The table of architectures. A new one is a function in families.h and a row here. */
+#include "base/memory.h"
+#include "model/families.h"
+
+#include <stdio.h>
+#include <string.h>
+
+/* X(name, function) */
+#define MODEL_LIST(X)                                                                              \
+    X("resnet20", ex_build_resnet20)                                                               \
+    X("vgg11", ex_build_vgg11)
+
+static const struct {
+    const char *name;
+    ex_status (*build)(ex_builder *b, ex_model_shape shape);
+} models[] = {
+#define X(name, function) {name, function},
+    MODEL_LIST(X)
+#undef X
+};
+
+enum {
+    MODELS = sizeof models / sizeof *models,
+    CHANNELS_MAX = 4,
+    SIZE_MAX_PIXELS = 4096,
+    CLASSES_MAX = 65535, /* labels are 16 bits */
+};
+
+static ex_status check_shape(const char *name, ex_model_shape s)
+{
+    if (s.classes < 2 || s.classes > CLASSES_MAX)
+        return EX_FAIL(EX_ERR_CONFIG, "%s: %d classes; 2 to %d are possible", name, s.classes,
+                       CLASSES_MAX);
+    if (s.channels < 1 || s.channels > CHANNELS_MAX)
+        return EX_FAIL(EX_ERR_CONFIG, "%s: images of %d channels; 1 to %d are possible", name,
+                       s.channels, CHANNELS_MAX);
+    if (s.height < 1 || s.height > SIZE_MAX_PIXELS || s.width < 1 || s.width > SIZE_MAX_PIXELS)
+        return EX_FAIL(EX_ERR_CONFIG, "%s: images of %d x %d; 1 to %d pixels a side are possible",
+                       name, s.height, s.width, SIZE_MAX_PIXELS);
+    return EX_OK;
+}
+
+static ex_status fail_unknown(const char *name)
+{
+    char known[256] = "";
+    for (int i = 0; i < MODELS; i++) {
+        const size_t used = strlen(known);
+        snprintf(known + used, sizeof known - used, "%s%s", i ? ", " : "", models[i].name);
+    }
+    return EX_FAIL(EX_ERR_CONFIG, "model is \"%s\"; one of %s", name, known);
+}
+
+ex_status ex_model_create(ex_model **out, const char *name, ex_model_shape shape)
+{
+    *out = NULL;
+    int row = 0;
+    while (row < MODELS && strcmp(models[row].name, name) != 0)
+        row++;
+    if (row == MODELS)
+        return fail_unknown(name);
+    EX_TRY(check_shape(name, shape));
+    ex_model *model;
+    EX_TRY(ex_alloc(&model, 1, sizeof *model, "model description"));
+    snprintf(model->name, sizeof model->name, "%s", name);
+    model->classes = shape.classes;
+    ex_builder builder = {.model = model};
+    const ex_status status = models[row].build(&builder, shape);
+    if (status != EX_OK)
+        ex_model_destroy(&model);
+    *out = model;
+    return status;
+}
+
+void ex_model_destroy(ex_model **model)
+{
+    if (*model) {
+        ex_free(&(*model)->nodes);
+        ex_free(&(*model)->layers);
+        ex_free(&(*model)->tensors);
+    }
+    ex_free(model);
+}
+
+const char *const *ex_model_names(void)
+{
+    static const char *const names[] = {
+#define X(name, function) name,
+        MODEL_LIST(X)
+#undef X
+            NULL,
+    };
+    return names;
+}
+
+int ex_model_find_layer(const ex_model *model, const char *name)
+{
+    for (int i = 0; i < model->layer_count; i++)
+        if (strcmp(model->layers[i].name, name) == 0)
+            return i;
+    return -1;
+}
