@@ -1,0 +1,102 @@
+#!/usr/bin/env bash
+# Fetches a data set into data/NAME (or OUT) and checks it. A part that is already there and right
+# is kept; a broken download is resumed.
+#
+#   scripts/get_data.sh fashion-mnist|mnist|cifar10 [OUT]
+source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
+
+name=${1:-}
+out=${2:-$root/data/$name}
+
+# Data set, file, SHA-256 of the unpacked file: it does not matter who compressed it.
+idx_sums='
+fashion-mnist train-images-idx3-ubyte c59f468a2f672dc815687fe0f83887768d799fd8a3f3276145d20f83aa44d888
+fashion-mnist train-labels-idx1-ubyte bad3541b69d912435c50bb6ba87bec294ff4f6a2e1246121d8633921760443d9
+fashion-mnist t10k-images-idx3-ubyte 5b4141f0afbad91edebe8549f8fcffe087ea10ca49f1dbef5c9a5cd8815ce37b
+fashion-mnist t10k-labels-idx1-ubyte 0402a96d92fd2663957122ceb108a494c5af83dab82d92729df917d7dec38c34
+mnist train-images-idx3-ubyte ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db
+mnist train-labels-idx1-ubyte 65a50cbbf4e906d70832878ad85ccda5333a97f0f4c3dd2ef09a8a9eef7101c5
+mnist t10k-images-idx3-ubyte 0fa7898d509279e482958e8ce81c8e77db3f2f8254e26661ceb7762c4d494ce7
+mnist t10k-labels-idx1-ubyte ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2'
+
+# A file of the right name whose unpacked content has the right sum.
+idx_is_right() {
+    [ -s "$1" ] && [ "$(gzip -dc "$1" 2>/dev/null | sha256sum | cut -d' ' -f1)" = "$2" ]
+}
+
+# Downloads $1 to $2, going on where an earlier try stopped.
+download() {
+    command -v curl >/dev/null || die "curl is missing: run scripts/setup.sh"
+    local try
+    for try in 1 2 3 4 5; do
+        say "downloading $1 (try $try of 5)"
+        if curl --fail --location --silent --show-error --connect-timeout 20 --continue-at - \
+            --output "$2.part" "$1"; then
+            mv "$2.part" "$2"
+            return
+        fi
+        sleep $((try * 2))
+    done
+    die "cannot download $1; fetch it by hand to $2 and run this again"
+}
+
+get_idx_file() {
+    local url=$1 path=$out/$2.gz packaged=/usr/share/datasets/$name/$2.gz sum=$3
+    if idx_is_right "$path" "$sum"; then
+        say "$path is there"
+        return
+    fi
+    rm -f "$path"
+    if idx_is_right "$packaged" "$sum"; then
+        say "$path: taken from $packaged"
+        cp "$packaged" "$path.part"
+        mv "$path.part" "$path"
+        return
+    fi
+    download "$url" "$path"
+    if ! idx_is_right "$path" "$sum"; then
+        rm -f "$path"
+        die "$url gave another content than expected (SHA-256 $sum unpacked); run this again"
+    fi
+}
+
+get_idx() {
+    local base=$1 set file sum
+    while read -r set file sum; do
+        [ "$set" != "$name" ] || get_idx_file "$base/$file.gz" "$file" "$sum"
+    done <<<"$idx_sums"
+}
+
+get_cifar10() {
+    # MD5 as the authors' page states it: https://www.cs.toronto.edu/~kriz/cifar.html
+    local sum=c32a1d4ab5d03f1284b67883e8d87530 archive=$out/cifar-10-binary.tar.gz
+    if [ -s "$out/test_batch.bin" ] && [ -s "$out/data_batch_5.bin" ]; then
+        say "CIFAR-10 is there"
+        return
+    fi
+    [ -s "$archive" ] ||
+        download https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz "$archive"
+    if [ "$(md5sum <"$archive" | cut -d' ' -f1)" != "$sum" ]; then
+        rm -f "$archive"
+        die "$archive had another content than expected (MD5 $sum); run this again"
+    fi
+    tar -xzf "$archive" -C "$out" --strip-components=1
+}
+
+case $name in
+fashion-mnist)
+    mkdir -p "$out"
+    get_idx http://fashion-mnist.s3-website.eu-central-1.amazonaws.com
+    ;;
+mnist)
+    mkdir -p "$out"
+    get_idx https://ossci-datasets.s3.amazonaws.com/mnist
+    ;;
+cifar10)
+    mkdir -p "$out"
+    get_cifar10
+    ;;
+-h | --help) print_usage ;;
+*) die "expected a data set (fashion-mnist, mnist or cifar10), found \"$name\"" ;;
+esac
+say "$name is in $out"

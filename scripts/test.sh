@@ -1,0 +1,8 @@
+#!/usr/bin/env bash
+# Installs what is missing, builds, and runs every test that this machine can run. Ends with CTest's
+# summary. Arguments go to ctest: scripts/test.sh -R golden
+source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
+
+"$root/scripts/setup.sh"
+build_tree "$build" -DEXCISE_TESTS=ON
+exec ctest --test-dir "$build" --output-on-failure "$@"
