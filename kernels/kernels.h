@@ -64,7 +64,8 @@ typedef struct ex_kernels {
     /* --- batch ------------------------------------------------------------------------------ */
 
     /* out[n] = normalised, padded image index[n]. One pass over the batch.
-     * out (N, C, out_H, out_W) in g->block; images (count, C, H, W); index (N), each < count. */
+     * out (N, C, out_H, out_W) in g->block; images (count, C, H, W); index (N), each < count.
+     * An image may reach beyond the output, top and left may be negative: it is cropped. */
     void (*batch_gather)(float *out, const uint8_t *images, const uint32_t *index,
                          const ex_gather_shape *g, ex_stream s);
 
@@ -74,7 +75,8 @@ typedef struct ex_kernels {
      * dlogits (N, K) "=": grad_scale * (softmax - onehot(label)); NULL skips it.
      * loss (N) "=": -log softmax[label]; NULL skips it. predicted (N) "=": the lowest index among
      * the largest logits (PyTorch's argmax on CPU); NULL skips it.
-     * logits (N, K) row-major; label (N), each < K. A NaN logit gives a NaN loss. */
+     * logits (N, K) row-major; label (N), each < K. A NaN logit gives the sample a NaN loss, a NaN
+     * gradient and -1 as its prediction. dlogits may be logits. */
     void (*softmax_xent)(float *dlogits, float *loss, int32_t *predicted, const float *logits,
                          const uint16_t *label, int N, int K, float grad_scale, ex_stream s);
 
@@ -118,7 +120,8 @@ typedef struct ex_kernels {
 
     /* --- residual blocks -------------------------------------------------------------------- */
 
-    /* out = max(a + b, 0), n elements of any layout (the same for all three); out may be a or b. */
+    /* out = max(a + b, 0), n elements of any layout (the same for all three); out may be a or b.
+     * A NaN stays one. */
     void (*add_relu_fwd)(float *out, const float *a, const float *b, size_t n, ex_stream s);
 
     /* dx = (g1 + g2) where y > 0, else 0; g2 may be NULL; y NULL means no ReLU (dx = g1 + g2).

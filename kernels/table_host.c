@@ -1,2 +1,19 @@
 /* The host instance of the operation table. */
-#include "kernels.h"
+#include "host.h"
+
+const ex_kernels ex_kernels_host = {
+    .name = "host",
+    .batch_gather = ex_batch_gather_host,
+    .softmax_xent = ex_softmax_xent_host,
+    .sgd_segments = ex_sgd_segments_host,
+    .segments_pack = ex_segments_pack_host,
+    .segments_unpack = ex_segments_unpack_host,
+    .accumulate = ex_accumulate_host,
+    .norm_fold = ex_norm_fold_host,
+    .norm_running = ex_norm_running_host,
+    .add_relu_fwd = ex_add_relu_fwd_host,
+    .add_relu_bwd = ex_add_relu_bwd_host,
+    .shortcut_a_fwd = ex_shortcut_a_fwd_host,
+    .shortcut_a_bwd = ex_shortcut_a_bwd_host,
+    .channel_ablate = ex_channel_ablate_host,
+};

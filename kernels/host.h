@@ -1,0 +1,74 @@
+/* What the host implementations share: choice of instruction set, threads, and their prototypes.
+ *
+ * Results are the same bits for any instruction set and any number of threads: element-wise work
+ * has no order, and every reduction runs in one fixed order inside one thread. */
+#ifndef EX_KERNELS_HOST_H
+#define EX_KERNELS_HOST_H
+
+#include "kernels.h"
+
+#include <omp.h>
+
+/* Marks a hot loop: compiled for the baseline and for wider vectors, chosen when the program
+ * starts. What it calls must be inlined to profit. Needs ifunc, which sanitizers do not survive
+ * (their runtime starts after the resolvers): the build defines EX_NO_CLONES for them. */
+#if defined(__x86_64__) && defined(__GLIBC__) && !defined(EX_NO_CLONES)
+#define EX_CLONES __attribute__((target_clones("avx512f", "avx2", "default")))
+#else
+#define EX_CLONES
+#endif
+
+/* Fewer elements than this are not worth waking a second thread (a few microseconds). */
+enum { EX_PARALLEL_MIN = 1 << 15 };
+
+/* Runs `call` on [begin, end), names that it may use: all of [0, units) at once, or one contiguous
+ * share a thread if there are threads and work enough (`elements` in all units). A stream of one
+ * thread never enters an OpenMP region: lanes are threads already. */
+#define EX_SHARE(units, elements, s, call)                                                         \
+    do {                                                                                           \
+        const size_t ex_units = (units);                                                           \
+        if ((s).threads > 1 && ex_units > 1 && (elements) >= EX_PARALLEL_MIN) {                    \
+            _Pragma("omp parallel num_threads((s).threads)")                                       \
+            {                                                                                      \
+                const size_t ex_thread = (size_t)omp_get_thread_num();                             \
+                const size_t ex_team = (size_t)omp_get_num_threads();                              \
+                const size_t begin = ex_units * ex_thread / ex_team;                               \
+                const size_t end = ex_units * (ex_thread + 1) / ex_team;                           \
+                call;                                                                              \
+            }                                                                                      \
+        } else {                                                                                   \
+            const size_t begin = 0, end = ex_units;                                                \
+            call;                                                                                  \
+        }                                                                                          \
+    } while (0)
+
+void ex_batch_gather_host(float *out, const uint8_t *images, const uint32_t *index,
+                          const ex_gather_shape *g, ex_stream s);
+void ex_softmax_xent_host(float *dlogits, float *loss, int32_t *predicted, const float *logits,
+                          const uint16_t *label, int N, int K, float grad_scale, ex_stream s);
+void ex_sgd_segments_host(float *params, float *velocity, const float *grads,
+                          const ex_segment *segments, size_t segment_count, ex_sgd_coeff c,
+                          ex_stream s);
+void ex_segments_pack_host(float *packed, const float *flat, const ex_segment *segments,
+                           size_t segment_count, ex_stream s);
+void ex_segments_unpack_host(float *flat, const float *packed, const ex_segment *segments,
+                             size_t segment_count, ex_stream s);
+void ex_accumulate_host(double *acc, const float *x, double weight, size_t n, ex_stream s);
+void ex_norm_fold_host(float *weight_out, float *bias_out, const float *weight, const float *bias,
+                       const float *scale, const float *shift, const float *mean, const float *var,
+                       float eps, int K, size_t row, ex_stream s);
+void ex_norm_running_host(float *running_mean, float *running_var, const float *batch_mean,
+                          const float *batch_var, const uint8_t *selected, size_t count,
+                          float momentum, int C, ex_stream s);
+void ex_add_relu_fwd_host(float *out, const float *a, const float *b, size_t n, ex_stream s);
+void ex_add_relu_bwd_host(float *dx, const float *g1, const float *g2, const float *y, size_t n,
+                          ex_stream s);
+void ex_shortcut_a_fwd_host(float *out, const float *in, const ex_map_shape *in_shape, int K,
+                            int out_block, int stride, ex_stream s);
+void ex_shortcut_a_bwd_host(float *din, const float *dout, const ex_map_shape *in_shape, int K,
+                            int out_block, int stride, ex_stream s);
+void ex_channel_ablate_host(float *out, const float *in, const float *residual,
+                            const int32_t *channel, const float *fill, int relu, int V,
+                            const ex_map_shape *shape, ex_stream s);
+
+#endif

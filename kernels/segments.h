@@ -1,0 +1,31 @@
+/* Walking lists of segments, and the element of accumulate; shared by host and CUDA. */
+#ifndef EX_KERNELS_SEGMENTS_H
+#define EX_KERNELS_SEGMENTS_H
+
+#include "device.h"
+#include "kernels.h"
+
+EX_BODY double ex_accumulate_body(double acc, float x, double weight)
+{
+    return acc + weight * (double)x;
+}
+
+/* The part of a segment that lies in [begin, end) of the packed vector, where the segment starts at
+ * `start` there: elements [*low, *high) of the segment; empty if *low >= *high. */
+EX_BODY void ex_segment_part(ex_segment segment, size_t start, size_t begin, size_t end,
+                             size_t *low, size_t *high)
+{
+    const size_t stop = start + segment.length;
+    *low = begin > start ? begin - start : 0;
+    *high = end < start ? 0 : (end < stop ? end : stop) - start;
+}
+
+EX_BODY size_t ex_segments_total(const ex_segment *segments, size_t segment_count)
+{
+    size_t total = 0;
+    for (size_t i = 0; i < segment_count; i++)
+        total += segments[i].length;
+    return total;
+}
+
+#endif

@@ -1,0 +1,115 @@
+/* Option-A shortcut of ResNet on CIFAR: subsample, and pad the channels with zeros on both sides.
+ *
+ *   out[n, pad + c, y, x] = in[n, c, stride*y, stride*x],  zero in the other channels
+ *   pad = (K - C) / 2,  in (N, C, H, W),  out (N, K, ceil(H/stride), ceil(W/stride))
+ *
+ * Both sides may have any layout of kernels.h. A slab is the part of the output that shares n and
+ * the channel block; within it, channels that are neighbours in memory on both sides form a run,
+ * which is moved pixel by pixel. Each element of `in` has at most one place in `out`, so the
+ * backward pass is the same walk with the arrow turned round. */
+#include "host.h"
+
+#include <stdbool.h>
+#include <string.h>
+
+typedef struct shortcut {
+    size_t C, K, pad;
+    size_t H, W, out_H, out_W, stride;
+    size_t in_block, out_block;
+} shortcut;
+
+static shortcut shortcut_of(const ex_map_shape *in, int K, int out_block, int stride)
+{
+    const size_t step = (size_t)stride, H = (size_t)in->H, W = (size_t)in->W;
+    return (shortcut){.C = (size_t)in->C,
+                      .K = (size_t)K,
+                      .pad = (size_t)(K - in->C) / 2,
+                      .H = H,
+                      .W = W,
+                      .out_H = (H + step - 1) / step,
+                      .out_W = (W + step - 1) / step,
+                      .stride = step,
+                      .in_block = (size_t)in->block,
+                      .out_block = (size_t)out_block};
+}
+
+/* Moves `run` neighbouring channels of every pixel. The arguments after `g` are often constants. */
+static inline void move_run(float *restrict out, float *restrict in, const shortcut *g,
+                            bool forward, size_t run, size_t in_block, size_t out_block)
+{
+    for (size_t y = 0; y < g->out_H; y++) {
+        float *restrict to = out + y * g->out_W * out_block;
+        float *restrict from = in + y * g->stride * g->W * in_block;
+        for (size_t x = 0; x < g->out_W; x++)
+            for (size_t j = 0; j < run; j++) {
+                float *a = to + x * out_block + j, *b = from + x * g->stride * in_block + j;
+                if (forward)
+                    *a = *b;
+                else
+                    *b += *a;
+            }
+    }
+}
+
+static inline void move_slab(float *out, float *in, const shortcut *g, bool forward, size_t first)
+{
+    const size_t stop = first + g->out_block, image_stop = g->pad + g->C;
+    const size_t to = stop < image_stop ? stop : image_stop;
+    for (size_t k = first > g->pad ? first : g->pad, run; k < to; k += run) {
+        const size_t c = k - g->pad, within = c % g->in_block;
+        run = g->in_block - within < to - k ? g->in_block - within : to - k;
+        float *from = in + (c - within) * g->H * g->W + within;
+        if (run == 1 && g->in_block == 1 && g->out_block == 1)
+            move_run(out, from, g, forward, 1, 1, 1);
+        else if (run == 8)
+            move_run(out + (k - first), from, g, forward, 8, g->in_block, g->out_block);
+        else if (run == 16)
+            move_run(out + (k - first), from, g, forward, 16, g->in_block, g->out_block);
+        else
+            move_run(out + (k - first), from, g, forward, run, g->in_block, g->out_block);
+    }
+}
+
+static inline void move_range(float *out, float *in, const shortcut *g, bool forward, size_t begin,
+                              size_t end)
+{
+    const size_t blocks = g->K / g->out_block, plane = g->out_H * g->out_W;
+    for (size_t i = begin; i < end; i++) {
+        const size_t n = i / blocks, first = i % blocks * g->out_block;
+        float *slab = out + i * g->out_block * plane;
+        if (forward && (first < g->pad || first + g->out_block > g->pad + g->C))
+            memset(slab, 0, g->out_block * plane * sizeof *slab);
+        move_slab(slab, in + n * g->C * g->H * g->W, g, forward, first);
+    }
+}
+
+EX_CLONES static void forward_range(float *out, float *in, const shortcut *g, size_t begin,
+                                    size_t end)
+{
+    move_range(out, in, g, true, begin, end);
+}
+
+EX_CLONES static void backward_range(float *dout, float *din, const shortcut *g, size_t begin,
+                                     size_t end)
+{
+    move_range(dout, din, g, false, begin, end);
+}
+
+/* The walk takes both sides as writable; each direction writes only its own. */
+void ex_shortcut_a_fwd_host(float *out, const float *in, const ex_map_shape *in_shape, int K,
+                            int out_block, int stride, ex_stream s)
+{
+    const shortcut g = shortcut_of(in_shape, K, out_block, stride);
+    const size_t slabs = (size_t)in_shape->N * (g.K / g.out_block);
+    EX_SHARE(slabs, slabs * g.out_block * g.out_H * g.out_W, s,
+             forward_range(out, (float *)in, &g, begin, end));
+}
+
+void ex_shortcut_a_bwd_host(float *din, const float *dout, const ex_map_shape *in_shape, int K,
+                            int out_block, int stride, ex_stream s)
+{
+    const shortcut g = shortcut_of(in_shape, K, out_block, stride);
+    const size_t slabs = (size_t)in_shape->N * (g.K / g.out_block);
+    EX_SHARE(slabs, slabs * g.out_block * g.out_H * g.out_W, s,
+             backward_range((float *)dout, din, &g, begin, end));
+}

@@ -1,0 +1,97 @@
+#include "test_kernels.h"
+
+enum { IMAGES = 5 };
+
+/* Runs one geometry against the reference, for all numbers of threads. */
+static void check_gather(ex_gather_shape g)
+{
+    const size_t bytes = (size_t)(IMAGES * g.C * g.H * g.W);
+    const size_t n = (size_t)(g.N * g.C * g.out_H * g.out_W);
+    uint8_t *images = malloc(bytes + 1);
+    uint32_t *index = malloc(((size_t)g.N + 1) * sizeof *index);
+    float *scale = random_floats((size_t)g.C, 1), *shift = random_floats((size_t)g.C, 2);
+    assert_true(images && index);
+    ex_rng r = ex_rng_at((ex_rng_key){.seed = 3, .use = EX_RNG_TEST});
+    for (size_t i = 0; i < bytes; i++)
+        images[i] = (uint8_t)ex_rng_below(&r, 256);
+    for (int i = 0; i < g.N; i++)
+        index[i] = ex_rng_below(&r, IMAGES);
+    g.scale = scale, g.shift = shift;
+
+    float *expected = ex_guard_floats(n), *actual = ex_guard_floats(n);
+    ex_batch_gather_ref(expected, images, index, &g);
+    for (int t = 0; t < KERNEL_THREADS_COUNT; t++) {
+        poison(actual, n);
+        k->batch_gather(actual, images, index, &g, threads_stream(KERNEL_THREADS[t]));
+        assert_same_floats(actual, expected, n);
+    }
+    ex_guard_free(expected), ex_guard_free(actual), ex_guard_free(scale), ex_guard_free(shift);
+    free(images), free(index);
+}
+
+static void test_gather_equals_the_reference_in_every_layout(void **state)
+{
+    (void)state;
+    static const int layouts[][2] = {{1, 1}, {3, 1}, {3, 3}, {4, 2}, {16, 16}, {32, 16}, {5, 5}};
+    static const int widths[] = {1, 7, 28, 31, 32, 33};
+    for (size_t i = 0; i < sizeof layouts / sizeof *layouts; i++)
+        for (size_t w = 0; w < sizeof widths / sizeof *widths; w++) {
+            const int C = layouts[i][0], W = widths[w], H = W == 7 ? 5 : W;
+            check_gather((ex_gather_shape){
+                .N = 7, .C = C, .H = H, .W = W, .out_H = H, .out_W = W, .block = layouts[i][1]});
+        }
+}
+
+static void test_gather_pads_with_black_and_crops(void **state)
+{
+    (void)state;
+    /* out_H, out_W, top, left for an image of 5 x 7 */
+    static const int windows[][4] = {{9, 11, 2, 2},  {9, 11, 0, 4},  {5, 11, 0, 3},   {9, 7, 4, 0},
+                                     {3, 4, 0, 0},   {5, 7, -2, -3}, {5, 7, 2, 3},    {5, 7, 0, 1},
+                                     {4, 4, -1, -9}, {4, 40, 20, 0}, {33, 33, 14, 13}};
+    static const int layouts[][2] = {{3, 1}, {3, 3}, {16, 16}};
+    for (size_t i = 0; i < sizeof windows / sizeof *windows; i++)
+        for (size_t j = 0; j < 3; j++)
+            check_gather((ex_gather_shape){.N = 3,
+                                           .C = layouts[j][0],
+                                           .H = 5,
+                                           .W = 7,
+                                           .out_H = windows[i][0],
+                                           .out_W = windows[i][1],
+                                           .top = windows[i][2],
+                                           .left = windows[i][3],
+                                           .block = layouts[j][1]});
+}
+
+static void test_gather_of_an_empty_batch_writes_nothing(void **state)
+{
+    (void)state;
+    check_gather(
+        (ex_gather_shape){.N = 0, .C = 3, .H = 4, .W = 4, .out_H = 4, .out_W = 4, .block = 1});
+}
+
+static void test_gather_of_a_large_batch_is_the_same_for_any_threads(void **state)
+{
+    (void)state;
+    for (int block = 1; block <= 3; block += 2)
+        check_gather((ex_gather_shape){.N = 65,
+                                       .C = 3,
+                                       .H = 28,
+                                       .W = 28,
+                                       .out_H = 32,
+                                       .out_W = 32,
+                                       .top = 2,
+                                       .left = 2,
+                                       .block = block});
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_gather_equals_the_reference_in_every_layout),
+        cmocka_unit_test(test_gather_pads_with_black_and_crops),
+        cmocka_unit_test(test_gather_of_an_empty_batch_writes_nothing),
+        cmocka_unit_test(test_gather_of_a_large_batch_is_the_same_for_any_threads),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
