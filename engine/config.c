@@ -1,0 +1,140 @@
+/* The configuration as a whole: defaults, -s, rules between fields, config.yaml, the reference. */
+#include "config_fields.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+void ex_config_default(ex_config *c)
+{
+    memset(c, 0, sizeof *c);
+    for (const ex_field *f = ex_fields(); f->key; f++) {
+        const ex_status status = ex_field_parse(c, f, f->default_text, "default");
+        assert(status == EX_OK); /* the table's own text */
+        (void)status;
+    }
+}
+
+ex_status ex_config_set(ex_config *c, const char *assignment, const char *origin)
+{
+    const char *equals = strchr(assignment, '=');
+    if (!equals || equals == assignment)
+        return EX_FAIL(EX_ERR_CONFIG, "%s: \"%.80s\" is not key=value, such as lr=0.05", origin,
+                       assignment);
+    char key[128];
+    snprintf(key, sizeof key, "%.*s", (int)(equals - assignment), assignment);
+    const ex_field *field = ex_field_find(key);
+    if (field)
+        return ex_field_parse(c, field, equals + 1, origin);
+    if (ex_field_is_section(key))
+        return EX_FAIL(EX_ERR_CONFIG, "%s: %s is a section; name a key in it (%s.KEY=value)",
+                       origin, key, key);
+    const char *meant = ex_field_suggest(key);
+    if (meant)
+        return EX_FAIL(EX_ERR_CONFIG, "%s: unknown key \"%.80s\"; did you mean \"%s\"?", origin,
+                       key, meant);
+    return EX_FAIL(EX_ERR_CONFIG, "%s: unknown key \"%.80s\"; `excise train --help` lists the keys",
+                   origin, key);
+}
+
+ex_status ex_config_check(const ex_config *c)
+{
+    if (c->clients_per_round > c->num_clients)
+        return EX_FAIL(EX_ERR_CONFIG,
+                       "clients_per_round is %d, but num_clients is %d; take at most %d, or 0 for "
+                       "all",
+                       c->clients_per_round, c->num_clients, c->num_clients);
+    if (c->train_samples > 0 && c->server.samples > c->train_samples)
+        return EX_FAIL(EX_ERR_CONFIG,
+                       "server.samples is %zu, but train_samples is %zu; take at most %zu",
+                       c->server.samples, c->train_samples, c->train_samples);
+    if (c->train_samples > 0 && !c->server.overlap && c->server.samples == c->train_samples)
+        return EX_FAIL(EX_ERR_CONFIG,
+                       "server.samples is %zu, which leaves the clients none of train_samples "
+                       "while server.overlap is false; take fewer, or set server.overlap: true",
+                       c->server.samples);
+    return EX_OK;
+}
+
+/* Numbers and plain words go bare; other text in double quotes, as JSON and YAML both read it. */
+static void write_value(FILE *out, const ex_field *field, const char *text)
+{
+    static const char word[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-./";
+    const bool letter = (*text | 0x20) >= 'a' && (*text | 0x20) <= 'z';
+    if (field->type != EX_FIELD_TEXT ||
+        (letter && text[strspn(text, word)] == '\0' && strcmp(text, "null") != 0)) {
+        fputs(text, out);
+        return;
+    }
+    fputc('"', out);
+    for (; *text; text++) {
+        if (*text == '"' || *text == '\\')
+            fputc('\\', out);
+        fputc(*text, out);
+    }
+    fputc('"', out);
+}
+
+static void write_yaml(FILE *out, const ex_config *c)
+{
+    fputs("# Resolved configuration of an excise run: every key.\n", out);
+    char section[64] = "";
+    for (const ex_field *f = ex_fields(); f->key; f++) {
+        const char *dot = strchr(f->key, '.');
+        const int length = dot ? (int)(dot - f->key) : 0;
+        if (strlen(section) != (size_t)length || strncmp(section, f->key, (size_t)length) != 0) {
+            snprintf(section, sizeof section, "%.*s", length, f->key);
+            if (dot)
+                fprintf(out, "%s:\n", section);
+        }
+        char text[EX_TEXT_MAX];
+        ex_field_format(c, f, text, sizeof text);
+        fprintf(out, "%s%s: ", dot ? "  " : "", dot ? dot + 1 : f->key);
+        write_value(out, f, text);
+        fprintf(out, "  # %s\n", f->help);
+    }
+}
+
+ex_status ex_config_write(const ex_config *c, const char *path)
+{
+    char beside[4096];
+    if ((size_t)snprintf(beside, sizeof beside, "%s.tmp", path) >= sizeof beside)
+        return EX_FAIL(EX_ERR_IO, "%.200s...: the path is too long", path);
+    FILE *out = fopen(beside, "w");
+    if (!out)
+        return EX_FAIL(EX_ERR_IO, "%s: cannot be created: %s", beside, strerror(errno));
+    write_yaml(out, c);
+    const bool written = !ferror(out) && fflush(out) == 0 && fsync(fileno(out)) == 0;
+    const int error = errno;
+    if (fclose(out) == 0 && written && rename(beside, path) == 0)
+        return EX_OK;
+    const ex_status status =
+        EX_FAIL(EX_ERR_IO, "%s: cannot be written: %s", path, strerror(written ? errno : error));
+    unlink(beside);
+    return status;
+}
+
+void ex_config_print_reference(FILE *out, bool markdown)
+{
+    if (markdown)
+        fputs("| key | accepts | default | meaning |\n| --- | --- | --- | --- |\n", out);
+    for (const ex_field *f = ex_fields(); f->key; f++) {
+        char accepts[512];
+        ex_field_accepts(f, accepts, sizeof accepts);
+        const char *initial = *f->default_text ? f->default_text : "\"\"";
+        if (markdown)
+            fprintf(out, "| `%s` | %s | `%s` | %s |\n", f->key, accepts, initial, f->help);
+        else
+            fprintf(out, "  %-28s %s\n  %28s %s; default %s\n", f->key, f->help, "", accepts,
+                    initial);
+    }
+}
+
+const char *ex_config_choice(const ex_config *c, const char *key)
+{
+    const ex_field *field = ex_field_find(key);
+    assert(field && field->type == EX_FIELD_CHOICE);
+    return field->choices[*(const int *)((const char *)c + field->offset)];
+}

@@ -1,0 +1,93 @@
+/* Looking up keys, and guessing which one was meant. */
+#include "config_fields.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+const ex_field *ex_field_find(const char *key)
+{
+    for (const ex_field *f = ex_fields(); f->key; f++)
+        if (strcmp(f->key, key) == 0)
+            return f;
+    return NULL;
+}
+
+bool ex_field_is_section(const char *name)
+{
+    const size_t length = strlen(name);
+    for (const ex_field *f = ex_fields(); f->key; f++)
+        if (strncmp(f->key, name, length) == 0 && f->key[length] == '.')
+            return length > 0;
+    return false;
+}
+
+static const char *last_part(const char *key)
+{
+    const char *dot = strrchr(key, '.');
+    return dot ? dot + 1 : key;
+}
+
+/* Levenshtein's distance, by rows; keys longer than the row are never near. */
+static size_t distance(const char *a, const char *b)
+{
+    enum { LONGEST = 64 };
+    const size_t rows = strlen(a), columns = strlen(b);
+    size_t row[LONGEST + 1];
+    if (rows > LONGEST || columns > LONGEST)
+        return LONGEST + 1;
+    for (size_t j = 0; j <= columns; j++)
+        row[j] = j;
+    for (size_t i = 1; i <= rows; i++) {
+        size_t diagonal = row[0];
+        row[0] = i;
+        for (size_t j = 1; j <= columns; j++) {
+            size_t best = diagonal + (a[i - 1] != b[j - 1]);
+            diagonal = row[j];
+            if (row[j] + 1 < best)
+                best = row[j] + 1;
+            if (row[j - 1] + 1 < best)
+                best = row[j - 1] + 1;
+            row[j] = best;
+        }
+    }
+    return row[columns];
+}
+
+static size_t smaller(size_t a, size_t b)
+{
+    return a < b ? a : b;
+}
+
+/* Keeps the candidate (the first `length` bytes of `name`) if it is nearer than the best so far. */
+static void consider(const char *key, const char *name, size_t length, size_t *best, char *nearest,
+                     size_t room)
+{
+    char candidate[64];
+    snprintf(candidate, sizeof candidate, "%.*s", (int)length, name);
+    /* A slip and another section together are one step further off than the slip. */
+    const size_t d =
+        smaller(distance(key, candidate), distance(last_part(key), last_part(candidate)) + 1);
+    if (d >= *best)
+        return;
+    *best = d;
+    snprintf(nearest, room, "%s", candidate);
+}
+
+const char *ex_field_suggest(const char *key)
+{
+    /* The right name in the wrong section. */
+    for (const ex_field *f = ex_fields(); f->key; f++)
+        if (strcmp(last_part(f->key), last_part(key)) == 0)
+            return f->key;
+    static _Thread_local char nearest[64];
+    const size_t length = strlen(last_part(key));
+    const size_t start = (length < 4 ? 1 : length / 3) + 1;
+    size_t best = start;
+    for (const ex_field *f = ex_fields(); f->key; f++) {
+        const char *dot = strchr(f->key, '.');
+        consider(key, f->key, strlen(f->key), &best, nearest, sizeof nearest);
+        if (dot) /* sections count too: "partitions:" means "partition:" */
+            consider(key, f->key, (size_t)(dot - f->key), &best, nearest, sizeof nearest);
+    }
+    return best < start ? nearest : NULL;
+}

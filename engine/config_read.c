@@ -1,0 +1,225 @@
+/* YAML into ex_config, by libyaml's events, so that every message can name its line. Only what a
+ * configuration needs: maps of scalars, one document, no anchors, aliases, tags or lists. */
+#include "config_fields.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <yaml.h>
+
+enum { FILE_MAX = 1 << 20, KEY_MAX = 128, FIELDS_MAX = 256 };
+
+typedef struct reader {
+    yaml_parser_t parser;
+    const char *path;
+    ex_config *config;
+    size_t line[FIELDS_MAX]; /* where each field was set; 0 = not yet */
+    char origin[EX_TEXT_MAX + 32];
+} reader;
+
+static const char *at(reader *r, size_t line)
+{
+    snprintf(r->origin, sizeof r->origin, "%.255s:%zu", r->path, line);
+    return r->origin;
+}
+
+static const char *at_event(reader *r, const yaml_event_t *event)
+{
+    return at(r, event->start_mark.line + 1);
+}
+
+static ex_status next(reader *r, yaml_event_t *event)
+{
+    if (yaml_parser_parse(&r->parser, event))
+        return EX_OK;
+    const yaml_parser_t *p = &r->parser;
+    if (p->error == YAML_MEMORY_ERROR)
+        return EX_FAIL(EX_ERR_MEMORY, "%s: out of memory while reading", r->path);
+    if (p->error == YAML_READER_ERROR) /* has no mark, only a byte offset */
+        return EX_FAIL(EX_ERR_CONFIG, "%s: byte %zu: %s; UTF-8 text in YAML is expected", r->path,
+                       p->problem_offset, p->problem);
+    return EX_FAIL(EX_ERR_CONFIG, "%s: not valid YAML: %s%s%s", at(r, p->problem_mark.line + 1),
+                   p->problem, p->context ? " " : "", p->context ? p->context : "");
+}
+
+/* Refuses what YAML has and a configuration does not. */
+static ex_status check_plain(reader *r, const yaml_event_t *e)
+{
+    const yaml_char_t *anchor = NULL, *tag = NULL;
+    if (e->type == YAML_SCALAR_EVENT)
+        anchor = e->data.scalar.anchor, tag = e->data.scalar.tag;
+    else if (e->type == YAML_MAPPING_START_EVENT)
+        anchor = e->data.mapping_start.anchor, tag = e->data.mapping_start.tag;
+    if (e->type == YAML_ALIAS_EVENT || anchor)
+        return EX_FAIL(EX_ERR_CONFIG,
+                       "%s: anchors and aliases (& and *) are not accepted; write "
+                       "the value out",
+                       at_event(r, e));
+    if (tag)
+        return EX_FAIL(EX_ERR_CONFIG, "%s: tags (%s) are not accepted; leave the tag out",
+                       at_event(r, e), (const char *)tag);
+    return EX_OK;
+}
+
+static ex_status unknown_key(reader *r, const yaml_event_t *e, const char *key)
+{
+    const char *meant = ex_field_suggest(key);
+    if (meant)
+        return EX_FAIL(EX_ERR_CONFIG, "%s: unknown key \"%.80s\"; did you mean \"%s\"?",
+                       at_event(r, e), key, meant);
+    return EX_FAIL(EX_ERR_CONFIG, "%s: unknown key \"%.80s\"; `excise train --help` lists the keys",
+                   at_event(r, e), key);
+}
+
+static ex_status set_scalar(reader *r, const ex_field *field, const yaml_event_t *e)
+{
+    const char *text = (const char *)e->data.scalar.value;
+    size_t *line = &r->line[field - ex_fields()];
+    if (*line != 0)
+        return EX_FAIL(EX_ERR_CONFIG, "%s: %s is set twice, first in line %zu; keep one",
+                       at_event(r, e), field->key, *line);
+    *line = e->start_mark.line + 1;
+    if (strlen(text) != e->data.scalar.length)
+        return EX_FAIL(EX_ERR_CONFIG, "%s: %s holds a NUL character", at_event(r, e), field->key);
+    const bool plain = e->data.scalar.style == YAML_PLAIN_SCALAR_STYLE;
+    if (plain && (*text == '\0' || strcmp(text, "~") == 0 || strcmp(text, "null") == 0)) {
+        char accepts[512];
+        ex_field_accepts(field, accepts, sizeof accepts);
+        return EX_FAIL(EX_ERR_CONFIG, "%s: %s has no value; %s", at_event(r, e), field->key,
+                       accepts);
+    }
+    return ex_field_parse(r->config, field, text, at_event(r, e));
+}
+
+static ex_status read_map(reader *r, const char *prefix);
+
+/* The value of `key`: a scalar for a field, a map for a section. */
+static ex_status read_value(reader *r, const char *key, const yaml_event_t *key_event)
+{
+    const ex_field *field = ex_field_find(key);
+    const bool section = ex_field_is_section(key);
+    if (!field && !section)
+        return unknown_key(r, key_event, key);
+    yaml_event_t e;
+    EX_TRY(next(r, &e));
+    ex_status status;
+    EX_TRY_GOTO(check_plain(r, &e), done);
+    if (field && e.type == YAML_SCALAR_EVENT) {
+        status = set_scalar(r, field, &e);
+    } else if (section && e.type == YAML_MAPPING_START_EVENT) {
+        status = read_map(r, key);
+    } else if (section) {
+        status = EX_FAIL(EX_ERR_CONFIG,
+                         "%s: %s is a section; write its keys as an indented map "
+                         "below it",
+                         at_event(r, &e), key);
+    } else {
+        char accepts[512];
+        ex_field_accepts(field, accepts, sizeof accepts);
+        status =
+            EX_FAIL(EX_ERR_CONFIG, "%s: %s is a %s; one value is expected, %s", at_event(r, &e),
+                    key, e.type == YAML_SEQUENCE_START_EVENT ? "list" : "map", accepts);
+    }
+done:
+    yaml_event_delete(&e);
+    return status;
+}
+
+static ex_status read_entry(reader *r, const char *prefix, const yaml_event_t *e)
+{
+    EX_TRY(check_plain(r, e));
+    if (e->type != YAML_SCALAR_EVENT)
+        return EX_FAIL(EX_ERR_CONFIG, "%s: a key is expected, found a %s", at_event(r, e),
+                       e->type == YAML_SEQUENCE_START_EVENT ? "list" : "map");
+    char key[KEY_MAX];
+    snprintf(key, sizeof key, "%s%s%s", prefix, *prefix ? "." : "",
+             (const char *)e->data.scalar.value);
+    return read_value(r, key, e);
+}
+
+/* Entries up to the end of the map whose start was just read. */
+static ex_status read_map(reader *r, const char *prefix)
+{
+    for (;;) {
+        yaml_event_t e;
+        EX_TRY(next(r, &e));
+        const bool end = e.type == YAML_MAPPING_END_EVENT;
+        const ex_status status = end ? EX_OK : read_entry(r, prefix, &e);
+        yaml_event_delete(&e);
+        if (end || status != EX_OK)
+            return status;
+    }
+}
+
+/* The next event's type; the event itself is dropped unless it is an error. */
+static ex_status skip(reader *r, yaml_event_type_t *type, size_t *line)
+{
+    yaml_event_t e;
+    EX_TRY(next(r, &e));
+    ex_status status = check_plain(r, &e);
+    *type = e.type;
+    *line = e.start_mark.line + 1;
+    yaml_event_delete(&e);
+    return status;
+}
+
+static ex_status read_document(reader *r)
+{
+    yaml_event_type_t type;
+    size_t line;
+    EX_TRY(skip(r, &type, &line)); /* stream start */
+    EX_TRY(skip(r, &type, &line));
+    if (type == YAML_STREAM_END_EVENT)
+        return EX_FAIL(EX_ERR_CONFIG,
+                       "%s: holds no configuration; keys such as \"dataset: "
+                       "fashion-mnist\" are expected",
+                       r->path);
+    EX_TRY(skip(r, &type, &line));
+    if (type != YAML_MAPPING_START_EVENT)
+        return EX_FAIL(EX_ERR_CONFIG, "%s: a map of keys is expected (\"lr: 0.1\"), found %s",
+                       at(r, line), type == YAML_SEQUENCE_START_EVENT ? "a list" : "plain text");
+    EX_TRY(read_map(r, ""));
+    EX_TRY(skip(r, &type, &line)); /* document end */
+    EX_TRY(skip(r, &type, &line));
+    if (type != YAML_STREAM_END_EVENT)
+        return EX_FAIL(EX_ERR_CONFIG, "%s: a second document begins; one is expected", at(r, line));
+    return EX_OK;
+}
+
+static ex_status load(const char *path, unsigned char *text, size_t *bytes)
+{
+    FILE *file = fopen(path, "rb");
+    if (!file)
+        return EX_FAIL(EX_ERR_CONFIG, "%s: cannot be opened: %s", path, strerror(errno));
+    *bytes = fread(text, 1, FILE_MAX + 1, file);
+    const int error = ferror(file) ? errno : 0;
+    fclose(file);
+    if (error)
+        return EX_FAIL(EX_ERR_CONFIG, "%s: cannot be read: %s", path, strerror(error));
+    if (*bytes > FILE_MAX)
+        return EX_FAIL(EX_ERR_CONFIG, "%s: is larger than 1 MiB; a configuration is expected",
+                       path);
+    return EX_OK;
+}
+
+ex_status ex_config_read(ex_config *c, const char *path)
+{
+    ex_config result = *c; /* an error leaves *c as it was */
+    reader r = {.path = path, .config = &result};
+    size_t bytes = 0;
+    unsigned char *text = malloc(FILE_MAX + 1);
+    if (!text)
+        return EX_FAIL(EX_ERR_MEMORY, "%s: out of memory while reading", path);
+    ex_status status = load(path, text, &bytes);
+    if (status == EX_OK && !yaml_parser_initialize(&r.parser))
+        status = EX_FAIL(EX_ERR_MEMORY, "%s: out of memory while reading", path);
+    else if (status == EX_OK) {
+        yaml_parser_set_input_string(&r.parser, text, bytes);
+        status = read_document(&r);
+        yaml_parser_delete(&r.parser);
+    }
+    free(text);
+    if (status == EX_OK)
+        *c = result;
+    return status;
+}
