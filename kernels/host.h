@@ -12,7 +12,9 @@
 /* Marks a hot loop: compiled for the baseline and for wider vectors, chosen when the program
  * starts. What it calls must be inlined to profit. Needs ifunc, which sanitizers do not survive
  * (their runtime starts after the resolvers): the build defines EX_NO_CLONES for them. */
-#if defined(__x86_64__) && defined(__GLIBC__) && !defined(EX_NO_CLONES)
+#if defined(EX_CLONES)
+/* Given by the build, to try one instruction set. */
+#elif defined(__x86_64__) && defined(__GLIBC__) && !defined(EX_NO_CLONES)
 #define EX_CLONES __attribute__((target_clones("avx512f", "avx2", "default")))
 #else
 #define EX_CLONES

@@ -1,0 +1,116 @@
+#include "test_kernels.h"
+
+typedef struct list {
+    ex_segment *segments;
+    size_t count, total, size; /* size: of the flat vector */
+} list;
+
+/* `count` random segments of up to `longest` elements, some empty, some touching. */
+static list random_list(size_t count, uint32_t longest, uint64_t seed)
+{
+    list l = {.segments = calloc(count + 1, sizeof *l.segments), .count = count};
+    assert_non_null(l.segments);
+    ex_rng r = ex_rng_at((ex_rng_key){.seed = seed, .use = EX_RNG_TEST});
+    for (size_t i = 0; i < count; i++) {
+        const size_t gap = ex_rng_below(&r, 3) * ex_rng_below(&r, 20);
+        l.segments[i] = (ex_segment){l.size + gap, ex_rng_below(&r, longest + 1)};
+        l.total += l.segments[i].length;
+        l.size += gap + l.segments[i].length;
+    }
+    l.size += 5;
+    return l;
+}
+
+static const size_t COUNTS[] = {0, 1, 2, 33, 3000};
+static const uint32_t LONGEST[] = {1, 17, 300};
+
+static void check_list(list l)
+{
+    float *flat = random_floats(l.size, 1), *target = random_floats(l.size, 2);
+    float *expected = ex_guard_floats(l.total), *packed = ex_guard_floats(l.total);
+    float *unpacked = copied_floats(target, l.size), *copy = copied_floats(flat, l.size);
+    ex_segments_pack_ref(expected, flat, l.segments, l.count);
+    ex_segments_unpack_ref(unpacked, expected, l.segments, l.count);
+    for (int t = 0; t < KERNEL_THREADS_COUNT; t++) {
+        const ex_stream s = threads_stream(KERNEL_THREADS[t]);
+        poison(packed, l.total);
+        k->segments_pack(packed, flat, l.segments, l.count, s);
+        assert_same_floats(packed, expected, l.total);
+        float *mine = copied_floats(target, l.size);
+        k->segments_unpack(mine, packed, l.segments, l.count, s);
+        assert_same_floats(mine, unpacked, l.size);
+        ex_guard_free(mine);
+        k->segments_unpack(flat, packed, l.segments, l.count, s);
+        assert_same_floats(flat, copy, l.size); /* pack, then unpack: identity */
+    }
+    ex_guard_free(flat), ex_guard_free(target), ex_guard_free(expected), ex_guard_free(packed);
+    ex_guard_free(unpacked), ex_guard_free(copy);
+}
+
+static void test_pack_and_unpack_equal_the_reference_and_invert_each_other(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < sizeof COUNTS / sizeof *COUNTS; i++)
+        for (size_t j = 0; j < sizeof LONGEST / sizeof *LONGEST; j++) {
+            list l = random_list(COUNTS[i], LONGEST[j], i * 10 + j);
+            check_list(l);
+            free(l.segments);
+        }
+}
+
+static void test_unpack_leaves_bytes_outside_the_segments(void **state)
+{
+    (void)state;
+    list l = random_list(3000, 40, 9);
+    for (int t = 0; t < KERNEL_THREADS_COUNT; t++) {
+        float *flat = random_floats(l.size, 1), *before = random_floats(l.size, 1);
+        float *packed = random_floats(l.total, 3);
+        k->segments_unpack(flat, packed, l.segments, l.count, threads_stream(KERNEL_THREADS[t]));
+        size_t at = 0;
+        for (size_t i = 0; i < l.count; at = l.segments[i].offset + l.segments[i].length, i++)
+            assert_memory_equal(flat + at, before + at, (l.segments[i].offset - at) * sizeof *flat);
+        assert_memory_equal(flat + at, before + at, (l.size - at) * sizeof *flat);
+        ex_guard_check(flat, l.size);
+        ex_guard_free(flat), ex_guard_free(before), ex_guard_free(packed);
+    }
+    free(l.segments);
+}
+
+static void test_accumulate_adds_in_float64(void **state)
+{
+    (void)state;
+    for (int i = 0; i < KERNEL_SIZES_COUNT; i++) {
+        const size_t n = KERNEL_SIZES[i];
+        float *x = random_floats(n, 1);
+        double *expected = malloc((n + 1) * sizeof *expected), *acc = malloc((n + 1) * sizeof *acc);
+        assert_true(expected && acc);
+        for (int t = 0; t < KERNEL_THREADS_COUNT; t++) {
+            for (size_t j = 0; j <= n; j++)
+                acc[j] = expected[j] = (double)j / 3.0;
+            ex_accumulate_ref(expected, x, 1.0 / 7.0, n);
+            k->accumulate(acc, x, 1.0 / 7.0, n, threads_stream(KERNEL_THREADS[t]));
+            assert_memory_equal(acc, expected, (n + 1) * sizeof *acc); /* acc[n] is a guard */
+        }
+        ex_guard_free(x), free(expected), free(acc);
+    }
+}
+
+static void test_accumulate_keeps_what_float32_would_lose(void **state)
+{
+    (void)state;
+    const float x = 1.0f;
+    double acc = 1e9;
+    k->accumulate(&acc, &x, 0.125, 1, threads_stream(1));
+    assert_true(acc == 1e9 + 0.125);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_pack_and_unpack_equal_the_reference_and_invert_each_other),
+        cmocka_unit_test(test_unpack_leaves_bytes_outside_the_segments),
+        cmocka_unit_test(test_accumulate_adds_in_float64),
+        cmocka_unit_test(test_accumulate_keeps_what_float32_would_lose),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
