@@ -33,12 +33,15 @@ typedef struct ex_data_options {
 } ex_data_options;
 
 /* name: mnist, fashion-mnist, cifar10, synthetic (ex_dataset_names). A missing, truncated or
- * corrupt file is EX_ERR_INPUT naming the file, what was expected and how to get it. */
+ * corrupt file is EX_ERR_INPUT naming the file, what was expected and how to get it; an unknown name
+ * or a limit beyond what there is, EX_ERR_CONFIG. options NULL: all samples from the usual places. */
 ex_status ex_data_open(ex_data **out, const char *name, const ex_data_options *options);
 void ex_data_close(ex_data **data);
 const char *const *ex_dataset_names(void);
 
-/* Parsers of one file each, plain or gzipped; `dataset` is filled by the pair (images, labels). */
+/* Parsers, of plain and gzipped files alike. They fill in counts, sizes and arrays; the caller sets
+ * dataset->classes before (labels are checked against it), name, mean and std. After an error
+ * nothing is left allocated. ex_idx_read: one channel, from a pair of files. */
 ex_status ex_idx_read(ex_dataset *dataset, const char *image_path, const char *label_path);
 /* CIFAR-10 binary layout: records of 1 label byte and 3 x 32 x 32 bytes; several files appended. */
 ex_status ex_cifar10_read(ex_dataset *dataset, const char *const *paths, int path_count);

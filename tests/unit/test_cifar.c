@@ -1,0 +1,108 @@
+#include "data/dataset.h"
+#include "temp.h"
+#include "test.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+enum { IMAGE = 3072, RECORD = 3073 };
+
+/* Records `first`, first + 1, ...: label r % 10, pixel p is (r * 7 + p) % 251. */
+static uint8_t *make_records(size_t first, size_t count)
+{
+    uint8_t *bytes = malloc(count * RECORD + 1);
+    for (size_t r = 0; r < count; r++) {
+        bytes[r * RECORD] = (uint8_t)((first + r) % 10);
+        for (size_t p = 0; p < IMAGE; p++)
+            bytes[r * RECORD + 1 + p] = (uint8_t)(((first + r) * 7 + p) % 251);
+    }
+    bytes[count * RECORD] = 0;
+    return bytes;
+}
+
+static const char *write_records(const char *name, size_t first, size_t count, int gzip)
+{
+    uint8_t *bytes = make_records(first, count);
+    const char *path = ex_temp_write(name, bytes, count * RECORD, gzip);
+    free(bytes);
+    return path;
+}
+
+static void test_files_are_appended_in_order(void **state)
+{
+    (void)state;
+    for (int gzip = 0; gzip <= 1; gzip++) {
+        const char *paths[3] = {write_records("a.bin", 0, 12, gzip),
+                                write_records("b.bin", 12, 1, gzip),
+                                write_records("c.bin", 13, 7, !gzip)};
+        ex_dataset d = {0};
+        assert_ok(ex_cifar10_read(&d, paths, 3));
+        assert_int_equal(d.count, 20);
+        assert_true(d.channels == 3 && d.height == 32 && d.width == 32 && d.classes == 10);
+        for (size_t r = 0; r < 20; r++) {
+            assert_int_equal(d.labels[r], r % 10);
+            for (size_t p = 0; p < IMAGE; p++)
+                assert_int_equal(d.images[r * IMAGE + p], (r * 7 + p) % 251);
+        }
+        ex_dataset_close(&d);
+    }
+}
+
+static void expect_error(const uint8_t *bytes, size_t count, const char *text)
+{
+    for (int gzip = 0; gzip <= 1; gzip++) {
+        const char *paths[2] = {write_records("good.bin", 0, 2, 0),
+                                ex_temp_write("bad.bin", bytes, count, gzip)};
+        ex_dataset d = {0};
+        assert_status(ex_cifar10_read(&d, paths, 2), EX_ERR_INPUT);
+        assert_message("bad.bin");
+        assert_message(text);
+        assert_null(d.images);
+        assert_int_equal(d.count, 0);
+    }
+}
+
+static void test_files_that_are_no_whole_records_are_refused(void **state)
+{
+    (void)state;
+    uint8_t *bytes = make_records(0, 2);
+    expect_error(bytes, 0, "truncated");
+    expect_error(bytes, 1, "truncated");
+    expect_error(bytes, 2 * RECORD - 1, "6145 bytes");
+    expect_error(bytes, 2 * RECORD + 1, "records of 3073 bytes");
+    free(bytes);
+}
+
+static void test_a_file_of_more_than_10000_records_is_refused(void **state)
+{
+    (void)state;
+    uint8_t *bytes = make_records(0, 10001);
+    const char *path = ex_temp_write("full.bin", bytes, (size_t)10000 * RECORD, 0);
+    ex_dataset d = {0};
+    assert_ok(ex_cifar10_read(&d, &path, 1));
+    assert_int_equal(d.count, 10000);
+    ex_dataset_close(&d);
+    expect_error(bytes, (size_t)10000 * RECORD + 1, "goes on after the 30730000 bytes");
+    expect_error(bytes, (size_t)10001 * RECORD, "goes on after");
+    free(bytes);
+}
+
+static void test_labels_out_of_range_are_refused(void **state)
+{
+    (void)state;
+    uint8_t *bytes = make_records(0, 3);
+    bytes[2 * RECORD] = 10;
+    expect_error(bytes, (size_t)3 * RECORD, "label of record 2 is 10; 0 to 9");
+    free(bytes);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_files_are_appended_in_order),
+        cmocka_unit_test(test_files_that_are_no_whole_records_are_refused),
+        cmocka_unit_test(test_a_file_of_more_than_10000_records_is_refused),
+        cmocka_unit_test(test_labels_out_of_range_are_refused),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
