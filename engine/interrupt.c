@@ -1,0 +1,28 @@
+/* SIGINT and SIGTERM ask for a stop at the next safe point; they never stop anything themselves. */
+#include "trainer.h"
+
+#include <signal.h>
+#include <stdatomic.h>
+
+static atomic_bool asked;
+
+static void ask(int signal_number)
+{
+    (void)signal_number;
+    atomic_store(&asked, true);
+}
+
+void ex_interrupt_install(void)
+{
+    atomic_store(&asked, false);
+    /* Once each: a second signal has its default effect, for whoever cannot wait. */
+    struct sigaction action = {.sa_handler = ask, .sa_flags = SA_RESTART | (int)SA_RESETHAND};
+    sigemptyset(&action.sa_mask);
+    sigaction(SIGINT, &action, NULL);
+    sigaction(SIGTERM, &action, NULL);
+}
+
+bool ex_interrupted(void)
+{
+    return atomic_load(&asked);
+}
