@@ -1,9 +1,8 @@
-/* Recording of costs. Totals never fail to be counted; a row of detail that no memory can be had
- * for is left out with a warning. */
+/* Recording of costs. Totals are always counted; a client's row is left out of the file if no
+ * memory can be had for it. */
 #include "ledger_impl.h"
 
 #include "base/clock.h"
-#include "base/log.h"
 #include "base/memory.h"
 
 #include <string.h>
@@ -135,11 +134,9 @@ static ex_ledger_phase *lock_phase(ex_ledger *l)
                              : ex_ledger_phase_find(l, UNASSIGNED, true);
 }
 
-static void unlock(ex_ledger *l, bool complete)
+static void unlock(ex_ledger *l)
 {
     pthread_mutex_unlock(&l->lock);
-    if (!complete)
-        ex_log_warn("ledger: a row is left out: its table is full");
 }
 
 void ex_ledger_compute(ex_ledger *l, double seconds)
@@ -147,7 +144,7 @@ void ex_ledger_compute(ex_ledger *l, double seconds)
     ex_ledger_phase *p = lock_phase(l);
     p->cost.compute_s += seconds;
     p->has_compute = true;
-    unlock(l, true);
+    unlock(l);
 }
 
 void ex_ledger_client(ex_ledger *l, int client, double seconds, size_t samples)
@@ -164,7 +161,7 @@ void ex_ledger_client(ex_ledger *l, int client, double seconds, size_t samples)
         row->seconds += seconds;
         row->samples += samples;
     }
-    unlock(l, row || client < 0);
+    unlock(l);
 }
 
 void ex_ledger_message(ex_ledger *l, const char *kind, ex_direction direction, int client,
@@ -184,7 +181,7 @@ void ex_ledger_message(ex_ledger *l, const char *kind, ex_direction direction, i
         row->bytes_up += up;
         row->bytes_down += down;
     }
-    unlock(l, k && (row || client < 0));
+    unlock(l);
 }
 
 void ex_ledger_stored(ex_ledger *l, size_t samples, size_t bytes)
@@ -195,13 +192,13 @@ void ex_ledger_stored(ex_ledger *l, size_t samples, size_t bytes)
     if (p->stored_bytes < bytes)
         p->stored_bytes = bytes;
     p->has_stored = true;
-    unlock(l, true);
+    unlock(l);
 }
 
 void ex_ledger_round(ex_ledger *l)
 {
     lock_phase(l)->cost.rounds++;
-    unlock(l, true);
+    unlock(l);
 }
 
 ex_cost ex_ledger_cost(const ex_ledger *l, const char *phase)

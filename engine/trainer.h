@@ -21,23 +21,28 @@ typedef struct ex_fit {
     int first_epoch;
 } ex_fit;
 
+/* Owns the lane from here on; on an error it stays the caller's. */
 ex_status ex_trainer_create(ex_trainer **out, ex_lane *lane);
 void ex_trainer_destroy(ex_trainer **t);
 ex_lane *ex_trainer_lane(ex_trainer *t);
-/* Trains the lane's values in place. Stops between steps when ex_interrupted(): EX_ERR_INTERRUPTED. Adds to
- * *sums the samples of the last epoch only (its loss and accuracy), sums->count included; *processed
- * (may be NULL) counts the samples of all epochs. */
+/* Trains the lane's values in place; momentum goes on from the call before, ex_lane_load clears it.
+ * The mask is only read during the call. Looks at ex_interrupted() every few steps:
+ * EX_ERR_INTERRUPTED. A loss that is not finite: EX_ERR_NUMERIC saying where. Adds to *sums the
+ * samples of the last epoch only (its loss and accuracy), sums->count included; *processed (may be
+ * NULL) counts the samples of all complete epochs. */
 ex_status ex_trainer_fit(ex_trainer *t, const ex_fit *fit, ex_train_sums *sums, size_t *processed);
 ex_status ex_trainer_evaluate(ex_trainer *t, const ex_dataset *data, const ex_samples *samples,
                               ex_eval_sums *sums);
 
 /* A work item run by one of several lanes' threads; `lane` counts from 0. */
 typedef ex_status (*ex_lane_work)(void *context, int item, int lane);
-/* Runs items 0..count-1, handed out in order, on `lanes` threads. The first error (by item) stops
- * the handing out and is returned, its message adopted. */
+/* Runs items 0..count-1, handed out in order, on `lanes` threads; with one lane, in the caller's.
+ * An error stops the handing out; the first by item is returned, its message adopted, whatever the
+ * timing: all items before it have run. */
 ex_status ex_lanes_run(int lanes, int count, ex_lane_work work, void *context);
 
-/* Set by SIGINT and SIGTERM (ex_interrupt_install), polled between steps and rounds. */
+/* Set by SIGINT and SIGTERM after ex_interrupt_install (which clears it), polled between steps and
+ * rounds. A second signal has its default effect. */
 void ex_interrupt_install(void);
 bool ex_interrupted(void);
 
