@@ -1,11 +1,10 @@
 /* The configuration as a whole: defaults, -s, rules between fields, config.yaml, the reference. */
 #include "config_fields.h"
+#include "io/file.h"
 
 #include <assert.h>
-#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 void ex_config_default(ex_config *c)
 {
@@ -99,20 +98,17 @@ static void write_yaml(FILE *out, const ex_config *c)
 
 ex_status ex_config_write(const ex_config *c, const char *path)
 {
-    char beside[4096];
-    if ((size_t)snprintf(beside, sizeof beside, "%s.tmp", path) >= sizeof beside)
-        return EX_FAIL(EX_ERR_IO, "%.200s...: the path is too long", path);
-    FILE *out = fopen(beside, "w");
-    if (!out)
-        return EX_FAIL(EX_ERR_IO, "%s: cannot be created: %s", beside, strerror(errno));
-    write_yaml(out, c);
-    const bool written = !ferror(out) && fflush(out) == 0 && fsync(fileno(out)) == 0;
-    const int error = errno;
-    if (fclose(out) == 0 && written && rename(beside, path) == 0)
-        return EX_OK;
-    const ex_status status =
-        EX_FAIL(EX_ERR_IO, "%s: cannot be written: %s", path, strerror(written ? errno : error));
-    unlink(beside);
+    char *text = NULL;
+    size_t bytes = 0;
+    FILE *out = open_memstream(&text, &bytes);
+    if (out)
+        write_yaml(out, c);
+    if (!out || fclose(out) != 0) {
+        free(text);
+        return EX_FAIL(EX_ERR_MEMORY, "%s: out of memory while writing", path);
+    }
+    const ex_status status = ex_file_write(path, text, bytes);
+    free(text);
     return status;
 }
 

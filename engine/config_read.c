@@ -1,13 +1,13 @@
 /* YAML into ex_config, by libyaml's events, so that every message can name its line. Only what a
  * configuration needs: maps of scalars, one document, no anchors, aliases, tags or lists. */
+#include "base/memory.h"
 #include "config_fields.h"
+#include "io/file.h"
 
-#include <errno.h>
-#include <stdlib.h>
 #include <string.h>
 #include <yaml.h>
 
-enum { FILE_MAX = 1 << 20, KEY_MAX = 128, FIELDS_MAX = 256 };
+enum { FILE_MAX = 1 << 20 /* bytes */, KEY_MAX = 128, FIELDS_MAX = 256 };
 
 typedef struct reader {
     yaml_parser_t parser;
@@ -186,39 +186,22 @@ static ex_status read_document(reader *r)
     return EX_OK;
 }
 
-static ex_status load(const char *path, unsigned char *text, size_t *bytes)
-{
-    FILE *file = fopen(path, "rb");
-    if (!file)
-        return EX_FAIL(EX_ERR_CONFIG, "%s: cannot be opened: %s", path, strerror(errno));
-    *bytes = fread(text, 1, FILE_MAX + 1, file);
-    const int error = ferror(file) ? errno : 0;
-    fclose(file);
-    if (error)
-        return EX_FAIL(EX_ERR_CONFIG, "%s: cannot be read: %s", path, strerror(error));
-    if (*bytes > FILE_MAX)
-        return EX_FAIL(EX_ERR_CONFIG, "%s: is larger than 1 MiB; a configuration is expected",
-                       path);
-    return EX_OK;
-}
-
 ex_status ex_config_read(ex_config *c, const char *path)
 {
     ex_config result = *c; /* an error leaves *c as it was */
     reader r = {.path = path, .config = &result};
+    char *text = NULL;
     size_t bytes = 0;
-    unsigned char *text = malloc(FILE_MAX + 1);
-    if (!text)
-        return EX_FAIL(EX_ERR_MEMORY, "%s: out of memory while reading", path);
-    ex_status status = load(path, text, &bytes);
-    if (status == EX_OK && !yaml_parser_initialize(&r.parser))
-        status = EX_FAIL(EX_ERR_MEMORY, "%s: out of memory while reading", path);
-    else if (status == EX_OK) {
-        yaml_parser_set_input_string(&r.parser, text, bytes);
+    EX_TRY(ex_file_read(&text, &bytes, path, FILE_MAX));
+    ex_status status;
+    if (yaml_parser_initialize(&r.parser)) {
+        yaml_parser_set_input_string(&r.parser, (const unsigned char *)text, bytes);
         status = read_document(&r);
         yaml_parser_delete(&r.parser);
+    } else {
+        status = EX_FAIL(EX_ERR_MEMORY, "%s: out of memory while reading", path);
     }
-    free(text);
+    ex_free(&text);
     if (status == EX_OK)
         *c = result;
     return status;

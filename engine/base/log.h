@@ -1,14 +1,14 @@
 /* Log lines and progress on stderr; results go to stdout and never through here.
  *
  * A progress bar with rate and time left is drawn on a terminal only; elsewhere
- * ex_progress_update prints nothing and callers log a line a round. Safe from several threads. */
+ * ex_progress_add prints nothing and callers log a line a round. Safe from several threads. */
 #ifndef EX_LOG_H
 #define EX_LOG_H
 
 #include <stdbool.h>
 #include <stddef.h>
 
-typedef enum ex_log_level { EX_LOG_QUIET, EX_LOG_INFO, EX_LOG_DEBUG } ex_log_level;
+typedef enum ex_log_level { EX_LOG_QUIET, EX_LOG_INFO } ex_log_level;
 
 void ex_log_set_level(ex_log_level level);
 void ex_log(const char *format, ...) __attribute__((format(printf, 1, 2)));

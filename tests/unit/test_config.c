@@ -238,9 +238,9 @@ static void test_files_that_are_no_text_are_refused(void **state)
     assert_message("exp.yaml");
     write_bytes("\x89PNG\r\n\x1a\n", 8);
     assert_status(ex_config_read(&c, file), EX_ERR_CONFIG);
-    assert_status(ex_config_read(&c, folder), EX_ERR_CONFIG);
+    assert_status(ex_config_read(&c, folder), EX_ERR_INPUT);
     assert_message(folder);
-    assert_status(ex_config_read(&c, "/nonexistent/exp.yaml"), EX_ERR_CONFIG);
+    assert_status(ex_config_read(&c, "/nonexistent/exp.yaml"), EX_ERR_INPUT);
     assert_message("No such file");
 }
 

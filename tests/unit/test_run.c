@@ -1,0 +1,285 @@
+#include "base/log.h"
+#include "io/file.h"
+#include "run.h"
+#include "test.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+enum { PARAMS = 1000, STATS = 10 };
+
+static char base[64], folder[80];
+static float params[PARAMS], stats[STATS];
+
+static int make_folder(void **state)
+{
+    (void)state;
+    snprintf(base, sizeof base, "/tmp/excise-run-XXXXXX");
+    if (!mkdtemp(base))
+        return -1;
+    snprintf(folder, sizeof folder, "%s/run", base);
+    return 0;
+}
+
+static int remove_folder(void **state)
+{
+    (void)state;
+    char command[128];
+    snprintf(command, sizeof command, "rm -r '%s'", base);
+    return system(command);
+}
+
+static const char *in_folder(const char *name)
+{
+    static char path[4][256];
+    static int turn;
+    char *p = path[turn++ % 4];
+    snprintf(p, sizeof path[0], "%s/%s", folder, name);
+    return p;
+}
+
+static bool exists(const char *name)
+{
+    return access(in_folder(name), F_OK) == 0;
+}
+
+static void fill(int round)
+{
+    for (int i = 0; i < PARAMS; i++)
+        params[i] = (float)(round * 10000 + i);
+    for (int i = 0; i < STATS; i++)
+        stats[i] = (float)(-round * 100 - i);
+}
+
+static ex_run *open_run(ex_run_mode mode)
+{
+    ex_run *run;
+    assert_ok(ex_run_open(&run, folder, mode));
+    return run;
+}
+
+static void write_checkpoint(ex_run *run, int round)
+{
+    fill(round);
+    json_t *state = json_pack("{s:i, s:s}", "round", round, "note", "kept");
+    assert_ok(ex_run_checkpoint(run, params, PARAMS, stats, STATS, state));
+    json_decref(state);
+}
+
+/* Restores and returns the round of the state, having compared every value. */
+static int restored_round(ex_run *run)
+{
+    json_t *state;
+    memset(params, 0, sizeof params);
+    memset(stats, 0, sizeof stats);
+    assert_ok(ex_run_restore(run, params, PARAMS, stats, STATS, &state));
+    const int round = (int)json_integer_value(json_object_get(state, "round"));
+    assert_string_equal(json_string_value(json_object_get(state, "note")), "kept");
+    json_decref(state);
+    for (int i = 0; i < PARAMS; i++)
+        assert_true(params[i] == (float)(round * 10000 + i));
+    for (int i = 0; i < STATS; i++)
+        assert_true(stats[i] == (float)(-round * 100 - i));
+    return round;
+}
+
+static void test_new_run_makes_folders_and_refuses_a_full_one(void **state)
+{
+    (void)state;
+    ex_run *run;
+    char deep[160];
+    snprintf(deep, sizeof deep, "%s/a/b", folder);
+    assert_ok(ex_run_check(deep, EX_RUN_NEW));
+    assert_int_not_equal(access(folder, F_OK), 0); /* checking made nothing */
+    assert_ok(ex_run_open(&run, deep, EX_RUN_NEW));
+    assert_ok(ex_run_metrics(run, json_pack("{s:i}", "round", 0)));
+    ex_run_close(&run);
+    assert_null(run);
+    assert_status(ex_run_open(&run, deep, EX_RUN_NEW), EX_ERR_EXISTS);
+    assert_message("is not empty");
+    assert_null(run);
+    assert_status(ex_run_open(&run, "", EX_RUN_NEW), EX_ERR_USAGE);
+}
+
+static void test_a_file_in_place_of_the_folder_is_refused(void **state)
+{
+    (void)state;
+    ex_run *run;
+    assert_ok(ex_file_write(folder, "x", 1));
+    assert_status(ex_run_open(&run, folder, EX_RUN_NEW), EX_ERR_INPUT);
+    assert_message("Not a directory");
+}
+
+static void test_overwrite_removes_a_run_and_nothing_else(void **state)
+{
+    (void)state;
+    ex_run *run = open_run(EX_RUN_NEW);
+    assert_ok(ex_run_metrics(run, json_pack("{s:i}", "round", 0)));
+    write_checkpoint(run, 1);
+    ex_run_close(&run);
+    assert_ok(ex_file_write(in_folder("notes.txt"), "mine", 4));
+    assert_ok(ex_file_write(in_folder("report.json"), "{}", 2));
+    run = open_run(EX_RUN_OVERWRITE);
+    ex_run_close(&run);
+    assert_true(exists("notes.txt"));
+    assert_false(exists("report.json"));
+    assert_false(exists("metrics.jsonl"));
+    assert_false(exists("checkpoint"));
+}
+
+static void test_discard_leaves_nothing_behind(void **state)
+{
+    (void)state;
+    ex_run *run = open_run(EX_RUN_NEW);
+    assert_ok(ex_run_metrics(run, json_pack("{s:i}", "round", 0)));
+    write_checkpoint(run, 1);
+    ex_run_discard(&run);
+    assert_null(run);
+    assert_int_not_equal(access(folder, F_OK), 0);
+    ex_run_discard(&run); /* NULL-safe */
+}
+
+static void test_discard_keeps_a_folder_that_was_there(void **state)
+{
+    (void)state;
+    assert_ok(ex_make_folders(folder));
+    ex_run *run = open_run(EX_RUN_NEW);
+    assert_ok(ex_run_metrics(run, json_pack("{s:i}", "round", 0)));
+    ex_run_discard(&run);
+    assert_int_equal(access(folder, F_OK), 0);
+    assert_false(exists("metrics.jsonl"));
+}
+
+static void test_newest_of_two_checkpoints_comes_back(void **state)
+{
+    (void)state;
+    ex_run *run = open_run(EX_RUN_NEW);
+    for (int round = 8; round <= 11; round++) /* 10 sorts before 9 as text */
+        write_checkpoint(run, round);
+    ex_run_close(&run);
+    assert_true(exists("checkpoint/round-11.bin") && exists("checkpoint/round-10.bin"));
+    assert_false(exists("checkpoint/round-9.bin") || exists("checkpoint/round-8.bin"));
+    run = open_run(EX_RUN_RESUME);
+    assert_int_equal(restored_round(run), 11);
+    ex_run_close(&run);
+}
+
+static void test_resume_needs_a_checkpoint(void **state)
+{
+    (void)state;
+    ex_run *run;
+    assert_status(ex_run_open(&run, folder, EX_RUN_RESUME), EX_ERR_INPUT);
+    assert_message("no checkpoint");
+    assert_int_not_equal(access(folder, F_OK), 0);
+}
+
+static size_t size_of(const char *name)
+{
+    struct stat info;
+    assert_int_equal(stat(in_folder(name), &info), 0);
+    return (size_t)info.st_size;
+}
+
+static void test_resume_cuts_the_metrics_to_the_checkpoint(void **state)
+{
+    (void)state;
+    ex_run *run = open_run(EX_RUN_NEW);
+    assert_ok(ex_run_metrics(run, json_pack("{s:i}", "round", 0)));
+    const size_t then = size_of("metrics.jsonl");
+    write_checkpoint(run, 1);
+    assert_ok(ex_run_metrics(run, json_pack("{s:i}", "round", 1)));
+    assert_true(size_of("metrics.jsonl") > then);
+    ex_run_close(&run);
+    run = open_run(EX_RUN_RESUME);
+    assert_int_equal(restored_round(run), 1);
+    assert_int_equal(size_of("metrics.jsonl"), then);
+    assert_ok(ex_run_metrics(run, json_pack("{s:i}", "round", 1)));
+    ex_run_close(&run);
+    char *text;
+    size_t bytes;
+    assert_ok(ex_file_read(&text, &bytes, in_folder("metrics.jsonl"), 1000));
+    assert_string_equal(text, "{\"round\":0}\n{\"round\":1}\n");
+    free(text);
+}
+
+static void flip(const char *name, long offset, int whence)
+{
+    FILE *f = fopen(in_folder(name), "r+b");
+    assert_non_null(f);
+    assert_int_equal(fseek(f, offset, whence), 0);
+    const int c = fgetc(f);
+    assert_int_equal(fseek(f, -1, SEEK_CUR), 0);
+    fputc(c ^ 1, f);
+    fclose(f);
+}
+
+/* A bit flipped anywhere, or a missing tail, falls back to the checkpoint before. */
+static void test_a_damaged_checkpoint_gives_way_to_the_one_before(void **state)
+{
+    (void)state;
+    ex_run *run = open_run(EX_RUN_NEW);
+    for (int damage = 0; damage < 5; damage++) {
+        write_checkpoint(run, 1);
+        write_checkpoint(run, 2);
+        const char *newest = "checkpoint/round-2.bin";
+        const long size = (long)size_of(newest);
+        if (damage == 0)
+            flip(newest, 0, SEEK_SET); /* magic */
+        else if (damage == 1)
+            flip(newest, 45, SEEK_SET); /* state */
+        else if (damage == 2)
+            flip(newest, -1, SEEK_END); /* last value */
+        else
+            assert_int_equal(truncate(in_folder(newest), damage == 3 ? size - 1 : 7), 0);
+        assert_int_equal(restored_round(run), 1);
+        assert_int_equal(unlink(in_folder(newest)), 0);
+    }
+    ex_run_close(&run);
+}
+
+static void test_damaged_checkpoints_are_refused_by_name(void **state)
+{
+    (void)state;
+    json_t *json = NULL;
+    ex_run *run = open_run(EX_RUN_NEW);
+    write_checkpoint(run, 3);
+    flip("checkpoint/round-3.bin", -1, SEEK_END);
+    assert_status(ex_run_restore(run, params, PARAMS, stats, STATS, &json), EX_ERR_INPUT);
+    assert_message("checkpoint/round-3.bin is damaged: its checksum");
+    assert_null(json);
+    ex_run_close(&run);
+}
+
+static void test_a_checkpoint_of_another_model_is_refused(void **state)
+{
+    (void)state;
+    json_t *json = NULL;
+    ex_run *run = open_run(EX_RUN_NEW);
+    write_checkpoint(run, 3);
+    assert_status(ex_run_restore(run, params, PARAMS - 1, stats, STATS, &json), EX_ERR_CONFIG);
+    assert_message("1000 parameters");
+    ex_run_close(&run);
+}
+
+int main(void)
+{
+    ex_log_set_level(EX_LOG_QUIET);
+#define IN_FOLDER(test) cmocka_unit_test_setup_teardown(test, make_folder, remove_folder)
+    const struct CMUnitTest tests[] = {
+        IN_FOLDER(test_new_run_makes_folders_and_refuses_a_full_one),
+        IN_FOLDER(test_a_file_in_place_of_the_folder_is_refused),
+        IN_FOLDER(test_overwrite_removes_a_run_and_nothing_else),
+        IN_FOLDER(test_discard_leaves_nothing_behind),
+        IN_FOLDER(test_discard_keeps_a_folder_that_was_there),
+        IN_FOLDER(test_newest_of_two_checkpoints_comes_back),
+        IN_FOLDER(test_resume_needs_a_checkpoint),
+        IN_FOLDER(test_resume_cuts_the_metrics_to_the_checkpoint),
+        IN_FOLDER(test_a_damaged_checkpoint_gives_way_to_the_one_before),
+        IN_FOLDER(test_damaged_checkpoints_are_refused_by_name),
+        IN_FOLDER(test_a_checkpoint_of_another_model_is_refused),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
