@@ -20,8 +20,8 @@ typedef struct ablation {
 } ablation;
 
 /* Replaces one channel of one image: `pixels` floats, `step` apart. */
-static inline void patch(float *restrict out, const float *restrict residual, float fill, int relu,
-                         size_t pixels, size_t step)
+EX_INLINE void patch(float *restrict out, const float *restrict residual, float fill, int relu,
+                     size_t pixels, size_t step)
 {
     for (size_t p = 0; p < pixels; p++) {
         const float value = residual ? fill + residual[p * step] : fill;

@@ -27,8 +27,8 @@ static window window_of(const ex_gather_shape *g)
 }
 
 /* out (count, block): black pixels. scale, shift: of the block's channels. */
-static inline void black(float *restrict out, const float *restrict scale,
-                         const float *restrict shift, int count, int block)
+EX_INLINE void black(float *restrict out, const float *restrict scale, const float *restrict shift,
+                     int count, int block)
 {
     for (int x = 0; x < count; x++)
         for (int j = 0; j < block; j++)
@@ -36,9 +36,9 @@ static inline void black(float *restrict out, const float *restrict scale,
 }
 
 /* out (count, block) from `block` planes, `plane` bytes apart. */
-static inline void pixels(float *restrict out, const uint8_t *restrict in, size_t plane,
-                          const float *restrict scale, const float *restrict shift, int count,
-                          int block)
+EX_INLINE void pixels(float *restrict out, const uint8_t *restrict in, size_t plane,
+                      const float *restrict scale, const float *restrict shift, int count,
+                      int block)
 {
     for (int x = 0; x < count; x++)
         for (int j = 0; j < block; j++)
@@ -47,8 +47,8 @@ static inline void pixels(float *restrict out, const uint8_t *restrict in, size_
 }
 
 /* Channels first, ..., first + block of one image, into their slab (out_H, out_W, block). */
-static inline void gather_slab(float *out, const uint8_t *image, const ex_gather_shape *g, window w,
-                               int first, int block)
+EX_INLINE void gather_slab(float *out, const uint8_t *image, const ex_gather_shape *g, window w,
+                           int first, int block)
 {
     const size_t plane = (size_t)g->H * (size_t)g->W;
     const float *scale = g->scale + first, *shift = g->shift + first;

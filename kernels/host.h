@@ -9,8 +9,11 @@
 
 #include <omp.h>
 
+/* For what a clone calls: compilers do not always inline it, and else it stays at the baseline. */
+#define EX_INLINE static inline __attribute__((always_inline))
+
 /* Marks a hot loop: compiled for the baseline and for wider vectors, chosen when the program
- * starts. What it calls must be inlined to profit. Needs ifunc, which sanitizers do not survive
+ * starts. What it calls must be EX_INLINE or EX_BODY. Needs ifunc, which sanitizers do not survive
  * (their runtime starts after the resolvers): the build defines EX_NO_CLONES for them. */
 #if defined(EX_CLONES)
 /* Given by the build, to try one instruction set. */
@@ -20,8 +23,9 @@
 #define EX_CLONES
 #endif
 
-/* Fewer elements than this are not worth waking a second thread (a few microseconds). */
-enum { EX_PARALLEL_MIN = 1 << 15 };
+/* Fewer elements than this, some 20 microseconds of work, are not worth a second thread: waking it
+ * costs a few, and waiting for it much more where other work holds its core. */
+enum { EX_PARALLEL_MIN = 1 << 17 };
 
 /* Runs `call` on [begin, end), names that it may use: all of [0, units) at once, or one contiguous
  * share a thread if there are threads and work enough (`elements` in all units). A stream of one

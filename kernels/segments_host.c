@@ -11,7 +11,7 @@
 /* Below this a call to memcpy costs more than the copy. */
 enum { SHORT_COPY = 16 };
 
-static inline void copy(float *restrict out, const float *restrict in, size_t n)
+EX_INLINE void copy(float *restrict out, const float *restrict in, size_t n)
 {
     if (n > SHORT_COPY) {
         memcpy(out, in, n * sizeof *out);

@@ -33,45 +33,47 @@ static shortcut shortcut_of(const ex_map_shape *in, int K, int out_block, int st
                       .out_block = (size_t)out_block};
 }
 
-/* Moves `run` neighbouring channels of every pixel. The arguments after `g` are often constants. */
-static inline void move_run(float *restrict out, float *restrict in, const shortcut *g,
-                            bool forward, size_t run, size_t in_block, size_t out_block)
+/* Moves `run` neighbouring channels of every pixel; steps are floats from one pixel that takes part
+ * to the next. Constants where the call gives some, so that the common loops vectorise. */
+EX_INLINE void move_run(float *restrict out, float *restrict in, const shortcut *g, bool forward,
+                        size_t run, size_t in_step, size_t out_step)
 {
     for (size_t y = 0; y < g->out_H; y++) {
-        float *restrict to = out + y * g->out_W * out_block;
-        float *restrict from = in + y * g->stride * g->W * in_block;
+        float *restrict to = out + y * g->out_W * out_step;
+        float *restrict from = in + y * g->W * in_step;
         for (size_t x = 0; x < g->out_W; x++)
             for (size_t j = 0; j < run; j++) {
-                float *a = to + x * out_block + j, *b = from + x * g->stride * in_block + j;
                 if (forward)
-                    *a = *b;
+                    to[x * out_step + j] = from[x * in_step + j];
                 else
-                    *b += *a;
+                    from[x * in_step + j] += to[x * out_step + j];
             }
     }
 }
 
-static inline void move_slab(float *out, float *in, const shortcut *g, bool forward, size_t first)
+/* The output channels first, ..., first + out_block of one image; out: their slab. */
+EX_INLINE void move_slab(float *out, float *in, const shortcut *g, bool forward, size_t first)
 {
-    const size_t stop = first + g->out_block, image_stop = g->pad + g->C;
-    const size_t to = stop < image_stop ? stop : image_stop;
-    for (size_t k = first > g->pad ? first : g->pad, run; k < to; k += run) {
+    const size_t in_step = g->in_block * g->stride, out_step = g->out_block;
+    const size_t image_end = g->pad + g->C, slab_end = first + g->out_block;
+    const size_t end = slab_end < image_end ? slab_end : image_end;
+    for (size_t k = first > g->pad ? first : g->pad, run; k < end; k += run) {
         const size_t c = k - g->pad, within = c % g->in_block;
-        run = g->in_block - within < to - k ? g->in_block - within : to - k;
-        float *from = in + (c - within) * g->H * g->W + within;
-        if (run == 1 && g->in_block == 1 && g->out_block == 1)
-            move_run(out, from, g, forward, 1, 1, 1);
+        run = g->in_block - within < end - k ? g->in_block - within : end - k;
+        float *from = in + (c - within) * g->H * g->W + within, *to = out + (k - first);
+        if (in_step == 2 && out_step == 1)
+            move_run(to, from, g, forward, 1, 2, 1);
         else if (run == 8)
-            move_run(out + (k - first), from, g, forward, 8, g->in_block, g->out_block);
+            move_run(to, from, g, forward, 8, in_step, out_step);
         else if (run == 16)
-            move_run(out + (k - first), from, g, forward, 16, g->in_block, g->out_block);
+            move_run(to, from, g, forward, 16, in_step, out_step);
         else
-            move_run(out + (k - first), from, g, forward, run, g->in_block, g->out_block);
+            move_run(to, from, g, forward, run, in_step, out_step);
     }
 }
 
-static inline void move_range(float *out, float *in, const shortcut *g, bool forward, size_t begin,
-                              size_t end)
+EX_INLINE void move_range(float *out, float *in, const shortcut *g, bool forward, size_t begin,
+                          size_t end)
 {
     const size_t blocks = g->K / g->out_block, plane = g->out_H * g->out_W;
     for (size_t i = begin; i < end; i++) {

@@ -20,7 +20,7 @@ static const int KERNEL_THREADS[] = {1, 2, 3};
 enum { KERNEL_THREADS_COUNT = 3 };
 
 /* Sizes around vector widths, and two that are worth several threads. */
-static const size_t KERNEL_SIZES[] = {0, 1, 7, 15, 16, 17, 31, 32, 33, 1023, 40000, 70001};
+static const size_t KERNEL_SIZES[] = {0, 1, 7, 15, 16, 17, 31, 32, 33, 1023, 40000, 140001};
 enum { KERNEL_SIZES_COUNT = 12 };
 
 static inline ex_stream threads_stream(int threads)

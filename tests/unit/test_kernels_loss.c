@@ -79,7 +79,7 @@ static void test_loss_gradient_and_prediction_equal_float64(void **state)
         check_against_reference(1, classes[i], 5.0f);
     }
     check_against_reference(0, 10, 1.0f);
-    check_against_reference(1000, 10, 3.0f); /* enough for several threads */
+    check_against_reference(1500, 10, 3.0f); /* enough for several threads */
 }
 
 static void test_loss_of_a_confident_hit_does_not_round_to_zero(void **state)

@@ -1,11 +1,11 @@
 #include "test_kernels.h"
 
-enum { SEGMENTS = 9, SIZE = 90000 };
+enum { SEGMENTS = 9, SIZE = 150000 };
 
-/* Short and long runs, neighbours, an empty one, and gaps in between; about 75,000 elements. */
-static const ex_segment LIST[SEGMENTS] = {{1, 1},       {2, 7},        {40, 0},
-                                          {41, 31},     {100, 32},     {132, 33},
-                                          {1000, 1023}, {5000, 70001}, {SIZE - 1, 1}};
+/* Short and long runs, neighbours, an empty one, and gaps in between; about 141,000 elements. */
+static const ex_segment LIST[SEGMENTS] = {{1, 1},       {2, 7},         {40, 0},
+                                          {41, 31},     {100, 32},      {132, 33},
+                                          {1000, 1023}, {5000, 140001}, {SIZE - 1, 1}};
 
 typedef struct vectors {
     float *params, *velocity, *grads;
