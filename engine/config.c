@@ -57,6 +57,21 @@ ex_status ex_config_check(const ex_config *c)
     return EX_OK;
 }
 
+ex_status ex_config_check_resume(const ex_config *before, const ex_config *now)
+{
+    for (const ex_field *f = ex_fields(); f->key; f++) {
+        char then[EX_TEXT_MAX], this[EX_TEXT_MAX];
+        ex_field_format(before, f, then, sizeof then);
+        ex_field_format(now, f, this, sizeof this);
+        if (!f->resumable && strcmp(then, this) != 0)
+            return EX_FAIL(EX_ERR_CONFIG,
+                           "%s is \"%s\", but the run to resume began with \"%s\"; leave it as it "
+                           "was, or start a new run",
+                           f->key, this, then);
+    }
+    return EX_OK;
+}
+
 /* Numbers and plain words go bare; other text in double quotes, as JSON and YAML both read it. */
 static void write_value(FILE *out, const ex_field *field, const char *text)
 {

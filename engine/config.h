@@ -69,7 +69,7 @@ typedef struct ex_config {
     } unlearn;
 
     char device[EX_TEXT_MAX];
-    int precision, conv;        /* ex_precision, ex_conv_choice */
+    int precision, conv;         /* ex_precision, ex_conv_choice */
     int lanes, threads_per_lane; /* lanes 0 = as many as fill the device */
     size_t memory;               /* bytes; 0 = no limit */
 } ex_config;
@@ -82,6 +82,9 @@ ex_status ex_config_read(ex_config *c, const char *path);
 ex_status ex_config_set(ex_config *c, const char *assignment, const char *origin);
 /* Rules between fields (clients_per_round <= num_clients, ...). Call it after all sources. */
 ex_status ex_config_check(const ex_config *c);
+/* Whether a run that began with *before may go on with *now: EX_ERR_CONFIG naming the first key
+ * that would change what is trained. */
+ex_status ex_config_check_resume(const ex_config *before, const ex_config *now);
 /* The resolved configuration as YAML, every key, with its help as a comment. */
 ex_status ex_config_write(const ex_config *c, const char *path);
 /* The reference: key, type or choices, range, default, help. markdown: as a table. */

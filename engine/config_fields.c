@@ -14,6 +14,7 @@
 #define INT(name, member, low, high)  NUMBER(name, member, EX_FIELD_INT, low, high)
 #define REAL(name, member, low, high) NUMBER(name, member, EX_FIELD_REAL, low, high)
 #define SAMPLES(name, member, low)    NUMBER(name, member, EX_FIELD_SIZE, low, UINT32_MAX)
+#define RESUMABLE                     .resumable = true
 #define DEFAULT(text, about)          .default_text = text, .help = about
 
 /* Limits of the random streams' coordinates (rng.h), and of a label. */
@@ -28,16 +29,16 @@ enum {
 
 /* clang-format off */
 static const ex_field fields[] = {
-    {TEXT("dataset", dataset), DEFAULT("fashion-mnist", "mnist, fashion-mnist, cifar10 or synthetic")},
-    {TEXT("data_dir", data_dir), DEFAULT("", "folder of the data files; empty: search the usual places")},
-    {TEXT("model", model), DEFAULT("resnet20", "architecture, such as resnet20 or vgg11")},
+    {TEXT("dataset", dataset), .names = ex_dataset_names, DEFAULT("fashion-mnist", "the data set")},
+    {TEXT("data_dir", data_dir), RESUMABLE, DEFAULT("", "folder of the data files; empty: search the usual places")},
+    {TEXT("model", model), .names = ex_model_names, DEFAULT("resnet20", "the architecture")},
     {SAMPLES("train_samples", train_samples, 0), DEFAULT("0", "training samples kept, drawn by seed; 0: all")},
     {SAMPLES("test_samples", test_samples, 0), DEFAULT("0", "test samples kept, drawn by seed; 0: all")},
     {NUMBER("seed", seed, EX_FIELD_SEED, 0, 9223372036854775807.0), DEFAULT("1", "names every random draw of the run")},
 
     {INT("num_clients", num_clients, 1, CLIENTS_MAX), DEFAULT("10", "clients in the federation")},
     {INT("clients_per_round", clients_per_round, 0, CLIENTS_MAX), DEFAULT("0", "clients sampled in a round; 0: all")},
-    {INT("rounds", rounds, 1, ROUNDS_MAX), DEFAULT("50", "rounds of training")},
+    {INT("rounds", rounds, 1, ROUNDS_MAX), RESUMABLE, DEFAULT("50", "rounds of training")},
     {INT("local_epochs", local_epochs, 1, EPOCHS_MAX), DEFAULT("5", "epochs that a client trains in a round")},
     {INT("batch_size", batch_size, 1, BATCH_MAX), DEFAULT("128", "samples in a client's step")},
     {REAL("lr", lr, 0, 1000), .above_min = true, DEFAULT("0.1", "learning rate of training")},
@@ -55,29 +56,29 @@ static const ex_field fields[] = {
     {BOOL("server.overlap", server.overlap), DEFAULT("true", "the server's samples stay with the clients too")},
     {INT("server.threads", server.threads, 1, THREADS_MAX), DEFAULT("2", "threads of the server's lane")},
 
-    {TEXT("unlearn.method", unlearn.method), DEFAULT("de", "ce, de, de-random, head or retrain")},
-    {INT("unlearn.class", unlearn.class_label, -1, CLASS_MAX), DEFAULT("-1", "the class that goes; -1: not given")},
-    {REAL("unlearn.delta", unlearn.delta, 0, 1), .above_min = true, DEFAULT("0.05", "share of each layer's channels that is fine-tuned")},
-    {CHOICE("unlearn.layers", unlearn.layers, "all", "conv", "head"), DEFAULT("all", "layers that channels are selected in")},
-    {CHOICE("unlearn.relabel", unlearn.relabel, "once", "each"), DEFAULT("once", "draw wrong labels once, or in every epoch")},
-    {CHOICE("unlearn.bn", unlearn.norm, "train", "frozen"), DEFAULT("train", "batch norm while fine-tuning: by the batch, or by running statistics")},
-    {REAL("unlearn.lr", unlearn.lr, 0, 1000), .above_min = true, DEFAULT("0.01", "learning rate of fine-tuning")},
-    {REAL("unlearn.stop_forget", unlearn.stop_forget, -1, 1), DEFAULT("0.01", "stop at this accuracy on the class's probe set; below 0: never")},
-    {INT("unlearn.rounds", unlearn.rounds, 1, ROUNDS_MAX), DEFAULT("10", "de: rounds at most")},
-    {INT("unlearn.local_epochs", unlearn.local_epochs, 0, EPOCHS_MAX), DEFAULT("0", "de: epochs of a client in a round; 0: as in training")},
-    {INT("unlearn.epochs", unlearn.epochs, 1, EPOCHS_MAX), DEFAULT("10", "ce and head: epochs at most")},
-    {INT("unlearn.batch_size", unlearn.batch_size, 1, BATCH_MAX), DEFAULT("64", "ce and head: samples in a step")},
-    {INT("unlearn.probe", unlearn.probe, 1, 1000000), DEFAULT("256", "samples of the class that channel effects are measured on")},
-    {CHOICE("unlearn.ablate", unlearn.ablate, "filter", "activation"), DEFAULT("filter", "what is zeroed: the filter row, or the layer's output map")},
-    {CHOICE("unlearn.strategy", unlearn.strategy, "naive", "streams", "batched"), DEFAULT("batched", "how ablated channels are evaluated")},
-    {INT("unlearn.variants", unlearn.variants, 0, 65536), DEFAULT("0", "ablated channels in one batch; 0: chosen from memory")},
+    {TEXT("unlearn.method", unlearn.method), RESUMABLE, DEFAULT("de", "ce, de, de-random, head or retrain")},
+    {INT("unlearn.class", unlearn.class_label, -1, CLASS_MAX), RESUMABLE, DEFAULT("-1", "the class that goes; -1: not given")},
+    {REAL("unlearn.delta", unlearn.delta, 0, 1), .above_min = true, RESUMABLE, DEFAULT("0.05", "share of each layer's channels that is fine-tuned")},
+    {CHOICE("unlearn.layers", unlearn.layers, "all", "conv", "head"), RESUMABLE, DEFAULT("all", "layers that channels are selected in")},
+    {CHOICE("unlearn.relabel", unlearn.relabel, "once", "each"), RESUMABLE, DEFAULT("once", "draw wrong labels once, or in every epoch")},
+    {CHOICE("unlearn.bn", unlearn.norm, "train", "frozen"), RESUMABLE, DEFAULT("train", "batch norm while fine-tuning: by the batch, or by running statistics")},
+    {REAL("unlearn.lr", unlearn.lr, 0, 1000), .above_min = true, RESUMABLE, DEFAULT("0.01", "learning rate of fine-tuning")},
+    {REAL("unlearn.stop_forget", unlearn.stop_forget, -1, 1), RESUMABLE, DEFAULT("0.01", "stop at this accuracy on the class's probe set; below 0: never")},
+    {INT("unlearn.rounds", unlearn.rounds, 1, ROUNDS_MAX), RESUMABLE, DEFAULT("10", "de: rounds at most")},
+    {INT("unlearn.local_epochs", unlearn.local_epochs, 0, EPOCHS_MAX), RESUMABLE, DEFAULT("0", "de: epochs of a client in a round; 0: as in training")},
+    {INT("unlearn.epochs", unlearn.epochs, 1, EPOCHS_MAX), RESUMABLE, DEFAULT("10", "ce and head: epochs at most")},
+    {INT("unlearn.batch_size", unlearn.batch_size, 1, BATCH_MAX), RESUMABLE, DEFAULT("64", "ce and head: samples in a step")},
+    {INT("unlearn.probe", unlearn.probe, 1, 1000000), RESUMABLE, DEFAULT("256", "samples of the class that channel effects are measured on")},
+    {CHOICE("unlearn.ablate", unlearn.ablate, "filter", "activation"), RESUMABLE, DEFAULT("filter", "what is zeroed: the filter row, or the layer's output map")},
+    {CHOICE("unlearn.strategy", unlearn.strategy, "naive", "streams", "batched"), RESUMABLE, DEFAULT("batched", "how ablated channels are evaluated")},
+    {INT("unlearn.variants", unlearn.variants, 0, 65536), RESUMABLE, DEFAULT("0", "ablated channels in one batch; 0: chosen from memory")},
 
     {TEXT("device", device), DEFAULT("auto", "auto, cpu, cuda or cuda:N")},
     {CHOICE("precision", precision, "fp32", "tf32", "bf16"), DEFAULT("fp32", "precision of convolutions and matrix products")},
     {CHOICE("conv", conv, "auto", "direct"), DEFAULT("auto", "convolution algorithms: timed and chosen, or direct only")},
-    {INT("lanes", lanes, 0, THREADS_MAX), DEFAULT("0", "clients trained at once on the device; 0: as many as fill it")},
+    {INT("lanes", lanes, 0, THREADS_MAX), RESUMABLE, DEFAULT("0", "clients trained at once on the device; 0: as many as fill it")},
     {INT("threads_per_lane", threads_per_lane, 1, THREADS_MAX), DEFAULT("1", "threads of a client's lane")},
-    {.key = "memory", .type = EX_FIELD_BYTES, AT(memory), DEFAULT("0", "memory that plans may take in all; 0: no limit")},
+    {.key = "memory", .type = EX_FIELD_BYTES, AT(memory), RESUMABLE, DEFAULT("0", "memory that plans may take in all; 0: no limit")},
     {.key = NULL},
 };
 /* clang-format on */

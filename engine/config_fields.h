@@ -19,12 +19,14 @@ typedef enum ex_field_type {
 typedef struct ex_field {
     const char *key; /* "partition.kind" */
     ex_field_type type;
-    size_t offset, size;        /* of the member in ex_config */
-    double min, max;            /* numbers: accepted range, ends included ... */
-    bool above_min, below_max;  /* ... unless these are set */
-    const char *const *choices; /* EX_FIELD_CHOICE: NULL-terminated */
-    const char *default_text;   /* parsed like any other value */
+    size_t offset, size;               /* of the member in ex_config */
+    double min, max;                   /* numbers: accepted range, ends included ... */
+    bool above_min, below_max;         /* ... unless these are set */
+    const char *const *choices;        /* EX_FIELD_CHOICE: NULL-terminated */
+    const char *const *(*names)(void); /* EX_FIELD_TEXT: what it may be, NULL-terminated, or NULL */
+    const char *default_text;          /* parsed like any other value */
     const char *help;
+    bool resumable; /* may differ when a run is resumed: it does not change what is trained */
 } ex_field;
 
 const ex_field *ex_fields(void); /* ends with a field whose key is NULL */

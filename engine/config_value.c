@@ -79,6 +79,15 @@ static bool parse_bytes(const char *text, size_t *value)
     return true;
 }
 
+/* Index in a NULL-terminated list, or -1. */
+static int find_choice(const char *const *choices, const char *text)
+{
+    for (int i = 0; choices[i]; i++)
+        if (strcmp(choices[i], text) == 0)
+            return i;
+    return -1;
+}
+
 /* Text must survive config.yaml and report.json: UTF-8 without control characters. */
 static ex_status parse_text(char *out, const ex_field *field, const char *text, const char *origin)
 {
@@ -94,16 +103,10 @@ static ex_status parse_text(char *out, const ex_field *field, const char *text, 
     if (strlen(text) >= field->size)
         return EX_FAIL(EX_ERR_CONFIG, "%s: %s has %zu bytes; at most %zu are accepted", origin,
                        field->key, strlen(text), field->size - 1);
+    if (field->names && find_choice(field->names(), text) < 0)
+        return reject(field, text, origin);
     memcpy(out, text, strlen(text) + 1);
     return EX_OK;
-}
-
-static int find_choice(const ex_field *field, const char *text)
-{
-    for (int i = 0; field->choices[i]; i++)
-        if (strcmp(field->choices[i], text) == 0)
-            return i;
-    return -1;
 }
 
 static bool parse_bool(const char *text, bool *value)
@@ -146,7 +149,7 @@ ex_status ex_field_parse(ex_config *c, const ex_field *field, const char *text, 
         *(bool *)out = flag;
         return EX_OK;
     case EX_FIELD_CHOICE:
-        if ((choice = find_choice(field, text)) < 0)
+        if ((choice = find_choice(field->choices, text)) < 0)
             return reject(field, text, origin);
         *(int *)out = choice;
         return EX_OK;
@@ -214,12 +217,21 @@ void ex_field_format(const ex_config *c, const ex_field *field, char *out, size_
     }
 }
 
+static void list_choices(const char *const *choices, char *out, size_t room)
+{
+    size_t used = (size_t)snprintf(out, room, "one of");
+    for (int i = 0; choices[i] && used < room; i++)
+        used += (size_t)snprintf(out + used, room - used, "%s %s", i ? "," : "", choices[i]);
+}
+
 void ex_field_accepts(const ex_field *field, char *out, size_t room)
 {
-    size_t used;
     switch (field->type) {
     case EX_FIELD_TEXT:
-        snprintf(out, room, "text of at most %zu bytes", field->size - 1);
+        if (field->names)
+            list_choices(field->names(), out, room);
+        else
+            snprintf(out, room, "text of at most %zu bytes", field->size - 1);
         break;
     case EX_FIELD_INT:
     case EX_FIELD_SIZE:
@@ -236,10 +248,7 @@ void ex_field_accepts(const ex_field *field, char *out, size_t room)
         snprintf(out, room, "true or false");
         break;
     case EX_FIELD_CHOICE:
-        used = (size_t)snprintf(out, room, "one of");
-        for (int i = 0; field->choices[i] && used < room; i++)
-            used +=
-                (size_t)snprintf(out + used, room - used, "%s %s", i ? "," : "", field->choices[i]);
+        list_choices(field->choices, out, room);
         break;
     case EX_FIELD_BYTES:
         snprintf(out, room, "bytes, such as 512M or 4G; 0 for no limit");

@@ -177,6 +177,8 @@ static void test_bad_files_are_refused_by_line(void **state)
         {"partition:\n  kind: dirichle\n", "exp.yaml:2:",
          "partition.kind is \"dirichle\"; one of iid, shard, pathological, dirichlet-client, "
          "dirichlet-class"},
+        {"dataset: fashon\n", "exp.yaml:1:", "dataset is \"fashon\"; one of mnist"},
+        {"model: lenet\n", "exp.yaml:1:", "model is \"lenet\"; one of resnet20"},
         {"\n\nrounds: many\n", "exp.yaml:3:", "an integer from 1 to 16777215"},
         {"rounds: 1.5\n", "exp.yaml:1:", "an integer"},
         {"rounds: 0\n", "exp.yaml:1:", "an integer from 1"},
@@ -248,11 +250,11 @@ static void test_a_text_as_long_as_its_room_is_refused(void **state)
 {
     (void)state;
     ex_config c;
-    char assignment[400] = "model=";
+    char assignment[400] = "data_dir=";
     ex_config_default(&c);
-    memset(assignment + 6, 'x', EX_TEXT_MAX - 1);
+    memset(assignment + 9, 'x', EX_TEXT_MAX - 1);
     assert_ok(ex_config_set(&c, assignment, "-s"));
-    memset(assignment + 6, 'x', EX_TEXT_MAX);
+    memset(assignment + 9, 'x', EX_TEXT_MAX);
     assert_status(ex_config_set(&c, assignment, "-s"), EX_ERR_CONFIG);
     assert_message("at most 255");
 }
@@ -295,6 +297,19 @@ static void test_rules_between_fields(void **state)
     assert_ok(ex_config_check(&c));
     c.server.overlap = false;
     assert_status(ex_config_check(&c), EX_ERR_CONFIG);
+}
+
+static void test_resume_accepts_only_what_does_not_change_training(void **state)
+{
+    (void)state;
+    ex_config before, now;
+    ex_config_default(&before);
+    now = before;
+    now.rounds = 60, now.lanes = 2, now.memory = 1 << 30, now.unlearn.delta = 0.5;
+    assert_ok(ex_config_check_resume(&before, &now));
+    now.lr = 0.2;
+    assert_status(ex_config_check_resume(&before, &now), EX_ERR_CONFIG);
+    assert_message("lr is \"0.2\", but the run to resume began with \"0.1\"");
 }
 
 /* Every field away from its default, awkward texts and doubles included. */
@@ -377,6 +392,7 @@ int main(void)
         cmocka_unit_test(test_a_text_as_long_as_its_room_is_refused),
         cmocka_unit_test(test_set_names_what_is_wrong),
         cmocka_unit_test(test_rules_between_fields),
+        cmocka_unit_test(test_resume_accepts_only_what_does_not_change_training),
         cmocka_unit_test(test_what_is_written_reads_back_the_same),
         cmocka_unit_test(test_written_file_holds_every_key_and_its_help),
         cmocka_unit_test(test_write_names_a_folder_that_does_not_exist),
