@@ -1,3 +1,4 @@
+#include "segments.h"
 #include "test_kernels.h"
 
 typedef struct list {
@@ -76,6 +77,27 @@ static void test_unpack_leaves_bytes_outside_the_segments(void **state)
     free(l.segments);
 }
 
+/* Shares [0, cut) and [cut, total) visit each element once, wherever the cut falls. */
+static void test_parts_of_segments_tile_them_for_every_cut(void **state)
+{
+    (void)state;
+    static const ex_segment segments[] = {{3, 1}, {4, 0}, {9, 2}, {20, 7}, {27, 1}, {40, 3}};
+    for (size_t cut = 0; cut <= 14; cut++) {
+        int visits[14] = {0};
+        for (int share = 0; share < 2; share++)
+            for (size_t i = 0, start = 0; i < 6; start += segments[i++].length) {
+                size_t low, high;
+                ex_segment_part(segments[i], start, share ? cut : 0, share ? 14 : cut, &low, &high);
+                for (size_t at = low; at < high; at++) {
+                    assert_true(at < segments[i].length);
+                    visits[start + at]++;
+                }
+            }
+        for (int i = 0; i < 14; i++)
+            assert_int_equal(visits[i], 1);
+    }
+}
+
 static void test_accumulate_adds_in_float64(void **state)
 {
     (void)state;
@@ -109,6 +131,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_pack_and_unpack_equal_the_reference_and_invert_each_other),
         cmocka_unit_test(test_unpack_leaves_bytes_outside_the_segments),
+        cmocka_unit_test(test_parts_of_segments_tile_them_for_every_cut),
         cmocka_unit_test(test_accumulate_adds_in_float64),
         cmocka_unit_test(test_accumulate_keeps_what_float32_would_lose),
     };
