@@ -1,12 +1,13 @@
 /* A federation: data split over clients and server, a model, and the lanes that clients train on.
  *
  * A round (Algorithm 2's loop, and FedAvg's): sample the cohort, give every client the global
- * values, let each train on its lane, gather the updates, average, apply. With a mask only the masked
- * part is trained, sent and averaged. Clients are averaged in their order in float64, so the result
- * does not depend on lanes. */
+ * values, let each train on its lane, gather the updates, average, apply. With a mask only the
+ * masked part is trained, sent and averaged. Clients are averaged in their order in float64, so the
+ * result does not depend on lanes. */
 #ifndef EX_FEDERATION_H
 #define EX_FEDERATION_H
 
+#include "comm.h"
 #include "config.h"
 #include "ledger.h"
 #include "trainer.h"
@@ -17,6 +18,8 @@ typedef struct ex_federation {
     ex_model *model;
     ex_device *device;
     ex_ledger *ledger;
+    ex_comm *comm;
+    ex_mask *full;         /* every channel: what a round without a mask exchanges */
     float *params, *stats; /* the global model */
     ex_samples *clients;   /* (config.num_clients) */
     ex_samples server;     /* the server's own samples */
@@ -36,9 +39,10 @@ ex_status ex_federation_central(ex_federation *f, ex_trainer **out);
 ex_status ex_federation_lanes(ex_federation *f);
 
 typedef struct ex_round {
-    int number;                /* counts from 0; names the random streams */
-    const ex_samples *clients; /* (num_clients) what each trains on; an empty one sits the round out */
-    const ex_mask *mask;       /* NULL = everything */
+    int number; /* counts from 0; names the random streams */
+    /* (num_clients) what each trains on; an empty one sits the round out. */
+    const ex_samples *clients;
+    const ex_mask *mask; /* NULL = everything */
     ex_norm_mode norm;
     double lr;
     int local_epochs;
@@ -46,7 +50,7 @@ typedef struct ex_round {
 } ex_round;
 
 typedef struct ex_round_result {
-    double loss, accuracy; /* mean over the cohort's last local epoch */
+    double loss, accuracy; /* mean over the cohort's last local epoch; NAN if nobody took part */
     double seconds, client_seconds;
     size_t bytes_up, bytes_down, samples;
     int cohort;
@@ -71,8 +75,8 @@ void ex_accuracy_free(ex_accuracy *a);
 double ex_accuracy_class(const ex_accuracy *a, int label);
 double ex_accuracy_others(const ex_accuracy *a, int label);
 
-/* The whole training: config.rounds rounds over f->clients from `first_round` on, with a call after each round
- * (evaluate, write metrics, checkpoint). The callback's error ends the loop. */
+/* The whole training: config.rounds rounds over f->clients from `first_round` on, with a call after
+ * each round (evaluate, write metrics, checkpoint). The callback's error ends the loop. */
 typedef ex_status (*ex_round_callback)(void *context, ex_federation *f, int round,
                                        const ex_round_result *result);
 ex_status ex_federation_train(ex_federation *f, const ex_samples *clients, int first_round,

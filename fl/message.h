@@ -1,9 +1,10 @@
 /* What goes over the wire: a header, a mask where it must be told, values.
  *
  * Little endian. Header (40 bytes): magic "EXMSG\0\0\1", u32 kind, u32 round, u32 client, u32 crc32
- * of all that follows the header, u64 mask bytes, u64 value count; then the mask (one bit a channel,
- * padded to 4 bytes), then float32 values: selected params in segment order, then selected stats.
- * Sizes come from the same function that the encoder uses, so the ledger counts what would be sent. */
+ * of all that follows the header, u64 mask bytes, u64 value count; then the mask (one bit a
+ * channel, padded to 4 bytes), then float32 values: selected params in segment order, then selected
+ * stats. Sizes come from the same function that the encoder uses, so the ledger counts what would
+ * be sent. */
 #ifndef EX_MESSAGE_H
 #define EX_MESSAGE_H
 
@@ -25,10 +26,12 @@ typedef struct ex_message {
 } ex_message;
 
 size_t ex_message_bytes(const ex_message *m);
-/* out has ex_message_bytes(m); params, stats: flat vectors the values are packed from. */
+/* out has ex_message_bytes(m), 4-byte aligned; params, stats: flat vectors the values are packed
+ * from (not read for EX_MESSAGE_MASK). */
 ex_status ex_message_encode(uint8_t *out, const ex_message *m, const float *params,
                             const float *stats);
-/* Checks magic, sizes and crc against what `expected` says, then unpacks into params and stats.
+/* Checks size, every field, crc and mask against what `expected` says, then unpacks into params and
+ * stats, which stay as they were on an error. bytes: 4-byte aligned.
  * EX_ERR_INPUT naming what was expected and found. */
 ex_status ex_message_decode(const uint8_t *bytes, size_t size, const ex_message *expected,
                             float *params, float *stats);

@@ -1,0 +1,204 @@
+/* Opening a federation: data, model, who holds what; lanes on first use; the loop of rounds. */
+#include "federation.h"
+
+#include "partition.h"
+
+#include "base/memory.h"
+
+/* --- samples -------------------------------------------------------------------------------- */
+
+/* held (count): 1 for `samples` of the training samples, drawn by seed. */
+static ex_status draw_server(uint8_t *held, size_t count, const ex_config *config)
+{
+    uint32_t *order;
+    EX_TRY(ex_alloc(&order, count, sizeof *order, "server samples"));
+    for (size_t i = 0; i < count; i++)
+        order[i] = (uint32_t)i;
+    ex_rng r = ex_rng_at((ex_rng_key){.seed = config->seed, .use = EX_RNG_SERVER});
+    ex_rng_shuffle(&r, order, count);
+    for (size_t i = 0; i < config->server.samples; i++)
+        held[order[i]] = 1;
+    ex_free(&order);
+    return EX_OK;
+}
+
+static ex_status choose(ex_samples *out, const ex_dataset *d, const uint8_t *held, int keep)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < d->count; i++)
+        count += held[i] == keep;
+    EX_TRY(ex_samples_alloc(out, count));
+    for (size_t i = 0, at = 0; i < d->count; i++)
+        if (held[i] == keep) {
+            out->index[at] = (uint32_t)i;
+            out->label[at++] = d->labels[i];
+        }
+    return EX_OK;
+}
+
+static ex_status split_samples(ex_federation *f)
+{
+    const ex_dataset *train = &f->data->train;
+    const ex_config *c = &f->config;
+    uint8_t *held = NULL;
+    ex_samples pool = {0};
+    ex_status status;
+    if (c->server.samples > train->count)
+        return EX_FAIL(EX_ERR_CONFIG,
+                       "server.samples is %zu, but %s has %zu training samples; lower it",
+                       c->server.samples, c->dataset, train->count);
+    EX_TRY_GOTO(ex_alloc(&held, train->count, 1, "server samples"), done);
+    EX_TRY_GOTO(draw_server(held, train->count, c), done);
+    EX_TRY_GOTO(choose(&f->server, train, held, 1), done);
+    EX_TRY_GOTO(c->server.overlap ? ex_samples_all(&pool, train) : choose(&pool, train, held, 0),
+                done);
+    EX_TRY_GOTO(
+        ex_alloc(&f->clients, (size_t)c->num_clients, sizeof *f->clients, "clients' samples"),
+        done);
+    EX_TRY_GOTO(ex_partition(f->clients, c, train, &pool), done);
+done:
+    ex_free(&held);
+    ex_samples_free(&pool);
+    return status;
+}
+
+/* --- opening -------------------------------------------------------------------------------- */
+
+static ex_status open_data(ex_federation *f)
+{
+    const ex_config *c = &f->config;
+    const ex_data_options options = {.dir = c->data_dir[0] ? c->data_dir : NULL,
+                                     .train_limit = c->train_samples,
+                                     .test_limit = c->test_samples,
+                                     .seed = c->seed};
+    EX_TRY(ex_data_open(&f->data, c->dataset, &options));
+    const int classes = f->data->train.classes;
+    if (c->unlearn.class_label >= classes)
+        return EX_FAIL(EX_ERR_CONFIG, "unlearn.class is %d, but %s has the classes 0 to %d",
+                       c->unlearn.class_label, c->dataset, classes - 1);
+    return EX_OK;
+}
+
+static ex_status open_model(ex_federation *f)
+{
+    const ex_dataset *d = &f->data->train;
+    const ex_model_shape shape = {
+        .classes = d->classes, .channels = d->channels, .height = d->height, .width = d->width};
+    EX_TRY(ex_model_create(&f->model, f->config.model, shape));
+    EX_TRY(ex_mask_create_full(&f->full, f->model));
+    EX_TRY(ex_alloc(&f->params, f->model->param_count, sizeof *f->params, "global model"));
+    EX_TRY(ex_alloc(&f->stats, f->model->stat_count, sizeof *f->stats, "global model"));
+    ex_model_init(f->model, f->config.seed, f->params, f->stats);
+    return EX_OK;
+}
+
+static ex_status open_device(ex_federation *f)
+{
+    const ex_config *c = &f->config;
+    const ex_device_options options = {.device = c->device,
+                                       .precision = (ex_precision)c->precision,
+                                       .conv = (ex_conv_choice)c->conv,
+                                       .memory = c->memory};
+    EX_TRY(ex_device_open(&f->device, &options));
+    const int fill = f->device->lanes_default / c->threads_per_lane;
+    f->lane_count = c->lanes > 0 ? c->lanes : fill;
+    if (f->lane_count > c->num_clients)
+        f->lane_count = c->num_clients;
+    if (f->lane_count < 1)
+        f->lane_count = 1;
+    return ex_alloc(&f->lanes, (size_t)f->lane_count, sizeof *f->lanes, "lanes");
+}
+
+ex_status ex_federation_open(ex_federation **out, const ex_config *config)
+{
+    *out = NULL;
+    ex_federation *f;
+    ex_status status;
+    EX_TRY(ex_alloc(&f, 1, sizeof *f, "federation"));
+    f->config = *config;
+    EX_TRY_GOTO(open_data(f), fail);
+    EX_TRY_GOTO(open_model(f), fail);
+    EX_TRY_GOTO(split_samples(f), fail);
+    EX_TRY_GOTO(ex_ledger_create(&f->ledger), fail);
+    EX_TRY_GOTO(ex_comm_create(&f->comm, "local"), fail);
+    EX_TRY_GOTO(open_device(f), fail);
+    *out = f;
+    return EX_OK;
+fail:
+    ex_federation_close(&f);
+    return status;
+}
+
+void ex_federation_close(ex_federation **out)
+{
+    ex_federation *f = *out;
+    if (!f)
+        return;
+    for (int i = 0; f->lanes && i < f->lane_count; i++)
+        ex_trainer_destroy(&f->lanes[i]);
+    ex_free(&f->lanes);
+    ex_trainer_destroy(&f->central);
+    for (int k = 0; f->clients && k < f->config.num_clients; k++)
+        ex_samples_free(&f->clients[k]);
+    ex_free(&f->clients);
+    ex_samples_free(&f->server);
+    ex_comm_destroy(&f->comm);
+    ex_ledger_destroy(&f->ledger);
+    ex_mask_destroy(&f->full);
+    ex_free(&f->params);
+    ex_free(&f->stats);
+    ex_device_close(&f->device);
+    ex_model_destroy(&f->model);
+    ex_data_close(&f->data);
+    ex_free(out);
+}
+
+/* --- lanes ---------------------------------------------------------------------------------- */
+
+static ex_status open_lane(ex_trainer **out, const ex_federation *f, int threads)
+{
+    ex_lane *lane;
+    EX_TRY(ex_lane_create(&lane, f->device, f->model, threads));
+    const ex_status status = ex_trainer_create(out, lane);
+    if (status != EX_OK)
+        ex_lane_destroy(&lane);
+    return status;
+}
+
+ex_status ex_federation_lanes(ex_federation *f)
+{
+    for (int i = 0; i < f->lane_count; i++)
+        if (!f->lanes[i])
+            EX_TRY(open_lane(&f->lanes[i], f, f->config.threads_per_lane));
+    return EX_OK;
+}
+
+ex_status ex_federation_central(ex_federation *f, ex_trainer **out)
+{
+    if (!f->central)
+        EX_TRY(open_lane(&f->central, f, f->config.server.threads));
+    *out = f->central;
+    return ex_lane_load(ex_trainer_lane(f->central), f->params, f->stats);
+}
+
+/* --- training ------------------------------------------------------------------------------- */
+
+ex_status ex_federation_train(ex_federation *f, const ex_samples *clients, int first_round,
+                              ex_round_callback after, void *context)
+{
+    for (int number = first_round; number < f->config.rounds; number++) {
+        if (ex_interrupted())
+            return EX_FAIL(EX_ERR_INTERRUPTED, "interrupted by a signal before round %d of %d",
+                           number + 1, f->config.rounds);
+        const ex_round round = {.number = number,
+                                .clients = clients,
+                                .norm = EX_NORM_TRAIN,
+                                .lr = f->config.lr,
+                                .local_epochs = f->config.local_epochs};
+        ex_round_result result;
+        EX_TRY(ex_federation_round(f, &round, &result));
+        if (after)
+            EX_TRY(after(context, f, number, &result));
+    }
+    return EX_OK;
+}
