@@ -1,0 +1,158 @@
+/* The table of back ends, and the calls that go through it. */
+#include "backend.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#ifdef EXCISE_HAVE_ONEDNN
+extern const ex_backend ex_backend_cpu;
+#endif
+
+static const ex_backend *const backends[] = {
+#ifdef EXCISE_HAVE_ONEDNN
+    &ex_backend_cpu,
+#endif
+    NULL,
+};
+
+const ex_backend *const *ex_backends(void)
+{
+    return backends;
+}
+
+/* --- devices ---------------------------------------------------------------------------------- */
+
+/* "cuda:1" names the back end "cuda". */
+static bool names(const char *device, const char *backend)
+{
+    const size_t length = strcspn(device, ":");
+    return strlen(backend) == length && strncmp(device, backend, length) == 0;
+}
+
+static ex_status open_best(ex_device **out, const ex_device_options *options)
+{
+    for (const ex_backend *const *b = backends; *b; b++) {
+        if ((*b)->probe() != EX_OK)
+            continue;
+        return (*b)->device_open(out, options);
+    }
+    return EX_FAIL(EX_ERR_UNSUPPORTED, "no back end can be used here; install libdnnl-dev and build "
+                                       "again, or see `excise devices`");
+}
+
+ex_status ex_device_open(ex_device **out, const ex_device_options *options)
+{
+    const char *device = options->device ? options->device : "auto";
+    *out = NULL;
+    if (strcmp(device, "auto") == 0)
+        return open_best(out, options);
+    for (const ex_backend *const *b = backends; *b; b++) {
+        if (!names(device, (*b)->name))
+            continue;
+        EX_TRY((*b)->probe());
+        return (*b)->device_open(out, options);
+    }
+    if (names(device, "cpu") || names(device, "cuda"))
+        return EX_FAIL(EX_ERR_UNSUPPORTED, "this build has no back end for device %s", device);
+    return EX_FAIL(EX_ERR_CONFIG, "device is \"%s\"; one of auto, cpu, cuda, cuda:N", device);
+}
+
+void ex_device_close(ex_device **device)
+{
+    if (*device)
+        (*device)->backend->device_close(device);
+}
+
+ex_status ex_device_read_algorithms(ex_device *device, const char *path)
+{
+    return device->backend->algorithms_read(device, path);
+}
+
+ex_status ex_device_write_algorithms(const ex_device *device, const char *path)
+{
+    return device->backend->algorithms_write(device, path);
+}
+
+/* --- lanes ------------------------------------------------------------------------------------ */
+
+ex_status ex_lane_create(ex_lane **out, ex_device *device, const ex_model *model, int threads)
+{
+    return device->backend->lane_create(out, device, model, threads);
+}
+
+void ex_lane_destroy(ex_lane **lane)
+{
+    if (*lane)
+        (*lane)->device->backend->lane_destroy(lane);
+}
+
+ex_status ex_lane_load(ex_lane *lane, const float *params, const float *stats)
+{
+    return lane->device->backend->lane_load(lane, params, stats);
+}
+
+ex_status ex_lane_store(ex_lane *lane, float *params, float *stats)
+{
+    return lane->device->backend->lane_store(lane, params, stats);
+}
+
+ex_status ex_lane_load_velocity(ex_lane *lane, const float *velocity)
+{
+    return lane->device->backend->lane_load_velocity(lane, velocity);
+}
+
+ex_status ex_lane_store_velocity(ex_lane *lane, float *velocity)
+{
+    return lane->device->backend->lane_store_velocity(lane, velocity);
+}
+
+/* --- plans ------------------------------------------------------------------------------------ */
+
+ex_status ex_plan_create(ex_plan **out, ex_lane *lane, const ex_plan_spec *spec)
+{
+    return lane->device->backend->plan_create(out, lane, spec);
+}
+
+void ex_plan_destroy(ex_plan **plan)
+{
+    if (*plan)
+        (*plan)->lane->device->backend->plan_destroy(plan);
+}
+
+ex_status ex_plan_train(ex_plan *plan, const ex_dataset *data, const ex_samples *feed,
+                        const ex_sgd_coeff *sgd, ex_train_sums *sums)
+{
+    return plan->lane->device->backend->plan_train(plan, data, feed, sgd, sums);
+}
+
+ex_status ex_plan_gradient(ex_plan *plan, const ex_dataset *data, const ex_samples *feed,
+                           ex_gradient *out)
+{
+    return plan->lane->device->backend->plan_gradient(plan, data, feed, out);
+}
+
+ex_status ex_plan_evaluate(ex_plan *plan, const ex_dataset *data, const ex_samples *feed,
+                           ex_eval_sums *sums)
+{
+    return plan->lane->device->backend->plan_evaluate(plan, data, feed, sums);
+}
+
+ex_status ex_plan_load(ex_plan *plan, const ex_dataset *data, const ex_samples *feed)
+{
+    return plan->lane->device->backend->plan_load(plan, data, feed);
+}
+
+ex_status ex_plan_forward(ex_plan *plan, int first, int last)
+{
+    return plan->lane->device->backend->plan_forward(plan, first, last);
+}
+
+ex_status ex_plan_fork(ex_plan *to, const ex_plan *from, const ex_fork *fork)
+{
+    return to->lane->device->backend->plan_fork(to, from, fork);
+}
+
+ex_status ex_plan_logits(ex_plan *plan, float *logits, int rows)
+{
+    return plan->lane->device->backend->plan_logits(plan, logits, rows);
+}

@@ -1,0 +1,293 @@
+/* Convolution nodes.
+ *
+ * Training: convolution, norm (norm.c), residual. Evaluation: the norm is folded into filters and
+ * bias, and convolution, bias, residual and ReLU are one primitive. */
+#include "cpu/cpu_impl.h"
+
+static const ex_layer *layer_of(const ex_cpu_plan *plan, int node)
+{
+    return &plan->model->layers[plan->model->nodes[node].layer];
+}
+
+static ex_dnn_conv conv_of(const ex_cpu_plan *plan, int node, ex_dnn_pass pass)
+{
+    const ex_node *n = &plan->model->nodes[node];
+    return (ex_dnn_conv){
+        .pass = pass,
+        .N = plan->base.spec.batch,
+        .C = n->C,
+        .H = n->H,
+        .W = n->W,
+        .K = n->K,
+        .out_H = n->out_H,
+        .out_W = n->out_W,
+        .R = n->R,
+        .S = n->S,
+        .stride = n->stride,
+        .pad = n->pad,
+        .src_block = plan->maps[n->input].block,
+        .dst_block = plan->maps[node].block,
+    };
+}
+
+static ex_dnn_filter filter_of(const ex_node *n)
+{
+    return (ex_dnn_filter){.K = n->K, .C = n->C, .R = n->R, .S = n->S};
+}
+
+/* The op of the faster algorithm. */
+static ex_status conv_op(ex_cpu_plan *plan, ex_dnn_conv *c, ex_dnn_op *op)
+{
+    ex_cpu_lane *lane = plan->lane;
+    EX_TRY(ex_cpu_choose(lane->device, lane->stream, c, lane->base.threads));
+    return ex_dnn_conv_create(op, lane->device->engine, c);
+}
+
+ex_status ex_cpu_conv_layouts(ex_cpu_plan *plan, int node)
+{
+    const ex_node *n = &plan->model->nodes[node];
+    ex_cpu_map *in = &plan->maps[n->input], *map = &plan->maps[node];
+    ex_dnn_op op;
+    if (n->residual >= 0)
+        map->block = plan->maps[n->residual].block;
+    ex_dnn_conv c = conv_of(plan, node, EX_DNN_FORWARD_TRAIN);
+    EX_TRY(ex_dnn_conv_create(&op, plan->lane->device->engine, &c));
+    if (!in->block)
+        in->block = ex_dnn_op_block(&op, DNNL_ARG_SRC, n->C);
+    if (!map->block)
+        map->block = ex_dnn_op_block(&op, DNNL_ARG_DST, n->K);
+    ex_dnn_op_destroy(&op);
+    /* What no block describes (padded channels) is kept plain. */
+    in->block = in->block ? in->block : 1;
+    map->block = map->block ? map->block : 1;
+    return EX_OK;
+}
+
+/* *out = the filters at `flat` in the layout that `op` reads. */
+static ex_status filter_in(ex_cpu_plan *plan, int node, const ex_dnn_op *op, ex_cpu_ref flat,
+                           ex_cpu_ref *out, bool own)
+{
+    const ex_dnn_filter f = filter_of(&plan->model->nodes[node]);
+    ex_dnn_op reorder;
+    EX_TRY(ex_dnn_filter_in(&reorder, plan->lane->device->engine, op, DNNL_ARG_WEIGHTS, &f));
+    if (!reorder.primitive) {
+        *out = flat;
+        return EX_OK;
+    }
+    EX_TRY(ex_cpu_op_add(plan, "filter reorder", node, &reorder));
+    EX_TRY(ex_cpu_buffer_add(plan, ex_dnn_op_bytes(op, DNNL_ARG_WEIGHTS), out));
+    plan->buffers[out->buffer].own = own;
+    ex_cpu_step_ref(plan, flat, DNNL_ARG_FROM);
+    ex_cpu_step_ref(plan, *out, DNNL_ARG_TO);
+    return ex_cpu_op_end(plan);
+}
+
+/* --- evaluation ------------------------------------------------------------------------------- */
+
+static ex_status run_fold(ex_cpu_plan *plan, const ex_cpu_step *step)
+{
+    const ex_layer *l = layer_of(plan, step->node);
+    const float *params = plan->lane->params, *stats = plan->lane->stats;
+    ex_kernels_host.norm_fold(step->at[0], step->at[1], params + l->weight,
+                              l->bias == EX_NONE ? NULL : params + l->bias, params + l->scale,
+                              params + l->shift, stats + l->mean, stats + l->var, EX_NORM_EPS,
+                              l->channels, l->row, ex_cpu_stream(plan));
+    return EX_OK;
+}
+
+static ex_dnn_conv folded_of(const ex_cpu_plan *plan, int node)
+{
+    const ex_node *n = &plan->model->nodes[node];
+    const ex_layer *l = layer_of(plan, node);
+    ex_dnn_conv c = conv_of(plan, node, EX_DNN_FORWARD);
+    c.bias = l->scale != EX_NONE || l->bias != EX_NONE;
+    c.sum = n->residual >= 0;
+    c.relu = n->relu;
+    return c;
+}
+
+ex_status ex_cpu_conv_prepare(ex_cpu_plan *plan, int node)
+{
+    const ex_layer *l = layer_of(plan, node);
+    ex_cpu_map *map = &plan->maps[node];
+    ex_cpu_ref flat = ex_cpu_param(l->weight);
+    ex_dnn_conv c = folded_of(plan, node);
+    ex_dnn_op op;
+    ex_status status;
+    EX_TRY(conv_op(plan, &c, &op));
+    map->inner = l->bias == EX_NONE ? (ex_cpu_ref){.buffer = EX_CPU_NOTHING}
+                                    : ex_cpu_param(l->bias);
+    if (l->scale != EX_NONE) {
+        const size_t floats = (size_t)l->channels * l->row;
+        EX_TRY_GOTO(ex_cpu_buffer_add(plan, floats * sizeof(float), &flat), done);
+        EX_TRY_GOTO(ex_cpu_buffer_add(plan, (size_t)l->channels * sizeof(float), &map->inner), done);
+        plan->buffers[map->inner.buffer].own = true;
+        EX_TRY_GOTO(ex_cpu_step_add(plan, "norm fold", node, run_fold, NULL), done);
+        ex_cpu_step_ref(plan, flat, 0);
+        ex_cpu_step_ref(plan, map->inner, 0);
+    }
+    EX_TRY_GOTO(filter_in(plan, node, &op, flat, &map->weights, true), done);
+    if (l->scale != EX_NONE && map->weights.buffer == flat.buffer)
+        plan->buffers[flat.buffer].own = true;
+done:
+    ex_dnn_op_destroy(&op);
+    return status;
+}
+
+static ex_status folded_forward(ex_cpu_plan *plan, int node)
+{
+    const ex_node *n = &plan->model->nodes[node];
+    ex_cpu_map *map = &plan->maps[node];
+    ex_dnn_conv c = folded_of(plan, node);
+    ex_dnn_op op;
+    if (n->residual >= 0 && map->ref.buffer != plan->maps[n->residual].ref.buffer)
+        EX_TRY(ex_cpu_copy_add(plan, node, map->ref, plan->maps[n->residual].ref,
+                               ex_cpu_map_floats(plan, node)));
+    EX_TRY(conv_op(plan, &c, &op));
+    EX_TRY(ex_cpu_op_add(plan, "conv forward", node, &op));
+    ex_cpu_step_ref(plan, plan->maps[n->input].ref, DNNL_ARG_SRC);
+    ex_cpu_step_ref(plan, map->weights, DNNL_ARG_WEIGHTS);
+    if (c.bias)
+        ex_cpu_step_ref(plan, map->inner, DNNL_ARG_BIAS);
+    ex_cpu_step_ref(plan, map->ref, DNNL_ARG_DST);
+    return ex_cpu_op_end(plan);
+}
+
+/* --- training --------------------------------------------------------------------------------- */
+
+static ex_status run_residual(ex_cpu_plan *plan, const ex_cpu_step *step)
+{
+    if (step->relu)
+        ex_kernels_host.add_relu_fwd(step->at[0], step->at[0], step->at[1], step->n,
+                                     ex_cpu_stream(plan));
+    else
+        ex_kernels_host.add_relu_bwd(step->at[0], step->at[0], step->at[1], NULL, step->n,
+                                     ex_cpu_stream(plan));
+    return EX_OK;
+}
+
+static ex_status residual_add(ex_cpu_plan *plan, int node)
+{
+    const ex_node *n = &plan->model->nodes[node];
+    ex_cpu_step *step;
+    EX_TRY(ex_cpu_step_add(plan, "residual", node, run_residual, &step));
+    step->n = ex_cpu_map_floats(plan, node);
+    step->relu = n->relu;
+    ex_cpu_step_ref(plan, plan->maps[node].ref, 0);
+    ex_cpu_step_ref(plan, plan->maps[n->residual].ref, 0);
+    return EX_OK;
+}
+
+static ex_status train_forward(ex_cpu_plan *plan, int node)
+{
+    const ex_node *n = &plan->model->nodes[node];
+    const ex_layer *l = layer_of(plan, node);
+    const bool norm = l->scale != EX_NONE;
+    ex_cpu_map *map = &plan->maps[node];
+    ex_dnn_conv c = conv_of(plan, node, EX_DNN_FORWARD_TRAIN);
+    ex_dnn_op op;
+    c.bias = l->bias != EX_NONE;
+    c.relu = n->relu && !norm && n->residual < 0;
+    EX_TRY(conv_op(plan, &c, &op));
+    const ex_status status =
+        filter_in(plan, node, &op, ex_cpu_param(l->weight), &map->weights, false);
+    if (status != EX_OK) {
+        ex_dnn_op_destroy(&op);
+        return status;
+    }
+    map->inner = map->ref;
+    EX_TRY(ex_cpu_op_add(plan, "conv forward", node, &op));
+    map->conv_step = plan->step_count - 1;
+    if (norm)
+        EX_TRY(ex_cpu_buffer_add(plan, ex_cpu_map_floats(plan, node) * sizeof(float), &map->inner));
+    ex_cpu_step_ref(plan, plan->maps[n->input].ref, DNNL_ARG_SRC);
+    ex_cpu_step_ref(plan, map->weights, DNNL_ARG_WEIGHTS);
+    if (c.bias)
+        ex_cpu_step_ref(plan, ex_cpu_param(l->bias), DNNL_ARG_BIAS);
+    ex_cpu_step_ref(plan, map->inner, DNNL_ARG_DST);
+    EX_TRY(ex_cpu_op_end(plan));
+    if (norm)
+        EX_TRY(ex_cpu_norm_forward(plan, node));
+    return n->residual >= 0 ? residual_add(plan, node) : EX_OK;
+}
+
+ex_status ex_cpu_conv_forward(ex_cpu_plan *plan, int node)
+{
+    return plan->base.spec.use == EX_USE_TRAIN ? train_forward(plan, node)
+                                               : folded_forward(plan, node);
+}
+
+static ex_status weights_backward(ex_cpu_plan *plan, int node, ex_cpu_ref dy)
+{
+    const ex_node *n = &plan->model->nodes[node];
+    const ex_layer *l = layer_of(plan, node);
+    const ex_dnn_filter f = filter_of(n);
+    ex_dnn_conv c = conv_of(plan, node, EX_DNN_BACKWARD_WEIGHTS);
+    ex_cpu_ref dw = ex_cpu_grad(plan, l->weight);
+    ex_dnn_op op, reorder;
+    c.bias = l->bias != EX_NONE;
+    EX_TRY(conv_op(plan, &c, &op));
+    const size_t bytes = ex_dnn_op_bytes(&op, DNNL_ARG_DIFF_WEIGHTS);
+    const ex_status status =
+        ex_dnn_filter_out(&reorder, plan->lane->device->engine, &op, DNNL_ARG_DIFF_WEIGHTS, &f);
+    if (status != EX_OK) {
+        ex_dnn_op_destroy(&op);
+        return status;
+    }
+    EX_TRY(ex_cpu_op_add(plan, "conv backward weights", node, &op));
+    if (reorder.primitive)
+        EX_TRY(ex_cpu_buffer_add(plan, bytes, &dw));
+    ex_cpu_step_ref(plan, plan->maps[n->input].ref, DNNL_ARG_SRC);
+    ex_cpu_step_ref(plan, dy, DNNL_ARG_DIFF_DST);
+    ex_cpu_step_ref(plan, dw, DNNL_ARG_DIFF_WEIGHTS);
+    if (c.bias)
+        ex_cpu_step_ref(plan, ex_cpu_grad(plan, l->bias), DNNL_ARG_DIFF_BIAS);
+    EX_TRY(ex_cpu_op_end(plan));
+    if (!reorder.primitive)
+        return EX_OK;
+    EX_TRY(ex_cpu_op_add(plan, "gradient reorder", node, &reorder));
+    ex_cpu_step_ref(plan, dw, DNNL_ARG_FROM);
+    ex_cpu_step_ref(plan, ex_cpu_grad(plan, l->weight), DNNL_ARG_TO);
+    return ex_cpu_op_end(plan);
+}
+
+static ex_status data_backward(ex_cpu_plan *plan, int node, ex_cpu_ref dy)
+{
+    const ex_node *n = &plan->model->nodes[node];
+    const ex_cpu_map *map = &plan->maps[node];
+    ex_dnn_conv c = conv_of(plan, node, EX_DNN_BACKWARD_DATA);
+    ex_cpu_ref weights = map->weights, dx;
+    ex_dnn_op op;
+    EX_TRY(conv_op(plan, &c, &op));
+    if (!ex_dnn_op_same(&plan->steps[map->conv_step].op, DNNL_ARG_WEIGHTS, &op, DNNL_ARG_WEIGHTS)) {
+        const ex_status status = filter_in(plan, node, &op, ex_cpu_param(layer_of(plan, node)->weight),
+                                           &weights, false);
+        if (status != EX_OK) {
+            ex_dnn_op_destroy(&op);
+            return status;
+        }
+    }
+    EX_TRY(ex_cpu_op_add(plan, "conv backward data", node, &op));
+    EX_TRY(ex_cpu_buffer_add(plan, ex_cpu_map_floats(plan, n->input) * sizeof(float), &dx));
+    ex_cpu_step_ref(plan, dy, DNNL_ARG_DIFF_DST);
+    ex_cpu_step_ref(plan, weights, DNNL_ARG_WEIGHTS);
+    ex_cpu_step_ref(plan, dx, DNNL_ARG_DIFF_SRC);
+    EX_TRY(ex_cpu_op_end(plan));
+    return ex_cpu_gradient_give(plan, n->input, dx, -1);
+}
+
+ex_status ex_cpu_conv_backward(ex_cpu_plan *plan, int node)
+{
+    const ex_node *n = &plan->model->nodes[node];
+    ex_cpu_ref dy;
+    if (layer_of(plan, node)->scale != EX_NONE) {
+        EX_TRY(ex_cpu_norm_backward(plan, node, &dy));
+    } else {
+        EX_TRY(ex_cpu_gradient_sum(plan, node, n->relu, &dy));
+        if (n->residual >= 0)
+            EX_TRY(ex_cpu_gradient_give(plan, n->residual, dy, -1));
+    }
+    if (ex_cpu_layer_trained(plan, n->layer))
+        EX_TRY(weights_backward(plan, node, dy));
+    return plan->maps[n->input].wanted ? data_backward(plan, node, dy) : EX_OK;
+}

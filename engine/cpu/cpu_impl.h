@@ -1,0 +1,260 @@
+/* Inside of the CPU back end.
+ *
+ * A plan is a list of steps, made once, in the order of execution: sections prepare (folded
+ * norms), forward, backward, update. A step is a oneDNN primitive or a call, with references to
+ * the tensors that it reads and writes. Where those tensors lie in the lane's arena follows from
+ * the references alone: a buffer lives from the first step that names it to the last (arena.c).
+ *
+ * Reading order: plan.c (what is built, in order), conv.c norm.c pool.c linear.c (the nodes),
+ * step.c (lists of steps and buffers), arena.c (memory), run.c (what runs them), ablate.c. */
+#ifndef EX_CPU_IMPL_H
+#define EX_CPU_IMPL_H
+
+#include "backend.h"
+#include "cpu/dnnl_adapter.h"
+
+#include <pthread.h>
+
+/* --- device ---------------------------------------------------------------------------------- */
+
+/* A choice that was timed once: `key` says shape, pass and threads. */
+typedef struct ex_cpu_choice {
+    char key[112];
+    bool winograd;
+} ex_cpu_choice;
+
+typedef struct ex_cpu_device {
+    ex_device base;
+    dnnl_engine_t engine;
+    pthread_mutex_t lock; /* choices and memory */
+    ex_cpu_choice *choices;
+    int choice_count, choice_room;
+    size_t memory_used; /* bytes of all plans and arenas */
+} ex_cpu_device;
+
+/* Sets c->winograd to the faster algorithm; all lanes and plans of the device take the same one. */
+ex_status ex_cpu_choose(ex_cpu_device *device, dnnl_stream_t stream, ex_dnn_conv *c, int threads);
+ex_status ex_cpu_algorithms_read(ex_device *device, const char *path);
+ex_status ex_cpu_algorithms_write(const ex_device *device, const char *path);
+
+/* --- lane ------------------------------------------------------------------------------------ */
+
+typedef struct ex_cpu_plan ex_cpu_plan;
+
+typedef struct ex_cpu_lane {
+    ex_lane base;
+    ex_cpu_device *device;
+    dnnl_stream_t stream;
+    float *params, *stats, *velocity;
+    uint64_t version; /* counts changes of params and stats; never 0 */
+    char *arena;      /* scratch that the lane's plans share */
+    size_t arena_bytes;
+    unsigned arena_moves; /* counts replacements, so that plans notice */
+} ex_cpu_lane;
+
+static inline ex_cpu_lane *ex_cpu_lane_of(const ex_lane *lane)
+{
+    return (ex_cpu_lane *)lane;
+}
+
+/* Every entry calls this: oneDNN's and our loops take their team from the calling thread. */
+void ex_cpu_enter(const ex_cpu_lane *lane);
+/* Makes the arena at least so large. EX_ERR_MEMORY beyond options.memory. `own` bytes are counted
+ * too, as the plan's. */
+ex_status ex_cpu_reserve(ex_cpu_lane *lane, size_t arena, size_t own);
+void ex_cpu_release(ex_cpu_lane *lane, size_t own);
+
+/* --- buffers and steps ------------------------------------------------------------------------ */
+
+/* Negative: a vector of the lane; otherwise an index into plan->buffers. */
+enum { EX_CPU_PARAMS = -3, EX_CPU_STATS = -2, EX_CPU_NOTHING = -1 };
+
+typedef struct ex_cpu_ref {
+    int buffer;
+    size_t offset; /* in floats */
+} ex_cpu_ref;
+
+
+typedef struct ex_cpu_buffer {
+    size_t bytes, offset;
+    int first, last; /* steps; first > last: never used */
+    bool own;        /* in the plan's memory instead of the arena: survives other plans */
+    bool keep;       /* lives to the end of the plan */
+} ex_cpu_buffer;
+
+enum { EX_CPU_REFS = 10 };
+
+typedef struct ex_cpu_step ex_cpu_step;
+typedef ex_status (*ex_cpu_call)(ex_cpu_plan *plan, const ex_cpu_step *step);
+
+struct ex_cpu_step {
+    const char *what; /* for the profile */
+    int node;         /* -1: none */
+    bool update;      /* changes the lane's values: training only, not ex_plan_gradient */
+    ex_cpu_call call;
+    int count;
+    ex_cpu_ref ref[EX_CPU_REFS];
+    float *at[EX_CPU_REFS]; /* of ref, set by ex_cpu_bind */
+    ex_dnn_op op;
+    dnnl_exec_arg_t args[EX_CPU_REFS]; /* of op, parallel to ref */
+    /* What calls need beside tensors. */
+    size_t n;
+    ex_map_shape shape;
+    int K, block, stride, relu;
+    double seconds; /* when profiling */
+};
+
+/* A tensor of the graph. */
+typedef struct ex_cpu_map {
+    ex_cpu_ref ref;
+    int block;
+    ex_cpu_ref inner; /* training: the value before the norm */
+    ex_cpu_ref mean, var, workspace;
+    ex_cpu_ref weights; /* as the forward convolution reads them */
+    int conv_step;      /* the forward convolution */
+    bool wanted;        /* training: something at or before the node wants a gradient */
+    ex_cpu_ref gradient[4]; /* contributions of the tensor's readers */
+    int shortcut[4];        /* the node whose shortcut the contribution passes, or -1 */
+    int gradients;
+} ex_cpu_map;
+
+struct ex_cpu_plan {
+    ex_plan base;
+    ex_cpu_lane *lane;
+    const ex_model *model;
+    ex_cpu_buffer *buffers;
+    int buffer_count, buffer_room;
+    ex_cpu_step *steps;
+    int step_count, step_room;
+    ex_cpu_map *maps; /* (node_count) */
+    int *node_step;   /* (node_count + 1) forward steps of node n: [node_step[n], node_step[n+1]) */
+    int prepared;     /* steps [0, prepared) fold the norms */
+    int loss_step, backward_step;
+    ex_cpu_ref grads, loss, predicted, input_gradient;
+    size_t arena_bytes, own_bytes;
+    char *own;
+    ex_segment all;       /* every parameter, where spec.mask is NULL */
+    unsigned arena_moves; /* of the lane when the steps were bound */
+    uint64_t version;     /* of the lane's values when the norms were folded */
+    float scale[EX_CHANNELS_MAX], shift[EX_CHANNELS_MAX];
+    uint32_t *pad_index; /* (batch) a short feed, padded */
+    uint16_t *pad_label;
+    /* Of the run in progress. */
+    const ex_dataset *data;
+    const uint32_t *index;
+    const uint16_t *label;
+    ex_sgd_coeff sgd;
+    int profiled; /* batches timed; < 0: profiling is off */
+};
+
+static inline ex_cpu_plan *ex_cpu_plan_of(const ex_plan *plan)
+{
+    return (ex_cpu_plan *)plan;
+}
+
+static inline ex_stream ex_cpu_stream(const ex_cpu_plan *plan)
+{
+    return (ex_stream){.threads = plan->lane->base.threads};
+}
+
+static inline size_t ex_cpu_map_floats(const ex_cpu_plan *plan, int node)
+{
+    const ex_node *n = &plan->model->nodes[node];
+    return (size_t)plan->base.spec.batch * (size_t)n->K * (size_t)n->out_H * (size_t)n->out_W;
+}
+
+/* A new buffer; its bytes are rounded up to cache lines. */
+ex_status ex_cpu_buffer_add(ex_cpu_plan *plan, size_t bytes, ex_cpu_ref *out);
+/* A new step at the end of the list; *out is valid until the next one is added. */
+ex_status ex_cpu_step_add(ex_cpu_plan *plan, const char *what, int node, ex_cpu_call call,
+                          ex_cpu_step **out);
+/* Adds a tensor to the last step; for a primitive, as its argument `arg`. */
+void ex_cpu_step_ref(ex_cpu_plan *plan, ex_cpu_ref ref, int arg);
+/* A new step that runs `op`, which the plan takes over (also on failure). An op without a
+ * primitive adds nothing, and its references must not be added. */
+ex_status ex_cpu_op_add(ex_cpu_plan *plan, const char *what, int node, ex_dnn_op *op);
+/* Ends a primitive's step: its scratchpad and memory objects. */
+ex_status ex_cpu_op_end(ex_cpu_plan *plan);
+/* out = in, n floats. */
+ex_status ex_cpu_copy_add(ex_cpu_plan *plan, int node, ex_cpu_ref out, ex_cpu_ref in, size_t n);
+
+/* Places every buffer; sets arena_bytes and own_bytes. */
+ex_status ex_cpu_arena_plan(ex_cpu_plan *plan);
+/* Points every step at its tensors; cheap when the arena has not moved. */
+ex_status ex_cpu_bind(ex_cpu_plan *plan);
+float *ex_cpu_at(const ex_cpu_plan *plan, ex_cpu_ref ref);
+
+/* --- nodes ------------------------------------------------------------------------------------ */
+
+/* Chooses the layout of a convolution's tensor, and of its input where that is still open. */
+ex_status ex_cpu_conv_layouts(ex_cpu_plan *plan, int node);
+/* Forward steps of a node; backward steps, given the gradients that its readers left in its map. */
+ex_status ex_cpu_conv_forward(ex_cpu_plan *plan, int node);
+ex_status ex_cpu_conv_backward(ex_cpu_plan *plan, int node);
+ex_status ex_cpu_conv_prepare(ex_cpu_plan *plan, int node); /* evaluation: fold, before forward */
+ex_status ex_cpu_linear_forward(ex_cpu_plan *plan, int node);
+ex_status ex_cpu_linear_backward(ex_cpu_plan *plan, int node);
+ex_status ex_cpu_pool_forward(ex_cpu_plan *plan, int node);
+ex_status ex_cpu_pool_backward(ex_cpu_plan *plan, int node);
+ex_status ex_cpu_shortcut_forward(ex_cpu_plan *plan, int node);
+ex_status ex_cpu_shortcut_backward(ex_cpu_plan *plan, int node);
+
+/* Norm of the map's inner value into the node's tensor, with the node's residual and ReLU. */
+ex_status ex_cpu_norm_forward(ex_cpu_plan *plan, int node);
+/* *out = gradient with respect to the norm's input, given that of the node's tensor. */
+ex_status ex_cpu_norm_backward(ex_cpu_plan *plan, int node, ex_cpu_ref *out);
+/* Running statistics; after the loss was seen to be finite. */
+ex_status ex_cpu_norm_update(ex_cpu_plan *plan, int node);
+
+/* Sums what the node's readers left into one buffer, *out, through its ReLU if `relu`. */
+ex_status ex_cpu_gradient_sum(ex_cpu_plan *plan, int node, bool relu, ex_cpu_ref *out);
+/* Leaves a contribution to the gradient of `node`. */
+ex_status ex_cpu_gradient_give(ex_cpu_plan *plan, int node, ex_cpu_ref gradient, int shortcut);
+/* Whether the plan updates channels of the layer. */
+bool ex_cpu_layer_trained(const ex_cpu_plan *plan, int layer);
+/* The layer's value at `offset` of the parameters; and its gradient. */
+static inline ex_cpu_ref ex_cpu_param(size_t offset)
+{
+    return (ex_cpu_ref){.buffer = EX_CPU_PARAMS, .offset = offset};
+}
+
+static inline ex_cpu_ref ex_cpu_grad(const ex_cpu_plan *plan, size_t offset)
+{
+    return (ex_cpu_ref){.buffer = plan->grads.buffer, .offset = offset};
+}
+
+/* --- back end --------------------------------------------------------------------------------- */
+
+ex_status ex_cpu_lane_create(ex_lane **out, ex_device *device, const ex_model *model, int threads);
+void ex_cpu_lane_destroy(ex_lane **lane);
+ex_status ex_cpu_lane_load(ex_lane *lane, const float *params, const float *stats);
+ex_status ex_cpu_lane_store(ex_lane *lane, float *params, float *stats);
+ex_status ex_cpu_lane_load_velocity(ex_lane *lane, const float *velocity);
+ex_status ex_cpu_lane_store_velocity(ex_lane *lane, float *velocity);
+
+ex_status ex_cpu_plan_create(ex_plan **out, ex_lane *lane, const ex_plan_spec *spec);
+void ex_cpu_plan_destroy(ex_plan **plan);
+ex_status ex_cpu_train(ex_plan *plan, const ex_dataset *data, const ex_samples *feed,
+                       const ex_sgd_coeff *sgd, ex_train_sums *sums);
+ex_status ex_cpu_gradient(ex_plan *plan, const ex_dataset *data, const ex_samples *feed,
+                          ex_gradient *out);
+ex_status ex_cpu_evaluate(ex_plan *plan, const ex_dataset *data, const ex_samples *feed,
+                          ex_eval_sums *sums);
+ex_status ex_cpu_load(ex_plan *plan, const ex_dataset *data, const ex_samples *feed);
+ex_status ex_cpu_forward(ex_plan *plan, int first, int last);
+ex_status ex_cpu_fork(ex_plan *to, const ex_plan *from, const ex_fork *fork);
+ex_status ex_cpu_logits(ex_plan *plan, float *logits, int rows);
+
+/* Sets the plan's data set and samples; `feed` may be shorter than the batch only if `pad`. */
+ex_status ex_cpu_feed(ex_cpu_plan *plan, const ex_dataset *data, const ex_samples *feed,
+                      size_t first, size_t count);
+/* Steps [first, last), without those that update unless `update`. */
+ex_status ex_cpu_steps(ex_cpu_plan *plan, int first, int last, bool update);
+/* Folds the norms if the lane's values changed since. */
+ex_status ex_cpu_prepare(ex_cpu_plan *plan);
+/* Prints the time of each kind of step, per batch, and starts over. */
+void ex_cpu_profile(ex_cpu_plan *plan, bool by_node);
+
+extern const ex_backend ex_backend_cpu;
+
+#endif

@@ -1,0 +1,102 @@
+/* The CPU as a device, and the back end's table. */
+#include "base/memory.h"
+#include "cpu/cpu_impl.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+static ex_status probe(void)
+{
+    return EX_OK;
+}
+
+/* "model name" of the first processor; other systems than Linux get the word alone. */
+static void processor_name(char *name, size_t size)
+{
+    char line[256];
+    snprintf(name, size, "processor");
+    FILE *f = fopen("/proc/cpuinfo", "r");
+    while (f && fgets(line, sizeof line, f)) {
+        const char *value = strstr(line, ": ");
+        if (strncmp(line, "model name", 10) == 0 && value) {
+            snprintf(name, size, "%s", value + 2);
+            name[strcspn(name, "\n")] = '\0';
+            break;
+        }
+    }
+    if (f)
+        fclose(f);
+}
+
+static ex_status check_options(const ex_device_options *o)
+{
+    static const char *const names[] = {[EX_TF32] = "tf32", [EX_BF16] = "bf16"};
+    if (o->precision != EX_FP32)
+        return EX_FAIL(EX_ERR_UNSUPPORTED, "%s on the CPU is not there yet; use --precision fp32",
+                       names[o->precision]);
+    return EX_OK;
+}
+
+static void device_close(ex_device **device)
+{
+    if (!*device)
+        return;
+    ex_cpu_device *d = (ex_cpu_device *)*device;
+    if (d->engine)
+        dnnl_engine_destroy(d->engine);
+    pthread_mutex_destroy(&d->lock);
+    ex_free(&d->choices);
+    ex_free(&d);
+    *device = NULL;
+}
+
+static ex_status device_open(ex_device **out, const ex_device_options *options)
+{
+    char processor[96], version[32];
+    ex_cpu_device *d;
+    *out = NULL;
+    EX_TRY(check_options(options));
+    EX_TRY(ex_alloc(&d, 1, sizeof *d, "device"));
+    d->base.backend = &ex_backend_cpu;
+    d->base.options = *options;
+    pthread_mutex_init(&d->lock, NULL);
+    *out = &d->base;
+    const ex_status status = EX_DNN(dnnl_engine_create(&d->engine, dnnl_cpu, 0));
+    if (status != EX_OK) {
+        device_close(out);
+        return status;
+    }
+    processor_name(processor, sizeof processor);
+    ex_dnn_version(version, sizeof version);
+    snprintf(d->base.name, sizeof d->base.name, "cpu");
+    snprintf(d->base.description, sizeof d->base.description, "%s, %s, %s", processor, ex_dnn_isa(),
+             version);
+    const long cores = sysconf(_SC_NPROCESSORS_ONLN);
+    d->base.lanes_default = cores > 0 ? (int)cores : 1;
+    return EX_OK;
+}
+
+const ex_backend ex_backend_cpu = {
+    .name = "cpu",
+    .probe = probe,
+    .device_open = device_open,
+    .device_close = device_close,
+    .algorithms_read = ex_cpu_algorithms_read,
+    .algorithms_write = ex_cpu_algorithms_write,
+    .lane_create = ex_cpu_lane_create,
+    .lane_destroy = ex_cpu_lane_destroy,
+    .lane_load = ex_cpu_lane_load,
+    .lane_store = ex_cpu_lane_store,
+    .lane_load_velocity = ex_cpu_lane_load_velocity,
+    .lane_store_velocity = ex_cpu_lane_store_velocity,
+    .plan_create = ex_cpu_plan_create,
+    .plan_destroy = ex_cpu_plan_destroy,
+    .plan_train = ex_cpu_train,
+    .plan_gradient = ex_cpu_gradient,
+    .plan_evaluate = ex_cpu_evaluate,
+    .plan_load = ex_cpu_load,
+    .plan_forward = ex_cpu_forward,
+    .plan_fork = ex_cpu_fork,
+    .plan_logits = ex_cpu_logits,
+};

@@ -1,0 +1,103 @@
+/* The only place that knows one oneDNN version from another (2.6 and 3.x differ in how primitives
+ * and memory descriptions are made).
+ *
+ * An op is a primitive with the description it was made from. All data are float32; the memory of
+ * an op's temporary results is the caller's (user scratchpad). Layouts of maps are given as
+ * kernels.h's `block`; 0 lets oneDNN choose. Arguments are named by oneDNN's DNNL_ARG_ numbers. */
+#ifndef EX_CPU_DNNL_ADAPTER_H
+#define EX_CPU_DNNL_ADAPTER_H
+
+#include "base/status.h"
+#include "kernels.h"
+
+#include <dnnl.h>
+#include <stdbool.h>
+
+/* Calls oneDNN; a failure becomes EX_ERR_BACKEND (or EX_ERR_MEMORY) with the call's text. */
+#define EX_DNN(call) ex_dnn_check((call), EX_WHERE, #call)
+
+ex_status ex_dnn_check(dnnl_status_t s, const char *where, const char *call);
+
+typedef struct ex_dnn_op {
+    dnnl_primitive_desc_t pd;
+    dnnl_primitive_t primitive; /* NULL: nothing to do */
+} ex_dnn_op;
+
+void ex_dnn_op_destroy(ex_dnn_op *op);
+/* Bytes that the op's argument takes; 0 if it has none. */
+size_t ex_dnn_op_bytes(const ex_dnn_op *op, int arg);
+/* Layout of a map argument of C channels as `block`; 0 if no block describes it. */
+int ex_dnn_op_block(const ex_dnn_op *op, int arg, int C);
+/* Memory object for the op's argument, without data yet. */
+ex_status ex_dnn_op_memory(dnnl_memory_t *out, const ex_dnn_op *op, int arg, dnnl_engine_t engine);
+/* Whether two arguments of two ops have the same layout. */
+bool ex_dnn_op_same(const ex_dnn_op *a, int arg_a, const ex_dnn_op *b, int arg_b);
+
+typedef enum ex_dnn_pass {
+    EX_DNN_FORWARD_TRAIN,
+    EX_DNN_FORWARD, /* for inference */
+    EX_DNN_BACKWARD_DATA,
+    EX_DNN_BACKWARD_WEIGHTS,
+} ex_dnn_pass;
+
+typedef struct ex_dnn_conv {
+    ex_dnn_pass pass;
+    bool winograd;
+    int N, C, H, W, K, out_H, out_W, R, S, stride, pad;
+    int src_block, dst_block;
+    bool bias; /* forward adds it, the weights' pass gives its gradient */
+    bool sum;  /* FORWARD: added to what dst holds */
+    bool relu; /* forward, after bias and sum */
+} ex_dnn_conv;
+
+/* EX_ERR_UNSUPPORTED if oneDNN has no implementation (Winograd has many limits). */
+ex_status ex_dnn_conv_create(ex_dnn_op *out, dnnl_engine_t engine, const ex_dnn_conv *c);
+
+typedef struct ex_dnn_norm {
+    ex_map_shape shape;
+    bool backward;
+    bool frozen; /* normalise by given statistics; otherwise by the batch's, which are an output */
+    bool relu;   /* fused; its workspace carries the signs to the backward pass */
+    float eps;
+} ex_dnn_norm;
+
+ex_status ex_dnn_norm_create(ex_dnn_op *out, dnnl_engine_t engine, const ex_dnn_norm *n);
+
+typedef struct ex_dnn_pool {
+    ex_dnn_pass pass; /* not BACKWARD_WEIGHTS */
+    bool maximum;     /* else the mean of the window, padding excluded */
+    ex_map_shape src;
+    int out_H, out_W, R, S, stride, pad;
+} ex_dnn_pool;
+
+ex_status ex_dnn_pool_create(ex_dnn_op *out, dnnl_engine_t engine, const ex_dnn_pool *p);
+
+typedef struct ex_dnn_linear {
+    ex_dnn_pass pass;
+    int N, C, K; /* src (N, C), weights (K, C), dst (N, K), all row-major */
+    bool relu;   /* forward */
+} ex_dnn_linear;
+
+/* Always with a bias. */
+ex_status ex_dnn_linear_create(ex_dnn_op *out, dnnl_engine_t engine, const ex_dnn_linear *l);
+
+/* Filters between K,R,S,C and the layout of argument `arg` (weights or their gradient) of `op`.
+ * out->primitive stays NULL if the layouts are the same. */
+typedef struct ex_dnn_filter {
+    int K, C, R, S;
+} ex_dnn_filter;
+
+ex_status ex_dnn_filter_in(ex_dnn_op *out, dnnl_engine_t engine, const ex_dnn_op *op, int arg,
+                           const ex_dnn_filter *f);
+ex_status ex_dnn_filter_out(ex_dnn_op *out, dnnl_engine_t engine, const ex_dnn_op *op, int arg,
+                            const ex_dnn_filter *f);
+/* From one op's layout of the same filters to another's. */
+ex_status ex_dnn_filter_between(ex_dnn_op *out, dnnl_engine_t engine, const ex_dnn_op *from,
+                                int from_arg, const ex_dnn_op *to, int to_arg);
+
+/* "oneDNN 2.6.3" of the library that is loaded. */
+void ex_dnn_version(char *text, size_t size);
+/* Name of the instruction set that oneDNN uses. */
+const char *ex_dnn_isa(void);
+
+#endif

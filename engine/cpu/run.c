@@ -1,0 +1,257 @@
+/* Running plans: training, gradients, evaluation. */
+#include "base/clock.h"
+#include "cpu/cpu_impl.h"
+
+#include <math.h>
+#include <string.h>
+
+/* --- feeding ---------------------------------------------------------------------------------- */
+
+static ex_status check_data(const ex_model *m, const ex_dataset *d)
+{
+    if (d->channels != m->in_channels || d->height > m->in_height || d->width > m->in_width)
+        return EX_FAIL(EX_ERR_INPUT,
+                       "%s takes images of %d x %d x %d, data set %s has %d x %d x %d; make the "
+                       "model for this data set",
+                       m->name, m->in_channels, m->in_height, m->in_width, d->name, d->channels,
+                       d->height, d->width);
+    return EX_OK;
+}
+
+ex_status ex_cpu_feed(ex_cpu_plan *plan, const ex_dataset *data, const ex_samples *feed,
+                      size_t first, size_t count)
+{
+    const size_t batch = (size_t)plan->base.spec.batch;
+    plan->data = data;
+    plan->index = feed->index + first;
+    plan->label = feed->label + first;
+    for (size_t i = 0; i < count; i++)
+        if (plan->index[i] >= data->count || plan->label[i] >= plan->model->classes)
+            return EX_FAIL(EX_ERR_INPUT,
+                           "sample %zu is image %u under label %u, but %s has %zu images and %s %d "
+                           "classes",
+                           first + i, plan->index[i], plan->label[i], data->name, data->count,
+                           plan->model->name, plan->model->classes);
+    if (count == batch)
+        return EX_OK;
+    for (size_t i = 0; i < batch; i++) {
+        plan->pad_index[i] = plan->index[i < count ? i : count - 1];
+        plan->pad_label[i] = plan->label[i < count ? i : count - 1];
+    }
+    plan->index = plan->pad_index;
+    plan->label = plan->pad_label;
+    return EX_OK;
+}
+
+/* Everything that is the same for each batch of a run. */
+static ex_status begin(ex_cpu_plan *plan, const ex_dataset *data)
+{
+    ex_cpu_enter(plan->lane);
+    EX_TRY(check_data(plan->model, data));
+    for (int c = 0; c < data->channels; c++) {
+        plan->scale[c] = 1.0f / (255.0f * data->std[c]);
+        plan->shift[c] = -data->mean[c] / data->std[c];
+    }
+    return ex_cpu_bind(plan);
+}
+
+ex_status ex_cpu_steps(ex_cpu_plan *plan, int first, int last, bool update)
+{
+    for (int i = first; i < last; i++) {
+        ex_cpu_step *step = &plan->steps[i];
+        if (step->update && !update)
+            continue;
+        if (plan->profiled < 0) {
+            EX_TRY(step->call(plan, step));
+            continue;
+        }
+        const double start = ex_now();
+        EX_TRY(step->call(plan, step));
+        step->seconds += ex_now() - start;
+    }
+    return EX_OK;
+}
+
+ex_status ex_cpu_prepare(ex_cpu_plan *plan)
+{
+    if (plan->version == plan->lane->version)
+        return EX_OK;
+    EX_TRY(ex_cpu_steps(plan, 0, plan->prepared, true));
+    plan->version = plan->lane->version;
+    return EX_OK;
+}
+
+/* --- training --------------------------------------------------------------------------------- */
+
+static ex_status add_loss(const ex_cpu_plan *plan, size_t first, ex_train_sums *sums)
+{
+    const float *loss = ex_cpu_at(plan, plan->loss);
+    const int32_t *predicted = (const int32_t *)(const void *)ex_cpu_at(plan, plan->predicted);
+    const size_t batch = (size_t)plan->base.spec.batch;
+    for (size_t i = 0; i < batch; i++) {
+        if (!isfinite(loss[i]))
+            return EX_FAIL(EX_ERR_NUMERIC,
+                           "the loss is %g in step %zu (sample %zu of the feed, image %u); lower lr",
+                           (double)loss[i], first / batch, first + i, plan->index[i]);
+        sums->loss += (double)loss[i];
+        sums->correct += predicted[i] == plan->label[i];
+    }
+    sums->count += batch;
+    return EX_OK;
+}
+
+static ex_status train_batch(ex_cpu_plan *plan, const ex_dataset *data, const ex_samples *feed,
+                             size_t first, ex_train_sums *sums)
+{
+    EX_TRY(ex_cpu_feed(plan, data, feed, first, (size_t)plan->base.spec.batch));
+    EX_TRY(ex_cpu_steps(plan, 0, plan->backward_step, true));
+    EX_TRY(add_loss(plan, first, sums));
+    EX_TRY(ex_cpu_steps(plan, plan->backward_step, plan->step_count, true));
+    plan->profiled += plan->profiled >= 0;
+    return EX_OK;
+}
+
+ex_status ex_cpu_train(ex_plan *plan, const ex_dataset *data, const ex_samples *feed,
+                       const ex_sgd_coeff *sgd, ex_train_sums *sums)
+{
+    ex_cpu_plan *p = ex_cpu_plan_of(plan);
+    const size_t batch = (size_t)plan->spec.batch;
+    EX_CHECK_ARG(plan->spec.use == EX_USE_TRAIN, "the plan is not for training");
+    EX_CHECK_ARG(feed->count % batch == 0, "%zu samples are no multiple of the batch %zu",
+                 feed->count, batch);
+    EX_TRY(begin(p, data));
+    p->sgd = *sgd;
+    p->lane->version++;
+    for (size_t first = 0; first < feed->count; first += batch)
+        EX_TRY(train_batch(p, data, feed, first, sums));
+    return EX_OK;
+}
+
+/* out (N, C, H, W) plain, from the map's own layout. */
+static void copy_plain(float *out, const float *in, const ex_map_shape *s)
+{
+    const size_t pixels = (size_t)s->H * (size_t)s->W, block = (size_t)s->block;
+    const size_t image = (size_t)s->C * pixels;
+    for (size_t i = 0; i < (size_t)s->N * image; i++) {
+        const size_t n = i / image, c = i % image / pixels, p = i % pixels;
+        out[i] = in[n * image + c / block * pixels * block + p * block + c % block];
+    }
+}
+
+/* Gradients of what the mask leaves alone are not computed: they are 0. */
+static void copy_gradients(const ex_cpu_plan *plan, float *out)
+{
+    const ex_mask *mask = plan->base.spec.mask;
+    const ex_segment *segments = mask ? mask->params : &plan->all;
+    const size_t count = mask ? mask->param_segments : 1;
+    const float *grads = ex_cpu_at(plan, plan->grads);
+    memset(out, 0, plan->model->param_count * sizeof *out);
+    for (size_t i = 0; i < count; i++)
+        memcpy(out + segments[i].offset, grads + segments[i].offset,
+               segments[i].length * sizeof *out);
+}
+
+ex_status ex_cpu_gradient(ex_plan *plan, const ex_dataset *data, const ex_samples *feed,
+                          ex_gradient *out)
+{
+    ex_cpu_plan *p = ex_cpu_plan_of(plan);
+    const ex_model *m = p->model;
+    ex_train_sums sums = {0};
+    EX_CHECK_ARG(plan->spec.use == EX_USE_TRAIN, "the plan is not for training");
+    EX_CHECK_ARG(feed->count == (size_t)plan->spec.batch, "expected %d samples, found %zu",
+                 plan->spec.batch, feed->count);
+    EX_CHECK_ARG(!out->input || plan->spec.input_gradient, "the plan has no input gradient");
+    EX_TRY(begin(p, data));
+    EX_TRY(ex_cpu_feed(p, data, feed, 0, feed->count));
+    EX_TRY(ex_cpu_steps(p, 0, p->step_count, false));
+    EX_TRY(add_loss(p, 0, &sums));
+    out->loss = sums.loss / (double)feed->count;
+    if (out->logits)
+        memcpy(out->logits, ex_cpu_at(p, p->maps[m->node_count - 1].ref),
+               ex_cpu_map_floats(p, m->node_count - 1) * sizeof(float));
+    if (out->params)
+        copy_gradients(p, out->params);
+    if (out->input)
+        copy_plain(out->input, ex_cpu_at(p, p->input_gradient),
+                   &(ex_map_shape){.N = plan->spec.batch,
+                                   .C = m->in_channels,
+                                   .H = m->in_height,
+                                   .W = m->in_width,
+                                   .block = p->maps[0].block});
+    return EX_OK;
+}
+
+/* --- evaluation ------------------------------------------------------------------------------- */
+
+static void add_evaluated(const ex_cpu_plan *plan, size_t first, size_t count, ex_eval_sums *sums)
+{
+    const float *loss = ex_cpu_at(plan, plan->loss);
+    const int32_t *predicted = (const int32_t *)(const void *)ex_cpu_at(plan, plan->predicted);
+    const int last = plan->model->node_count - 1;
+    const size_t classes = (size_t)plan->model->classes;
+    for (size_t i = 0; i < count; i++) {
+        const bool correct = predicted[i] == plan->label[i] && !isnan(loss[i]);
+        sums->loss += (double)loss[i];
+        sums->correct += correct;
+        if (sums->class_count)
+            sums->class_count[plan->label[i]]++;
+        if (sums->class_correct)
+            sums->class_correct[plan->label[i]] += correct;
+    }
+    sums->count += count;
+    if (sums->logits)
+        memcpy(sums->logits + first * classes, ex_cpu_at(plan, plan->maps[last].ref),
+               count * classes * sizeof(float));
+}
+
+ex_status ex_cpu_evaluate(ex_plan *plan, const ex_dataset *data, const ex_samples *feed,
+                          ex_eval_sums *sums)
+{
+    ex_cpu_plan *p = ex_cpu_plan_of(plan);
+    const size_t batch = (size_t)plan->spec.batch;
+    EX_CHECK_ARG(plan->spec.use == EX_USE_EVALUATE, "the plan is not for evaluation");
+    EX_TRY(begin(p, data));
+    EX_TRY(ex_cpu_prepare(p));
+    for (size_t first = 0; first < feed->count; first += batch) {
+        const size_t count = feed->count - first < batch ? feed->count - first : batch;
+        EX_TRY(ex_cpu_feed(p, data, feed, first, count));
+        EX_TRY(ex_cpu_steps(p, p->prepared, p->step_count, true));
+        add_evaluated(p, first, count, sums);
+        p->profiled += p->profiled >= 0;
+    }
+    return EX_OK;
+}
+
+ex_status ex_cpu_load(ex_plan *plan, const ex_dataset *data, const ex_samples *feed)
+{
+    ex_cpu_plan *p = ex_cpu_plan_of(plan);
+    EX_CHECK_ARG(plan->spec.use == EX_USE_EVALUATE, "the plan is not for evaluation");
+    EX_CHECK_ARG(feed->count >= 1 && feed->count <= (size_t)plan->spec.batch,
+                 "expected 1 to %d samples, found %zu", plan->spec.batch, feed->count);
+    EX_TRY(begin(p, data));
+    EX_TRY(ex_cpu_prepare(p));
+    EX_TRY(ex_cpu_feed(p, data, feed, 0, feed->count));
+    return ex_cpu_steps(p, p->node_step[0], p->node_step[1], true);
+}
+
+ex_status ex_cpu_forward(ex_plan *plan, int first, int last)
+{
+    ex_cpu_plan *p = ex_cpu_plan_of(plan);
+    EX_CHECK_ARG(plan->spec.use == EX_USE_EVALUATE, "the plan is not for evaluation");
+    EX_CHECK_ARG(first >= 1 && last < p->model->node_count, "nodes %d to %d of %d", first, last,
+                 p->model->node_count);
+    ex_cpu_enter(p->lane);
+    EX_TRY(ex_cpu_bind(p));
+    return first > last ? EX_OK
+                        : ex_cpu_steps(p, p->node_step[first], p->node_step[last + 1], true);
+}
+
+ex_status ex_cpu_logits(ex_plan *plan, float *logits, int rows)
+{
+    const ex_cpu_plan *p = ex_cpu_plan_of(plan);
+    EX_CHECK_ARG(rows >= 0 && rows <= plan->spec.batch, "%d rows of a batch of %d", rows,
+                 plan->spec.batch);
+    memcpy(logits, ex_cpu_at(p, p->maps[p->model->node_count - 1].ref),
+           (size_t)rows * (size_t)p->model->classes * sizeof *logits);
+    return EX_OK;
+}

@@ -1,0 +1,110 @@
+/* Growing a plan's lists of buffers and steps, and running single steps. */
+#include "base/memory.h"
+#include "cpu/cpu_impl.h"
+
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { CACHE_LINE = 64, FIRST_ROOM = 64 };
+
+/* Room for one more element. */
+static ex_status grow(void *list, int count, int *room, size_t size)
+{
+    void *old, *grown;
+    if (count < *room)
+        return EX_OK;
+    const int more = *room ? 2 * *room : FIRST_ROOM;
+    memcpy(&old, list, sizeof old);
+    EX_TRY(ex_alloc(&grown, (size_t)more, size, "steps of a plan"));
+    if (old)
+        memcpy(grown, old, (size_t)count * size);
+    ex_free(&old);
+    memcpy(list, &grown, sizeof grown);
+    *room = more;
+    return EX_OK;
+}
+
+ex_status ex_cpu_buffer_add(ex_cpu_plan *plan, size_t bytes, ex_cpu_ref *out)
+{
+    EX_TRY(grow(&plan->buffers, plan->buffer_count, &plan->buffer_room, sizeof *plan->buffers));
+    *out = (ex_cpu_ref){.buffer = plan->buffer_count};
+    plan->buffers[plan->buffer_count++] = (ex_cpu_buffer){
+        .bytes = (bytes + CACHE_LINE - 1) / CACHE_LINE * CACHE_LINE, .first = INT_MAX, .last = -1};
+    return EX_OK;
+}
+
+ex_status ex_cpu_step_add(ex_cpu_plan *plan, const char *what, int node, ex_cpu_call call,
+                          ex_cpu_step **out)
+{
+    EX_TRY(grow(&plan->steps, plan->step_count, &plan->step_room, sizeof *plan->steps));
+    ex_cpu_step *step = &plan->steps[plan->step_count++];
+    *step = (ex_cpu_step){.what = what, .node = node, .call = call};
+    if (out)
+        *out = step;
+    return EX_OK;
+}
+
+void ex_cpu_step_ref(ex_cpu_plan *plan, ex_cpu_ref ref, int arg)
+{
+    const int index = plan->step_count - 1;
+    ex_cpu_step *step = &plan->steps[index];
+    step->args[step->count].arg = arg;
+    step->ref[step->count++] = ref;
+    if (ref.buffer < 0)
+        return;
+    ex_cpu_buffer *b = &plan->buffers[ref.buffer];
+    b->first = b->first < index ? b->first : index;
+    b->last = b->last > index ? b->last : index;
+}
+
+static ex_status run_primitive(ex_cpu_plan *plan, const ex_cpu_step *step)
+{
+    return EX_DNN(dnnl_primitive_execute(step->op.primitive, plan->lane->stream, step->count,
+                                         step->args));
+}
+
+ex_status ex_cpu_op_add(ex_cpu_plan *plan, const char *what, int node, ex_dnn_op *op)
+{
+    ex_cpu_step *step;
+    const ex_status status = ex_cpu_step_add(plan, what, node, run_primitive, &step);
+    if (status != EX_OK) {
+        ex_dnn_op_destroy(op);
+        return status;
+    }
+    step->op = *op;
+    *op = (ex_dnn_op){0};
+    return EX_OK;
+}
+
+ex_status ex_cpu_op_end(ex_cpu_plan *plan)
+{
+    ex_cpu_step *step = &plan->steps[plan->step_count - 1];
+    const size_t scratchpad = ex_dnn_op_bytes(&step->op, DNNL_ARG_SCRATCHPAD);
+    if (scratchpad) {
+        ex_cpu_ref ref;
+        EX_TRY(ex_cpu_buffer_add(plan, scratchpad, &ref));
+        ex_cpu_step_ref(plan, ref, DNNL_ARG_SCRATCHPAD);
+    }
+    for (int i = 0; i < step->count; i++)
+        EX_TRY(ex_dnn_op_memory(&step->args[i].memory, &step->op, step->args[i].arg,
+                                plan->lane->device->engine));
+    return EX_OK;
+}
+
+static ex_status run_copy(ex_cpu_plan *plan, const ex_cpu_step *step)
+{
+    (void)plan;
+    memcpy(step->at[0], step->at[1], step->n * sizeof(float));
+    return EX_OK;
+}
+
+ex_status ex_cpu_copy_add(ex_cpu_plan *plan, int node, ex_cpu_ref out, ex_cpu_ref in, size_t n)
+{
+    ex_cpu_step *step;
+    EX_TRY(ex_cpu_step_add(plan, "copy", node, run_copy, &step));
+    step->n = n;
+    ex_cpu_step_ref(plan, out, 0);
+    ex_cpu_step_ref(plan, in, 0);
+    return EX_OK;
+}
