@@ -36,8 +36,9 @@ static ex_status open_best(ex_device **out, const ex_device_options *options)
             continue;
         return (*b)->device_open(out, options);
     }
-    return EX_FAIL(EX_ERR_UNSUPPORTED, "no back end can be used here; install libdnnl-dev and build "
-                                       "again, or see `excise devices`");
+    return EX_FAIL(EX_ERR_UNSUPPORTED,
+                   "no back end can be used here; install libdnnl-dev and build "
+                   "again, or see `excise devices`");
 }
 
 ex_status ex_device_open(ex_device **out, const ex_device_options *options)

@@ -1,7 +1,8 @@
 /* Forking: V variants of a batch, each with one channel of one layer ablated.
  *
  * The layer itself does not run again: a zeroed filter leaves the constant that its norm makes of
- * 0 (plus the residual), a zeroed activation leaves 0. Tensors that are still to be read are copied. */
+ * 0 (plus the residual), a zeroed activation leaves 0. Tensors that are still to be read are
+ * copied. */
 #include "base/memory.h"
 #include "cpu/cpu_impl.h"
 
@@ -32,8 +33,8 @@ static float constant(const ex_cpu_lane *lane, const ex_layer *l, int c)
 {
     if (l->scale == EX_NONE || c < 0)
         return 0.0f;
-    const float r = lane->params[l->scale + (size_t)c] /
-                    sqrtf(lane->stats[l->var + (size_t)c] + EX_NORM_EPS);
+    const float r =
+        lane->params[l->scale + (size_t)c] / sqrtf(lane->stats[l->var + (size_t)c] + EX_NORM_EPS);
     return fmaf(-lane->stats[l->mean + (size_t)c], r, lane->params[l->shift + (size_t)c]);
 }
 
@@ -42,11 +43,8 @@ static void ablate(ex_cpu_plan *to, const ex_cpu_plan *from, const ex_fork *f, c
     const ex_layer *l = &to->model->layers[f->layer];
     const ex_node *n = &to->model->nodes[l->node];
     const bool residual = f->ablation == EX_ABLATE_FILTER && n->residual >= 0;
-    const ex_map_shape shape = {.N = f->images,
-                                .C = n->K,
-                                .H = n->out_H,
-                                .W = n->out_W,
-                                .block = to->maps[l->node].block};
+    const ex_map_shape shape = {
+        .N = f->images, .C = n->K, .H = n->out_H, .W = n->out_W, .block = to->maps[l->node].block};
     ex_kernels_host.channel_ablate(
         ex_cpu_at(to, to->maps[l->node].ref), ex_cpu_at(from, from->maps[l->node].ref),
         residual ? ex_cpu_at(from, from->maps[n->residual].ref) : NULL, f->channel, fill, n->relu,
@@ -63,8 +61,8 @@ static bool read_after(const ex_model *m, int tensor, int node)
 
 static void copy_live(ex_cpu_plan *to, const ex_cpu_plan *from, const ex_fork *f, int node)
 {
-    const size_t floats = ex_cpu_map_floats(from, node) / (size_t)from->base.spec.batch *
-                          (size_t)f->images;
+    const size_t floats =
+        ex_cpu_map_floats(from, node) / (size_t)from->base.spec.batch * (size_t)f->images;
     const float *in = ex_cpu_at(from, from->maps[node].ref);
     float *out = ex_cpu_at(to, to->maps[node].ref);
     for (int v = 0; v < f->variants; v++)

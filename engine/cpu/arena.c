@@ -7,7 +7,6 @@
 
 #include <stdlib.h>
 
-
 static bool live_together(const ex_cpu_buffer *a, const ex_cpu_buffer *b)
 {
     return a->first <= b->last && b->first <= a->last;

@@ -63,23 +63,39 @@ ex_status ex_cpu_conv_layouts(ex_cpu_plan *plan, int node)
     return EX_OK;
 }
 
-/* *out = the filters at `flat` in the layout that `op` reads. */
-static ex_status filter_in(ex_cpu_plan *plan, int node, const ex_dnn_op *op, ex_cpu_ref flat,
-                           ex_cpu_ref *out, bool own)
+/* A step that reorders filters from `in` into *out, a new buffer of so many bytes. */
+static ex_status add_reorder(ex_cpu_plan *plan, int node, ex_dnn_op *reorder, ex_cpu_ref in,
+                             size_t bytes, ex_cpu_ref *out)
 {
-    const ex_dnn_filter f = filter_of(&plan->model->nodes[node]);
-    ex_dnn_op reorder;
-    EX_TRY(ex_dnn_filter_in(&reorder, plan->lane->device->engine, op, DNNL_ARG_WEIGHTS, &f));
-    if (!reorder.primitive) {
-        *out = flat;
-        return EX_OK;
-    }
-    EX_TRY(ex_cpu_op_add(plan, "filter reorder", node, &reorder));
-    EX_TRY(ex_cpu_buffer_add(plan, ex_dnn_op_bytes(op, DNNL_ARG_WEIGHTS), out));
-    plan->buffers[out->buffer].own = own;
-    ex_cpu_step_ref(plan, flat, DNNL_ARG_FROM);
+    EX_TRY(ex_cpu_op_add(plan, "filter reorder", node, reorder));
+    EX_TRY(ex_cpu_buffer_add(plan, bytes, out));
+    ex_cpu_step_ref(plan, in, DNNL_ARG_FROM);
     ex_cpu_step_ref(plan, *out, DNNL_ARG_TO);
     return ex_cpu_op_end(plan);
+}
+
+/* *out = the filters at `flat` in the layout that `op` reads; `flat` itself where they are alike.
+ */
+static ex_status filter_in(ex_cpu_plan *plan, int node, const ex_dnn_op *op, ex_cpu_ref flat,
+                           ex_cpu_ref *out)
+{
+    const size_t bytes = ex_dnn_op_bytes(op, DNNL_ARG_WEIGHTS);
+    const dnnl_engine_t engine = plan->lane->device->engine;
+    ex_dnn_filter f = filter_of(&plan->model->nodes[node]);
+    ex_dnn_op reorder;
+    const ex_status status = ex_dnn_filter_in(&reorder, engine, op, DNNL_ARG_WEIGHTS, &f);
+    if (status == EX_ERR_UNSUPPORTED) {
+        ex_dnn_op plain;
+        EX_TRY(ex_dnn_filter_plain(&plain, engine, &f));
+        EX_TRY(add_reorder(plan, node, &plain, flat,
+                           layer_of(plan, node)->row * sizeof(float) * (size_t)f.K, &flat));
+        f.plain = true;
+        EX_TRY(ex_dnn_filter_in(&reorder, engine, op, DNNL_ARG_WEIGHTS, &f));
+    } else {
+        EX_TRY(status);
+    }
+    *out = flat;
+    return reorder.primitive ? add_reorder(plan, node, &reorder, flat, bytes, out) : EX_OK;
 }
 
 /* --- evaluation ------------------------------------------------------------------------------- */
@@ -115,20 +131,21 @@ ex_status ex_cpu_conv_prepare(ex_cpu_plan *plan, int node)
     ex_dnn_op op;
     ex_status status;
     EX_TRY(conv_op(plan, &c, &op));
-    map->inner = l->bias == EX_NONE ? (ex_cpu_ref){.buffer = EX_CPU_NOTHING}
-                                    : ex_cpu_param(l->bias);
+    map->inner =
+        l->bias == EX_NONE ? (ex_cpu_ref){.buffer = EX_CPU_NOTHING} : ex_cpu_param(l->bias);
     if (l->scale != EX_NONE) {
         const size_t floats = (size_t)l->channels * l->row;
         EX_TRY_GOTO(ex_cpu_buffer_add(plan, floats * sizeof(float), &flat), done);
-        EX_TRY_GOTO(ex_cpu_buffer_add(plan, (size_t)l->channels * sizeof(float), &map->inner), done);
+        EX_TRY_GOTO(ex_cpu_buffer_add(plan, (size_t)l->channels * sizeof(float), &map->inner),
+                    done);
         plan->buffers[map->inner.buffer].own = true;
         EX_TRY_GOTO(ex_cpu_step_add(plan, "norm fold", node, run_fold, NULL), done);
         ex_cpu_step_ref(plan, flat, 0);
         ex_cpu_step_ref(plan, map->inner, 0);
     }
-    EX_TRY_GOTO(filter_in(plan, node, &op, flat, &map->weights, true), done);
-    if (l->scale != EX_NONE && map->weights.buffer == flat.buffer)
-        plan->buffers[flat.buffer].own = true;
+    EX_TRY_GOTO(filter_in(plan, node, &op, flat, &map->weights), done);
+    if (map->weights.buffer >= 0)
+        plan->buffers[map->weights.buffer].own = true;
 done:
     ex_dnn_op_destroy(&op);
     return status;
@@ -189,8 +206,7 @@ static ex_status train_forward(ex_cpu_plan *plan, int node)
     c.bias = l->bias != EX_NONE;
     c.relu = n->relu && !norm && n->residual < 0;
     EX_TRY(conv_op(plan, &c, &op));
-    const ex_status status =
-        filter_in(plan, node, &op, ex_cpu_param(l->weight), &map->weights, false);
+    const ex_status status = filter_in(plan, node, &op, ex_cpu_param(l->weight), &map->weights);
     if (status != EX_OK) {
         ex_dnn_op_destroy(&op);
         return status;
@@ -260,8 +276,8 @@ static ex_status data_backward(ex_cpu_plan *plan, int node, ex_cpu_ref dy)
     ex_dnn_op op;
     EX_TRY(conv_op(plan, &c, &op));
     if (!ex_dnn_op_same(&plan->steps[map->conv_step].op, DNNL_ARG_WEIGHTS, &op, DNNL_ARG_WEIGHTS)) {
-        const ex_status status = filter_in(plan, node, &op, ex_cpu_param(layer_of(plan, node)->weight),
-                                           &weights, false);
+        const ex_status status =
+            filter_in(plan, node, &op, ex_cpu_param(layer_of(plan, node)->weight), &weights);
         if (status != EX_OK) {
             ex_dnn_op_destroy(&op);
             return status;

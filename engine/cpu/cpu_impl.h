@@ -74,7 +74,6 @@ typedef struct ex_cpu_ref {
     size_t offset; /* in floats */
 } ex_cpu_ref;
 
-
 typedef struct ex_cpu_buffer {
     size_t bytes, offset;
     int first, last; /* steps; first > last: never used */
@@ -82,7 +81,7 @@ typedef struct ex_cpu_buffer {
     bool keep;       /* lives to the end of the plan */
 } ex_cpu_buffer;
 
-enum { EX_CPU_REFS = 10 };
+enum { EX_CPU_REFS = 12 };
 
 typedef struct ex_cpu_step ex_cpu_step;
 typedef ex_status (*ex_cpu_call)(ex_cpu_plan *plan, const ex_cpu_step *step);
@@ -110,9 +109,9 @@ typedef struct ex_cpu_map {
     int block;
     ex_cpu_ref inner; /* training: the value before the norm */
     ex_cpu_ref mean, var, workspace;
-    ex_cpu_ref weights; /* as the forward convolution reads them */
-    int conv_step;      /* the forward convolution */
-    bool wanted;        /* training: something at or before the node wants a gradient */
+    ex_cpu_ref weights;     /* as the forward convolution reads them */
+    int conv_step;          /* the forward convolution */
+    bool wanted;            /* training: something at or before the node wants a gradient */
     ex_cpu_ref gradient[4]; /* contributions of the tensor's readers */
     int shortcut[4];        /* the node whose shortcut the contribution passes, or -1 */
     int gradients;

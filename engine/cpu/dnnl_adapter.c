@@ -29,10 +29,12 @@ ex_status ex_dnn_check(dnnl_status_t s, const char *where, const char *call)
 static ex_status md_make(dnnl_memory_desc_t *md, int ndims, const dnnl_dim_t *dims,
                          dnnl_format_tag_t tag)
 {
+    dnnl_dims_t full = {0};
+    memcpy(full, dims, (size_t)ndims * sizeof *full);
 #if DNNL_VERSION_MAJOR >= 3
-    return EX_DNN(dnnl_memory_desc_create_with_tag(md, ndims, dims, dnnl_f32, tag));
+    return EX_DNN(dnnl_memory_desc_create_with_tag(md, ndims, full, dnnl_f32, tag));
 #else
-    return EX_DNN(dnnl_memory_desc_init_by_tag(md, ndims, dims, dnnl_f32, tag));
+    return EX_DNN(dnnl_memory_desc_init_by_tag(md, ndims, full, dnnl_f32, tag));
 #endif
 }
 
@@ -79,6 +81,11 @@ static ex_status md_vector(dnnl_memory_desc_t *md, int n)
 
 static md_ref op_md(const ex_dnn_op *op, int arg)
 {
+    /* Older versions do not know these two as arguments. */
+    if (arg == DNNL_ARG_SCRATCHPAD)
+        return dnnl_primitive_desc_query_md(op->pd, dnnl_query_scratchpad_md, 0);
+    if (arg == DNNL_ARG_WORKSPACE)
+        return dnnl_primitive_desc_query_md(op->pd, dnnl_query_workspace_md, 0);
     return dnnl_primitive_desc_query_md(op->pd, dnnl_query_exec_arg_md, arg);
 }
 
@@ -201,6 +208,13 @@ static ex_status op_finish(ex_dnn_op *op)
     return status;
 }
 
+/* Padding after the last row or column: what the windows reach beyond the map. */
+static dnnl_dim_t right_pad(int out, int stride, int window, int in, int pad)
+{
+    const int beyond = (out - 1) * stride + window - in - pad;
+    return beyond > 0 ? beyond : 0;
+}
+
 /* --- convolution ------------------------------------------------------------------------------ */
 
 typedef struct conv_mds {
@@ -226,8 +240,8 @@ static ex_status conv_mds_make(conv_mds *m, const ex_dnn_conv *c)
     EX_TRY(md_vector(&m->bias, c->K));
     m->strides[0] = m->strides[1] = c->stride;
     m->left[0] = m->left[1] = c->pad;
-    m->right[0] = (c->out_H - 1) * c->stride + c->R - c->H - c->pad;
-    m->right[1] = (c->out_W - 1) * c->stride + c->S - c->W - c->pad;
+    m->right[0] = right_pad(c->out_H, c->stride, c->R, c->H, c->pad);
+    m->right[1] = right_pad(c->out_W, c->stride, c->S, c->W, c->pad);
     return EX_OK;
 }
 
@@ -306,10 +320,10 @@ static dnnl_status_t norm_pd(dnnl_primitive_desc_t *pd, op_recipe *r, md_ref map
 #else
     dnnl_batch_normalization_desc_t *d = &r->desc.norm;
     const dnnl_status_t s =
-        backward ? dnnl_batch_normalization_backward_desc_init(d, dnnl_backward, map, map, n->eps,
-                                                               flags)
-                 : dnnl_batch_normalization_forward_desc_init(d, dnnl_forward_training, map, n->eps,
-                                                              flags);
+        backward
+            ? dnnl_batch_normalization_backward_desc_init(d, dnnl_backward, map, map, n->eps, flags)
+            : dnnl_batch_normalization_forward_desc_init(d, dnnl_forward_training, map, n->eps,
+                                                         flags);
     return s == dnnl_success ? recipe_pd(pd, r, hint) : s;
 #endif
 }
@@ -346,14 +360,13 @@ static dnnl_status_t pool_pd(dnnl_primitive_desc_t *pd, op_recipe *r, md_ref src
                              const ex_dnn_pool *p, ex_dnn_pass pass,
                              const_dnnl_primitive_desc_t hint)
 {
-    const dnnl_alg_kind_t alg =
-        p->maximum ? dnnl_pooling_max : dnnl_pooling_avg_exclude_padding;
+    const dnnl_alg_kind_t alg = p->maximum ? dnnl_pooling_max : dnnl_pooling_avg_exclude_padding;
     const dnnl_prop_kind_t prop =
         pass == EX_DNN_FORWARD ? dnnl_forward_inference : dnnl_forward_training;
     const dnnl_dims_t strides = {p->stride, p->stride}, kernel = {p->R, p->S},
                       left = {p->pad, p->pad},
-                      right = {(p->out_H - 1) * p->stride + p->R - p->src.H - p->pad,
-                               (p->out_W - 1) * p->stride + p->S - p->src.W - p->pad};
+                      right = {right_pad(p->out_H, p->stride, p->R, p->src.H, p->pad),
+                               right_pad(p->out_W, p->stride, p->S, p->src.W, p->pad)};
 #if DNNL_VERSION_MAJOR >= 3
     const dnnl_dims_t dilation = {0, 0};
     return pass == EX_DNN_BACKWARD_DATA
@@ -384,8 +397,9 @@ ex_status ex_dnn_pool_create(ex_dnn_op *out, dnnl_engine_t engine, const ex_dnn_
     EX_TRY_GOTO(md_map(&dst, p->src.N, p->src.C, p->out_H, p->out_W, p->src.block), done);
     EX_TRY_GOTO(attr_make(&recipe.attr, false, false), done);
     if (p->pass == EX_DNN_BACKWARD_DATA)
-        EX_TRY_GOTO(EX_DNN(pool_pd(&hint, &recipe, REF(src), REF(dst), p, EX_DNN_FORWARD_TRAIN,
-                                   NULL)), done);
+        EX_TRY_GOTO(
+            EX_DNN(pool_pd(&hint, &recipe, REF(src), REF(dst), p, EX_DNN_FORWARD_TRAIN, NULL)),
+            done);
     EX_TRY_GOTO(EX_DNN(pool_pd(&out->pd, &recipe, REF(src), REF(dst), p, p->pass, hint)), done);
     status = op_finish(out);
 done:
@@ -471,43 +485,54 @@ static ex_status reorder_make(ex_dnn_op *out, dnnl_engine_t engine, md_ref from,
     if (dnnl_memory_desc_equal(from, to))
         return EX_OK;
     EX_TRY(attr_make(&attr, false, false));
-    EX_TRY_GOTO(EX_DNN(dnnl_reorder_primitive_desc_create(&out->pd, from, engine, to, engine, attr)),
-                done);
+    EX_TRY_GOTO(
+        EX_DNN(dnnl_reorder_primitive_desc_create(&out->pd, from, engine, to, engine, attr)), done);
     status = op_finish(out);
 done:
     dnnl_primitive_attr_destroy(attr);
     return status;
 }
 
-static ex_status filter_reorder(ex_dnn_op *out, dnnl_engine_t engine, md_ref other,
-                                const ex_dnn_filter *f, bool in)
+static ex_status md_filter(dnnl_memory_desc_t *md, const ex_dnn_filter *f, dnnl_format_tag_t tag)
 {
     const dnnl_dim_t dims[4] = {f->K, f->C, f->R, f->S};
-    dnnl_memory_desc_t flat = {0};
-    *out = (ex_dnn_op){0};
-    EX_TRY(md_make(&flat, 4, dims, dnnl_ohwi));
-    const ex_status status = in ? reorder_make(out, engine, REF(flat), other)
-                                : reorder_make(out, engine, other, REF(flat));
-    md_free(&flat);
-    return status;
+    return md_make(md, 4, dims, tag);
 }
 
 ex_status ex_dnn_filter_in(ex_dnn_op *out, dnnl_engine_t engine, const ex_dnn_op *op, int arg,
                            const ex_dnn_filter *f)
 {
-    return filter_reorder(out, engine, op_md(op, arg), f, true);
+    dnnl_memory_desc_t flat = {0};
+    *out = (ex_dnn_op){0};
+    EX_TRY(md_filter(&flat, f, f->plain ? dnnl_oihw : dnnl_ohwi));
+    const ex_status status = reorder_make(out, engine, REF(flat), op_md(op, arg));
+    md_free(&flat);
+    return status;
 }
 
 ex_status ex_dnn_filter_out(ex_dnn_op *out, dnnl_engine_t engine, const ex_dnn_op *op, int arg,
                             const ex_dnn_filter *f)
 {
-    return filter_reorder(out, engine, op_md(op, arg), f, false);
+    dnnl_memory_desc_t flat = {0};
+    *out = (ex_dnn_op){0};
+    EX_TRY(md_filter(&flat, f, dnnl_ohwi));
+    const ex_status status = reorder_make(out, engine, op_md(op, arg), REF(flat));
+    md_free(&flat);
+    return status;
 }
 
-ex_status ex_dnn_filter_between(ex_dnn_op *out, dnnl_engine_t engine, const ex_dnn_op *from,
-                                int from_arg, const ex_dnn_op *to, int to_arg)
+ex_status ex_dnn_filter_plain(ex_dnn_op *out, dnnl_engine_t engine, const ex_dnn_filter *f)
 {
-    return reorder_make(out, engine, op_md(from, from_arg), op_md(to, to_arg));
+    dnnl_memory_desc_t flat = {0}, plain = {0};
+    ex_status status;
+    *out = (ex_dnn_op){0};
+    EX_TRY_GOTO(md_filter(&flat, f, dnnl_ohwi), done);
+    EX_TRY_GOTO(md_filter(&plain, f, dnnl_oihw), done);
+    status = reorder_make(out, engine, REF(flat), REF(plain));
+done:
+    md_free(&flat);
+    md_free(&plain);
+    return status;
 }
 
 /* --- library ---------------------------------------------------------------------------------- */
@@ -524,10 +549,8 @@ const char *ex_dnn_isa(void)
         unsigned value;
         const char *name;
     } names[] = {
-        {0x1, "SSE4.1"},        {0x3, "AVX"},
-        {0x7, "AVX2"},          {0x27, "AVX-512"},
-        {0x67, "AVX-512 VNNI"}, {0xe7, "AVX-512 BF16"},
-        {0x3e7, "AMX"},
+        {0x1, "SSE4.1"},        {0x3, "AVX"},           {0x7, "AVX2"},  {0x27, "AVX-512"},
+        {0x67, "AVX-512 VNNI"}, {0xe7, "AVX-512 BF16"}, {0x3e7, "AMX"},
     };
     const unsigned isa = (unsigned)dnnl_get_effective_cpu_isa();
     const char *best = "baseline";

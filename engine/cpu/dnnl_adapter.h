@@ -82,18 +82,19 @@ typedef struct ex_dnn_linear {
 ex_status ex_dnn_linear_create(ex_dnn_op *out, dnnl_engine_t engine, const ex_dnn_linear *l);
 
 /* Filters between K,R,S,C and the layout of argument `arg` (weights or their gradient) of `op`.
- * out->primitive stays NULL if the layouts are the same. */
+ * out->primitive stays NULL if the layouts are the same. EX_ERR_UNSUPPORTED for some of Winograd's
+ * layouts, which oneDNN makes from K,C,R,S only: ex_dnn_filter_plain gives that. */
 typedef struct ex_dnn_filter {
     int K, C, R, S;
+    bool plain; /* ex_dnn_filter_in reads K,C,R,S */
 } ex_dnn_filter;
 
 ex_status ex_dnn_filter_in(ex_dnn_op *out, dnnl_engine_t engine, const ex_dnn_op *op, int arg,
                            const ex_dnn_filter *f);
 ex_status ex_dnn_filter_out(ex_dnn_op *out, dnnl_engine_t engine, const ex_dnn_op *op, int arg,
                             const ex_dnn_filter *f);
-/* From one op's layout of the same filters to another's. */
-ex_status ex_dnn_filter_between(ex_dnn_op *out, dnnl_engine_t engine, const ex_dnn_op *from,
-                                int from_arg, const ex_dnn_op *to, int to_arg);
+/* K,R,S,C to K,C,R,S. */
+ex_status ex_dnn_filter_plain(ex_dnn_op *out, dnnl_engine_t engine, const ex_dnn_filter *f);
 
 /* "oneDNN 2.6.3" of the library that is loaded. */
 void ex_dnn_version(char *text, size_t size);

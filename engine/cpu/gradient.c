@@ -69,7 +69,8 @@ static ex_status add_shortcut(ex_cpu_plan *plan, int node, ex_cpu_ref sum, ex_cp
 }
 
 /* sum = (sum + other) where y > 0; other and y may be nothing. */
-static ex_status add_sum(ex_cpu_plan *plan, int node, ex_cpu_ref sum, ex_cpu_ref other, ex_cpu_ref y)
+static ex_status add_sum(ex_cpu_plan *plan, int node, ex_cpu_ref sum, ex_cpu_ref other,
+                         ex_cpu_ref y)
 {
     ex_cpu_step *step;
     EX_TRY(ex_cpu_step_add(plan, "gradient sum", node, run_sum, &step));
@@ -80,7 +81,8 @@ static ex_status add_sum(ex_cpu_plan *plan, int node, ex_cpu_ref sum, ex_cpu_ref
     return EX_OK;
 }
 
-/* The first contribution that is a tensor of its own, moved to the front; zeros if there is none. */
+/* The first contribution that is a tensor of its own, moved to the front; zeros if there is none.
+ */
 static ex_status first_tensor(ex_cpu_plan *plan, int node, ex_cpu_ref *out)
 {
     ex_cpu_map *map = &plan->maps[node];

@@ -20,8 +20,9 @@ ex_status ex_cpu_lane_create(ex_lane **out, ex_device *device, const ex_model *m
     lane->base = (ex_lane){.device = device, .model = model, .threads = threads};
     lane->device = (ex_cpu_device *)device;
     lane->version = lane->arena_moves = 1;
-    EX_TRY_GOTO(EX_DNN(dnnl_stream_create(&lane->stream, lane->device->engine,
-                                          dnnl_stream_default_flags)), fail);
+    EX_TRY_GOTO(
+        EX_DNN(dnnl_stream_create(&lane->stream, lane->device->engine, dnnl_stream_default_flags)),
+        fail);
     EX_TRY_GOTO(ex_alloc(&lane->params, model->param_count, sizeof(float), "parameters"), fail);
     EX_TRY_GOTO(ex_alloc(&lane->stats, model->stat_count, sizeof(float), "statistics"), fail);
     EX_TRY_GOTO(ex_alloc(&lane->velocity, model->param_count, sizeof(float), "velocity"), fail);

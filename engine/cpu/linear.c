@@ -26,8 +26,8 @@ ex_status ex_cpu_linear_forward(ex_cpu_plan *plan, int node)
     ex_dnn_op op;
     if (in->out_H * in->out_W != 1 && plan->maps[n->input].block != 1)
         return EX_FAIL(EX_ERR_UNSUPPORTED,
-                       "layer %s: a linear layer needs a 1 x 1 map before it, found %d x %d", l->name,
-                       in->out_H, in->out_W);
+                       "layer %s: a linear layer needs a 1 x 1 map before it, found %d x %d",
+                       l->name, in->out_H, in->out_W);
     EX_TRY(ex_dnn_linear_create(&op, plan->lane->device->engine, &linear));
     EX_TRY(ex_cpu_op_add(plan, "linear forward", node, &op));
     ex_cpu_step_ref(plan, plan->maps[n->input].ref, DNNL_ARG_SRC);

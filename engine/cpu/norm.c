@@ -79,6 +79,7 @@ ex_status ex_cpu_norm_backward(ex_cpu_plan *plan, int node, ex_cpu_ref *out)
     ex_cpu_step_ref(plan, map->var, DNNL_ARG_VARIANCE);
     ex_cpu_step_ref(plan, dy, DNNL_ARG_DIFF_DST);
     ex_cpu_step_ref(plan, ex_cpu_param(l->scale), DNNL_ARG_SCALE);
+    ex_cpu_step_ref(plan, ex_cpu_param(l->shift), DNNL_ARG_SHIFT);
     ex_cpu_step_ref(plan, *out, DNNL_ARG_DIFF_SRC);
     ex_cpu_step_ref(plan, ex_cpu_grad(plan, l->scale), DNNL_ARG_DIFF_SCALE);
     ex_cpu_step_ref(plan, ex_cpu_grad(plan, l->shift), DNNL_ARG_DIFF_SHIFT);
@@ -94,8 +95,9 @@ static ex_status run_running(ex_cpu_plan *plan, const ex_cpu_step *step)
     float *stats = plan->lane->stats;
     const uint8_t *selected =
         mask ? ex_mask_layer(mask, plan->model->nodes[step->node].layer) : NULL;
-    ex_kernels_host.norm_running(stats + l->mean, stats + l->var, step->at[0], step->at[1], selected,
-                                 step->n, EX_NORM_MOMENTUM, l->channels, ex_cpu_stream(plan));
+    ex_kernels_host.norm_running(stats + l->mean, stats + l->var, step->at[0], step->at[1],
+                                 selected, step->n, EX_NORM_MOMENTUM, l->channels,
+                                 ex_cpu_stream(plan));
     return EX_OK;
 }
 

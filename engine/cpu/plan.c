@@ -68,12 +68,11 @@ static void find_wanted(ex_cpu_plan *plan)
 {
     for (int i = 0; i < plan->model->node_count; i++) {
         const ex_node *n = &plan->model->nodes[i];
-        plan->maps[i].wanted = n->op == EX_OP_INPUT ? plan->base.spec.input_gradient
-                                                    : (n->layer >= 0 &&
-                                                       ex_cpu_layer_trained(plan, n->layer)) ||
-                                                          plan->maps[n->input].wanted ||
-                                                          (n->residual >= 0 &&
-                                                           plan->maps[n->residual].wanted);
+        plan->maps[i].wanted = n->op == EX_OP_INPUT
+                                   ? plan->base.spec.input_gradient
+                                   : (n->layer >= 0 && ex_cpu_layer_trained(plan, n->layer)) ||
+                                         plan->maps[n->input].wanted ||
+                                         (n->residual >= 0 && plan->maps[n->residual].wanted);
     }
 }
 
@@ -101,9 +100,8 @@ static ex_status add_gather(ex_cpu_plan *plan, int node)
 {
     ex_cpu_step *step;
     EX_TRY(ex_cpu_step_add(plan, "gather", node, run_gather, &step));
-    step->shape = (ex_map_shape){.H = plan->model->in_height,
-                                 .W = plan->model->in_width,
-                                 .block = plan->maps[node].block};
+    step->shape = (ex_map_shape){
+        .H = plan->model->in_height, .W = plan->model->in_width, .block = plan->maps[node].block};
     ex_cpu_step_ref(plan, plan->maps[node].ref, 0);
     return EX_OK;
 }

@@ -15,8 +15,8 @@ void ex_cpu_profile(ex_cpu_plan *plan, bool by_node)
             seen = seen || strcmp(plan->steps[i].what, plan->steps[j].what) == 0;
         total += seconds;
         if (by_node) {
-            fprintf(stderr, "%9.3f ms  node %2d  %s\n", 1e3 * seconds / batches, plan->steps[i].node,
-                    plan->steps[i].what);
+            fprintf(stderr, "%9.3f ms  node %2d  %s\n", 1e3 * seconds / batches,
+                    plan->steps[i].node, plan->steps[i].what);
             continue;
         }
         if (seen)

@@ -90,9 +90,10 @@ static ex_status add_loss(const ex_cpu_plan *plan, size_t first, ex_train_sums *
     const size_t batch = (size_t)plan->base.spec.batch;
     for (size_t i = 0; i < batch; i++) {
         if (!isfinite(loss[i]))
-            return EX_FAIL(EX_ERR_NUMERIC,
-                           "the loss is %g in step %zu (sample %zu of the feed, image %u); lower lr",
-                           (double)loss[i], first / batch, first + i, plan->index[i]);
+            return EX_FAIL(
+                EX_ERR_NUMERIC,
+                "the loss is %g in step %zu (sample %zu of the feed, image %u); lower lr",
+                (double)loss[i], first / batch, first + i, plan->index[i]);
         sums->loss += (double)loss[i];
         sums->correct += predicted[i] == plan->label[i];
     }

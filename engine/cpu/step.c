@@ -60,8 +60,8 @@ void ex_cpu_step_ref(ex_cpu_plan *plan, ex_cpu_ref ref, int arg)
 
 static ex_status run_primitive(ex_cpu_plan *plan, const ex_cpu_step *step)
 {
-    return EX_DNN(dnnl_primitive_execute(step->op.primitive, plan->lane->stream, step->count,
-                                         step->args));
+    return EX_DNN(
+        dnnl_primitive_execute(step->op.primitive, plan->lane->stream, step->count, step->args));
 }
 
 ex_status ex_cpu_op_add(ex_cpu_plan *plan, const char *what, int node, ex_dnn_op *op)
