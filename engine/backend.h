@@ -4,7 +4,8 @@
  * values (params, stats, velocity), workspace, threads. Plan = a model compiled on a lane for one
  * use and batch size; running one allocates nothing. Plans of one lane share its scratch memory, so
  * only one of them may run at a time, and what a plan computed is gone once another plan of the
- * same lane has run. A lane is used by one thread at a time.
+ * same lane was made or has run (but for the nodes kept by keep_nodes). A lane is used by one
+ * thread at a time.
  *
  * A back end is a `const ex_backend` of function pointers, chosen by name (backend.c). Callers use
  * the ex_device_, ex_lane_ and ex_plan_ functions below it. */
@@ -168,7 +169,8 @@ void ex_plan_destroy(ex_plan **plan);
  * to *sums. A loss that is not finite stops the run: EX_ERR_NUMERIC naming the step. */
 ex_status ex_plan_train(ex_plan *plan, const ex_dataset *data, const ex_samples *feed,
                         const ex_sgd_coeff *sgd, ex_train_sums *sums);
-/* Forward and backward of exactly spec.batch samples; running statistics and values stay. */
+/* Forward and backward of exactly spec.batch samples; running statistics and values stay. With a
+ * mask, gradients outside it are 0. */
 ex_status ex_plan_gradient(ex_plan *plan, const ex_dataset *data, const ex_samples *feed,
                            ex_gradient *out);
 /* Any number of samples; adds to *sums. A NaN in the logits is counted as wrong, not reported. */
@@ -181,7 +183,8 @@ ex_status ex_plan_evaluate(ex_plan *plan, const ex_dataset *data, const ex_sampl
  * ex_plan_fork needs from->spec.keep_nodes, with the layer's node already run on `from`. It fills in `to`
  * every tensor that nodes after the layer's node read from it or from before it: V copies each, the
  * layer's own with channel[v] ablated in copy v. Then ex_plan_forward(to, node + 1, last) gives
- * (V * images) rows of logits. `to` may be on another lane with the same model values. */
+ * (V * images) rows of logits. `to` may be on the same lane or on another with the same model
+ * values. */
 ex_status ex_plan_load(ex_plan *plan, const ex_dataset *data, const ex_samples *feed);
 ex_status ex_plan_forward(ex_plan *plan, int first, int last);
 ex_status ex_plan_fork(ex_plan *to, const ex_plan *from, const ex_fork *fork);

@@ -1,6 +1,6 @@
 /* Gradients of the CPU back end against finite differences of a forward pass in double precision.
  */
-#include "net_reference.h"
+#include "net_fixture.h"
 #include "test.h"
 
 #include <math.h>
@@ -10,66 +10,8 @@
 
 enum { PROBES = 8 }; /* elements of each tensor that are checked */
 
-typedef struct fixture {
-    ex_model *model;
-    ex_dataset data;
-    ex_samples feed;
-    ex_device *device;
-    ex_lane *lane;
-    float *params, *stats;
-    double *dparams, *dstats, *input;
-    int batch;
-} fixture;
-
-static void fixture_open(fixture *f, int which, int batch, int threads, ex_conv_choice conv)
-{
-    *f = (fixture){.batch = batch};
-    ex_test_model(&f->model, which);
-    const ex_model *m = f->model;
-    ex_test_images(&f->data, m, batch, 3);
-    assert_ok(ex_samples_all(&f->feed, &f->data));
-    assert_ok(ex_device_open(&f->device, &(ex_device_options){.device = "cpu", .conv = conv}));
-    assert_ok(ex_lane_create(&f->lane, f->device, m, threads));
-    f->params = malloc(m->param_count * sizeof(float));
-    f->stats = malloc((m->stat_count + 1) * sizeof(float));
-    f->dparams = malloc(m->param_count * sizeof(double));
-    f->dstats = malloc((m->stat_count + 1) * sizeof(double));
-    f->input =
-        malloc((size_t)(batch * m->in_channels * m->in_height * m->in_width) * sizeof(double));
-    ex_test_values(m, 5, f->params, f->stats);
-    for (size_t i = 0; i < m->param_count; i++)
-        f->dparams[i] = (double)f->params[i];
-    for (size_t i = 0; i < m->stat_count; i++)
-        f->dstats[i] = (double)f->stats[i];
-    ex_test_input(f->input, m, &f->data, f->feed.index, batch);
-    assert_ok(ex_lane_load(f->lane, f->params, f->stats));
-}
-
-static void fixture_close(fixture *f)
-{
-    ex_lane_destroy(&f->lane);
-    ex_device_close(&f->device);
-    ex_model_destroy(&f->model);
-    ex_dataset_close(&f->data);
-    ex_samples_free(&f->feed);
-    free(f->params);
-    free(f->stats);
-    free(f->dparams);
-    free(f->dstats);
-    free(f->input);
-}
-
-static ex_net net_of(const fixture *f, ex_norm_mode norm)
-{
-    return (ex_net){.model = f->model,
-                    .params = f->dparams,
-                    .stats = f->dstats,
-                    .batch_statistics = norm == EX_NORM_TRAIN,
-                    .layer = -1};
-}
-
 /* d loss / d *value by central difference. */
-static double slope(const fixture *f, const ex_net *net, double *value)
+static double slope(const ex_net_fixture *f, const ex_net *net, double *value)
 {
     const double h = 1e-5, old = *value;
     *value = old + h;
@@ -80,8 +22,8 @@ static double slope(const fixture *f, const ex_net *net, double *value)
     return (up - down) / (2.0 * h);
 }
 
-static void check_slopes(const fixture *f, const ex_net *net, const char *what, const float *grads,
-                         double *values, size_t count)
+static void check_slopes(const ex_net_fixture *f, const ex_net *net, const char *what,
+                         const float *grads, double *values, size_t count)
 {
     const size_t probes = count < PROBES ? count : PROBES;
     for (size_t i = 0; i < probes; i++) {
@@ -95,10 +37,10 @@ static void check_slopes(const fixture *f, const ex_net *net, const char *what, 
 static void check_gradients(int which, ex_norm_mode norm, int batch, int threads,
                             ex_conv_choice conv)
 {
-    fixture f;
-    fixture_open(&f, which, batch, threads, conv);
+    ex_net_fixture f;
+    ex_net_fixture_open(&f, which, batch, threads, conv);
     const ex_model *m = f.model;
-    const ex_net net = net_of(&f, norm);
+    const ex_net net = ex_net_fixture_net(&f, norm == EX_NORM_TRAIN);
     const size_t pixels = (size_t)(batch * m->in_channels * m->in_height * m->in_width);
     const size_t rows = (size_t)(batch * m->classes);
     ex_plan *plan;
@@ -132,7 +74,7 @@ static void check_gradients(int which, ex_norm_mode norm, int batch, int threads
     free(logits);
     free(expected);
     ex_plan_destroy(&plan);
-    fixture_close(&f);
+    ex_net_fixture_close(&f);
 }
 
 static void test_gradients_match_finite_differences(void **state)
@@ -167,13 +109,13 @@ static void test_gradients_match_for_a_single_sample(void **state)
 static void test_step_applies_gradient_and_running_statistics(void **state)
 {
     (void)state;
-    fixture f;
-    fixture_open(&f, 0, 6, 1, EX_CONV_AUTO);
+    ex_net_fixture f;
+    ex_net_fixture_open(&f, 0, 6, 1, EX_CONV_AUTO);
     const ex_model *m = f.model;
     const ex_sgd_coeff sgd = {.lr = 0.1f, .momentum = 0.9f, .weight_decay = 0.01f};
     ex_train_sums sums = {0};
     ex_plan *plan;
-    ex_net net = net_of(&f, EX_NORM_TRAIN);
+    ex_net net = ex_net_fixture_net(&f, true);
     net.batch_mean = malloc(m->stat_count * sizeof(double));
     net.batch_var = malloc(m->stat_count * sizeof(double));
     float *grads = malloc(m->param_count * sizeof *grads);
@@ -219,7 +161,7 @@ static void test_step_applies_gradient_and_running_statistics(void **state)
     free(velocity);
     free(params);
     free(stats);
-    fixture_close(&f);
+    ex_net_fixture_close(&f);
 }
 
 int main(void)

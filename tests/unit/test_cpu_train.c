@@ -1,0 +1,236 @@
+/* Training on the CPU back end: masks, lanes, memory, errors. */
+#include "base/memory.h"
+#include "net_fixture.h"
+#include "test.h"
+
+#include <math.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { BATCH = 12, STEPS = 30 };
+
+static const ex_sgd_coeff SGD = {.lr = 0.05f, .momentum = 0.9f, .weight_decay = 5e-4f};
+
+static void test_steps_lower_the_loss_on_a_fixed_batch(void **state)
+{
+    (void)state;
+    for (int which = 0; which < EX_TEST_MODELS; which++) {
+        ex_net_fixture f;
+        ex_net_fixture_open(&f, which, BATCH, 1, EX_CONV_AUTO);
+        ex_train_sums first = {0}, last = {0};
+        ex_plan *plan;
+        assert_ok(
+            ex_plan_create(&plan, f.lane, &(ex_plan_spec){.use = EX_USE_TRAIN, .batch = BATCH}));
+        for (int i = 0; i < STEPS; i++) {
+            last = (ex_train_sums){0};
+            assert_ok(ex_plan_train(plan, &f.data, &f.feed, &SGD, i ? &last : &first));
+        }
+        if (!(last.loss < 0.7 * first.loss))
+            fail_msg("model %d: loss %g after the first step, %g after %d", which, first.loss,
+                     last.loss, STEPS);
+        ex_plan_destroy(&plan);
+        ex_net_fixture_close(&f);
+    }
+}
+
+static bool inside(const ex_segment *segments, size_t count, size_t i)
+{
+    for (size_t s = 0; s < count; s++)
+        if (i >= segments[s].offset && i < segments[s].offset + segments[s].length)
+            return true;
+    return false;
+}
+
+/* Outside the segments not one bit moved; inside, nearly all did. */
+static void check_moved(const float *after, const float *before, size_t n,
+                        const ex_segment *segments, size_t count)
+{
+    size_t moved = 0, selected = 0;
+    for (size_t i = 0; i < n; i++) {
+        const bool same = memcmp(&after[i], &before[i], sizeof *after) == 0;
+        if (!inside(segments, count, i) && !same)
+            fail_msg("value %zu is outside the mask but moved", i);
+        selected += inside(segments, count, i);
+        moved += !same;
+    }
+    assert_true(selected > 0);
+    assert_true(10 * moved > 9 * selected);
+}
+
+static void check_mask(int which, ex_norm_mode norm)
+{
+    ex_net_fixture f;
+    ex_net_fixture_open(&f, which, BATCH, 1, EX_CONV_AUTO);
+    const ex_model *m = f.model;
+    float *params = malloc(m->param_count * sizeof *params);
+    float *stats = malloc((m->stat_count + 1) * sizeof *stats);
+    float *velocity = malloc(m->param_count * sizeof *velocity);
+    ex_train_sums sums = {0};
+    ex_mask *mask;
+    ex_plan *plan;
+    assert_ok(ex_mask_create(&mask, m));
+    for (int layer = 1; layer < m->layer_count; layer++) { /* layer 0 stays as it is */
+        assert_ok(ex_mask_select(mask, layer, 0));
+        assert_ok(ex_mask_select(mask, layer, m->layers[layer].channels - 1));
+    }
+    assert_ok(ex_mask_seal(mask));
+    assert_ok(ex_plan_create(
+        &plan, f.lane,
+        &(ex_plan_spec){.use = EX_USE_TRAIN, .batch = BATCH, .norm = norm, .mask = mask}));
+    for (int i = 0; i < 3; i++)
+        assert_ok(ex_plan_train(plan, &f.data, &f.feed, &SGD, &sums));
+    assert_ok(ex_lane_store(f.lane, params, stats));
+    assert_ok(ex_lane_store_velocity(f.lane, velocity));
+    check_moved(params, f.params, m->param_count, mask->params, mask->param_segments);
+    if (norm == EX_NORM_FROZEN)
+        assert_memory_equal(stats, f.stats, m->stat_count * sizeof *stats);
+    else if (mask->stat_segments)
+        check_moved(stats, f.stats, m->stat_count, mask->stats, mask->stat_segments);
+    for (size_t i = 0; i < m->param_count; i++)
+        if (!inside(mask->params, mask->param_segments, i) && velocity[i] != 0.0f)
+            fail_msg("velocity %zu is outside the mask but not 0", i);
+    ex_plan_destroy(&plan);
+    ex_mask_destroy(&mask);
+    free(params);
+    free(stats);
+    free(velocity);
+    ex_net_fixture_close(&f);
+}
+
+static void test_mask_leaves_unmasked_bytes_identical(void **state)
+{
+    (void)state;
+    for (int which = 0; which < EX_TEST_MODELS; which++) {
+        check_mask(which, EX_NORM_TRAIN);
+        check_mask(which, EX_NORM_FROZEN);
+    }
+}
+
+/* The masked gradient is the full one inside the mask, and 0 elsewhere. */
+static void test_masked_gradient_is_part_of_the_full_one(void **state)
+{
+    (void)state;
+    for (int which = 0; which < EX_TEST_MODELS; which++) {
+        ex_net_fixture f;
+        ex_net_fixture_open(&f, which, BATCH, 1, EX_CONV_AUTO);
+        const ex_model *m = f.model;
+        float *full = ex_guard_floats(m->param_count), *part = ex_guard_floats(m->param_count);
+        ex_mask *mask;
+        ex_plan *plan;
+        assert_ok(ex_mask_create(&mask, m));
+        for (int layer = 0; layer < m->layer_count; layer += 2)
+            for (int c = 0; c < m->layers[layer].channels; c += 3)
+                assert_ok(ex_mask_select(mask, layer, c));
+        assert_ok(ex_mask_seal(mask));
+        ex_plan_spec spec = {.use = EX_USE_TRAIN, .batch = BATCH};
+        assert_ok(ex_plan_create(&plan, f.lane, &spec));
+        assert_ok(ex_plan_gradient(plan, &f.data, &f.feed, &(ex_gradient){.params = full}));
+        ex_plan_destroy(&plan);
+        spec.mask = mask;
+        assert_ok(ex_plan_create(&plan, f.lane, &spec));
+        assert_ok(ex_plan_gradient(plan, &f.data, &f.feed, &(ex_gradient){.params = part}));
+        ex_plan_destroy(&plan);
+        for (size_t i = 0; i < m->param_count; i++)
+            full[i] = inside(mask->params, mask->param_segments, i) ? full[i] : 0.0f;
+        assert_close(part, full, m->param_count, 1e-6, 1e-5);
+        ex_guard_check(part, m->param_count);
+        ex_guard_free(full);
+        ex_guard_free(part);
+        ex_mask_destroy(&mask);
+        ex_net_fixture_close(&f);
+    }
+}
+
+typedef struct worker {
+    const ex_net_fixture *f;
+    ex_lane *lane;
+    float *params, *stats;
+} worker;
+
+/* Assertions are the main thread's: a worker reports through its status. */
+static void *train_on_lane(void *argument)
+{
+    worker *w = argument;
+    ex_train_sums sums = {0};
+    ex_plan *plan = NULL;
+    ex_status status =
+        ex_plan_create(&plan, w->lane, &(ex_plan_spec){.use = EX_USE_TRAIN, .batch = BATCH});
+    for (int i = 0; i < STEPS && status == EX_OK; i++)
+        status = ex_plan_train(plan, &w->f->data, &w->f->feed, &SGD, &sums);
+    ex_plan_destroy(&plan);
+    if (status == EX_OK)
+        status = ex_lane_store(w->lane, w->params, w->stats);
+    return status == EX_OK ? NULL : w;
+}
+
+static void test_two_lanes_on_two_threads_give_the_bits_of_one(void **state)
+{
+    enum { LANES = 2 };
+    (void)state;
+    ex_net_fixture f;
+    ex_net_fixture_open(&f, 0, BATCH, 1, EX_CONV_AUTO);
+    const size_t params = f.model->param_count, stats = f.model->stat_count;
+    worker workers[LANES + 1];
+    pthread_t threads[LANES];
+    void *failed;
+    for (int i = 0; i <= LANES; i++) {
+        workers[i] =
+            (worker){.f = &f, .params = ex_guard_floats(params), .stats = ex_guard_floats(stats)};
+        assert_ok(ex_lane_create(&workers[i].lane, f.device, f.model, 1));
+        assert_ok(ex_lane_load(workers[i].lane, f.params, f.stats));
+    }
+    for (int i = 0; i < LANES; i++)
+        assert_int_equal(pthread_create(&threads[i], NULL, train_on_lane, &workers[i]), 0);
+    for (int i = 0; i < LANES; i++) {
+        assert_int_equal(pthread_join(threads[i], &failed), 0);
+        assert_null(failed);
+    }
+    assert_null(train_on_lane(&workers[LANES]));
+    for (int i = 0; i <= LANES; i++) {
+        assert_memory_equal(workers[i].params, workers[LANES].params, params * sizeof(float));
+        assert_memory_equal(workers[i].stats, workers[LANES].stats, stats * sizeof(float));
+    }
+    for (int i = 0; i <= LANES; i++) {
+        ex_lane_destroy(&workers[i].lane);
+        ex_guard_free(workers[i].params);
+        ex_guard_free(workers[i].stats);
+    }
+    ex_net_fixture_close(&f);
+}
+
+static void test_loss_that_is_not_finite_names_step_and_sample(void **state)
+{
+    (void)state;
+    ex_net_fixture f;
+    ex_net_fixture_open(&f, 1, BATCH, 1, EX_CONV_AUTO);
+    ex_train_sums sums = {0};
+    ex_plan *plan;
+    float *after = malloc(f.model->param_count * sizeof *after);
+    f.params[f.model->layers[f.model->layer_count - 1].bias] = INFINITY;
+    assert_ok(ex_lane_load(f.lane, f.params, f.stats));
+    assert_ok(ex_plan_create(&plan, f.lane, &(ex_plan_spec){.use = EX_USE_TRAIN, .batch = 4}));
+    assert_status(ex_plan_train(plan, &f.data, &f.feed, &SGD, &sums), EX_ERR_NUMERIC);
+    assert_message("step 0");
+    assert_message("sample 0");
+    assert_ok(ex_lane_store(f.lane, after, f.stats));
+    assert_memory_equal(after, f.params, f.model->param_count * sizeof *after);
+    f.feed.count--;
+    assert_status(ex_plan_train(plan, &f.data, &f.feed, &SGD, &sums), EX_ERR_USAGE);
+    assert_message("no multiple of the batch 4");
+    free(after);
+    ex_plan_destroy(&plan);
+    ex_net_fixture_close(&f);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_steps_lower_the_loss_on_a_fixed_batch),
+        cmocka_unit_test(test_mask_leaves_unmasked_bytes_identical),
+        cmocka_unit_test(test_masked_gradient_is_part_of_the_full_one),
+        cmocka_unit_test(test_two_lanes_on_two_threads_give_the_bits_of_one),
+        cmocka_unit_test(test_loss_that_is_not_finite_names_step_and_sample),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
