@@ -166,7 +166,8 @@ ex_status ex_plan_create(ex_plan **out, ex_lane *lane, const ex_plan_spec *spec)
 void ex_plan_destroy(ex_plan **plan);
 
 /* Trains on `feed` in order, spec.batch samples a step; feed->count must be a multiple of it. Adds
- * to *sums. A loss that is not finite stops the run: EX_ERR_NUMERIC naming the step. */
+ * to *sums. A loss that is not finite stops the run: EX_ERR_NUMERIC naming the step, with the steps
+ * before it in *sums. */
 ex_status ex_plan_train(ex_plan *plan, const ex_dataset *data, const ex_samples *feed,
                         const ex_sgd_coeff *sgd, ex_train_sums *sums);
 /* Forward and backward of exactly spec.batch samples; running statistics and values stay. With a

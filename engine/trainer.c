@@ -213,6 +213,17 @@ static ex_status run_epoch(ex_trainer *t, const ex_fit *fit, int epoch, ex_train
     return run_steps(t, fit, (int)rest, count - rest, rest, sums);
 }
 
+/* The steps before the one that failed have been added to sums. */
+static ex_status diverged(const ex_fit *fit, int epoch, const ex_train_sums *sums)
+{
+    const size_t batch = (size_t)fit->batch_size;
+    return EX_FAIL(EX_ERR_NUMERIC,
+                   "epoch %d, step %zu of %zu: the loss is not finite; lower the learning rate "
+                   "(now %g)",
+                   epoch + 1, sums->count / batch + 1, (fit->samples->count + batch - 1) / batch,
+                   (double)fit->sgd.lr);
+}
+
 ex_status ex_trainer_fit(ex_trainer *t, const ex_fit *fit, ex_train_sums *sums, size_t *processed)
 {
     EX_CHECK_ARG(fit->samples->count > 0 && fit->batch_size > 0 && fit->epochs >= 0,
@@ -225,8 +236,7 @@ ex_status ex_trainer_fit(ex_trainer *t, const ex_fit *fit, ex_train_sums *sums, 
         epoch_sums = (ex_train_sums){0};
         const ex_status status = run_epoch(t, fit, epoch, &epoch_sums);
         if (status == EX_ERR_NUMERIC)
-            return EX_FAIL(EX_ERR_NUMERIC, "epoch %d, after %zu of %zu samples: %s", epoch,
-                           epoch_sums.count, fit->samples->count, ex_error_message());
+            return diverged(fit, epoch, &epoch_sums);
         EX_TRY(status);
         if (processed)
             *processed += fit->samples->count;

@@ -80,8 +80,8 @@ static ex_status train_client(const work *w, int member, ex_trainer *trainer, sl
     EX_TRY(ex_lane_load(lane, f->params, f->stats));
     const ex_status status = ex_trainer_fit(trainer, &fit, &out->sums, &out->processed);
     if (status == EX_ERR_NUMERIC)
-        return EX_FAIL(status, "round %d, client %d, %s; lower the learning rate (now %g)",
-                       w->round->number, client, ex_error_message(), w->round->lr);
+        return EX_FAIL(status, "round %d, client %d, %s", w->round->number + 1, client,
+                       ex_error_message());
     EX_TRY(status);
     EX_TRY(ex_lane_store(lane, s->params, s->stats));
     subtract(s->params, f->params, w->mask->params, w->mask->param_segments);
@@ -189,7 +189,7 @@ static ex_status apply_mean(work *w)
             return EX_FAIL(EX_ERR_NUMERIC,
                            "round %d: the mean of the updates is not finite; lower the learning "
                            "rate (now %g)",
-                           w->round->number, w->round->lr);
+                           w->round->number + 1, w->round->lr);
     w->sum.strategy->apply(&w->sum, w->f->params, w->f->stats);
     return EX_OK;
 }
