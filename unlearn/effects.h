@@ -1,8 +1,9 @@
 /* Algorithm 1: the effect of every channel on every class, by ablation.
  *
- * For each layer and output channel: remove it, feed the probe set, count. effect = (baseline_correct -
- * correct) / probe. Counts are integers; ties are broken by the change of the mean loss, then by
- * channel index. One pass over a probe set of several classes gives the effects for each of them. */
+ * For each layer and output channel: remove it, feed the probe set, count. effect =
+ * (baseline_correct - correct) / probe. Counts are integers; ties are broken by the change of the
+ * mean loss, then by channel index. One pass over a probe set of several classes gives the effects
+ * for each of them. */
 #ifndef EX_EFFECTS_H
 #define EX_EFFECTS_H
 
@@ -14,7 +15,7 @@ typedef struct ex_effects {
     int *class_label;      /* (classes) */
     int *probe;            /* (classes) samples probed */
     int *baseline_correct; /* (classes) */
-    double *baseline_loss; /* (classes) mean loss */
+    double *baseline_loss; /* (classes) mean loss; NAN in a table read from a file */
     int *correct;          /* (classes, model->channel_count) */
     double *loss_delta;    /* (classes, model->channel_count) mean loss minus the baseline's */
     ex_ablation ablation;
@@ -23,6 +24,8 @@ typedef struct ex_effects {
 
 ex_status ex_effects_alloc(ex_effects **out, const ex_model *model, int classes);
 void ex_effects_destroy(ex_effects **e);
+/* Row of the class `label`, or -1. */
+int ex_effects_class_index(const ex_effects *e, int label);
 static inline double ex_effect(const ex_effects *e, int class_index, int channel)
 {
     return (double)(e->baseline_correct[class_index] -
@@ -33,10 +36,12 @@ static inline double ex_effect(const ex_effects *e, int class_index, int channel
  * class,layer,channel,effect,correct,probe,baseline_correct,loss_delta. */
 ex_status ex_effects_write(const ex_effects *e, const char *path);
 /* EX_ERR_INPUT when the file was measured on another model (digest) or names other layers. */
-ex_status ex_effects_read(ex_effects **out, const ex_model *model, uint64_t digest, const char *path);
+ex_status ex_effects_read(ex_effects **out, const ex_model *model, uint64_t digest,
+                          const char *path);
 
-/* The probe set: `probe` samples of each class in `labels` drawn by seed from the server's samples, topped up from the
- * other training samples where the server holds too few of a class, all of them where there are fewer. */
+/* The probe set: `probe` samples of each class in `labels` drawn by seed from the server's samples,
+ * topped up from the other training samples where the server holds too few of a class, all of them
+ * where there are fewer. */
 ex_status ex_probe_make(ex_samples *out, const ex_federation *f, const int *labels, int label_count,
                         int probe);
 

@@ -13,12 +13,13 @@ typedef struct ex_trace_point {
 
 /* What a method works on, and what it leaves behind. */
 typedef struct ex_unlearning {
-    ex_federation *f; /* its params and stats are changed in place */
-    int label;        /* the class that goes */
+    ex_federation *f;    /* its params and stats are changed in place */
+    int label;           /* the class that goes */
     ex_effects *effects; /* measured or read before; NULL where the method needs none */
     ex_mask *mask;       /* made by the method's select; NULL: every value may change */
     ex_samples probe;    /* of the class, for stop_forget */
     ex_run *run;         /* metrics.jsonl goes here; may be NULL (tests) */
+    double train_loss;   /* of the epoch or round before a trace point */
     ex_trace_point *trace;
     int trace_count, trace_room;
 } ex_unlearning;
@@ -26,6 +27,7 @@ typedef struct ex_unlearning {
 typedef struct ex_method {
     const char *name, *help;
     bool needs_effects;
+    bool uses_delta;
     bool from_scratch; /* starts from freshly initialised values */
     /* Makes u->mask; NULL: none is needed. */
     ex_status (*select)(ex_unlearning *u);
@@ -41,13 +43,13 @@ const ex_method *const *ex_methods(void); /* NULL-terminated */
 ex_status ex_method_find(const ex_method **out, const char *name);
 
 /* For methods: evaluates, appends a trace point and a metrics line, and says by *stop whether the
- * class's accuracy on the probe set is at most stop_forget. `seconds` is compute time so far. Evaluation
- * time is kept out of the ledger's compute_s. */
+ * class's accuracy on the probe set is at most stop_forget. `seconds` is compute time so far.
+ * Evaluation time is kept out of the ledger's compute_s. */
 ex_status ex_unlearning_trace(ex_unlearning *u, int epoch, double seconds, bool *stop);
 
-/* The whole of `excise unlearn`: before-accuracy, effects (unless given), mask, method, after-accuracy,
- * and report.json's object (*report, new reference). Writes effects.csv, mask.json, model.safetensors and
- * ledger.json, report.json into run if there is one. */
+/* The whole of `excise unlearn`: before-accuracy, effects (unless given), mask, method,
+ * after-accuracy, and report.json's object (*report, new reference). Writes effects.csv, mask.json,
+ * model.safetensors and ledger.json, report.json into run if there is one. */
 ex_status ex_unlearn(ex_federation *f, const ex_method *method, int label, ex_effects *effects,
                      ex_run *run, json_t **report);
 

@@ -1,0 +1,98 @@
+/* The table of methods, and what they share while they run. */
+#include "report.h"
+
+#include "base/log.h"
+#include "base/memory.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static const ex_method *const methods[] = {&ex_method_ce,   &ex_method_de,      &ex_method_de_random,
+                                           &ex_method_head, &ex_method_retrain, NULL};
+
+const ex_method *const *ex_methods(void)
+{
+    return methods;
+}
+
+ex_status ex_method_find(const ex_method **out, const char *name)
+{
+    char names[256] = "";
+    for (int i = 0; methods[i]; i++) {
+        if (strcmp(methods[i]->name, name) == 0) {
+            *out = methods[i];
+            return EX_OK;
+        }
+        const size_t used = strlen(names);
+        snprintf(names + used, sizeof names - used, "%s%s", i ? ", " : "", methods[i]->name);
+    }
+    *out = NULL;
+    return EX_FAIL(EX_ERR_USAGE, "there is no method \"%s\"; one of %s", name, names);
+}
+
+static ex_status evaluate(ex_unlearning *u, ex_trace_point *point)
+{
+    ex_federation *f = u->f;
+    ex_status status;
+    ex_samples all = {0};
+    ex_accuracy test = {0}, probe = {0};
+    EX_TRY_GOTO(ex_samples_all(&all, &f->data->test), done);
+    EX_TRY_GOTO(ex_federation_evaluate(f, &f->data->test, &all, &test), done);
+    EX_TRY_GOTO(ex_federation_evaluate(f, &f->data->train, &u->probe, &probe), done);
+    point->forget_test = ex_accuracy_class(&test, u->label);
+    point->retain_test = ex_accuracy_others(&test, u->label);
+    point->forget_probe = ex_accuracy_class(&probe, u->label);
+done:
+    ex_samples_free(&all);
+    ex_accuracy_free(&test);
+    ex_accuracy_free(&probe);
+    return status;
+}
+
+static ex_status append(ex_unlearning *u, const ex_trace_point *point)
+{
+    if (u->trace_count == u->trace_room) {
+        const int room = u->trace_room ? 2 * u->trace_room : 16;
+        ex_trace_point *bigger;
+        EX_TRY(ex_alloc(&bigger, (size_t)room, sizeof *bigger, "trace"));
+        if (u->trace_count)
+            memcpy(bigger, u->trace, (size_t)u->trace_count * sizeof *bigger);
+        ex_free(&u->trace);
+        u->trace = bigger;
+        u->trace_room = room;
+    }
+    u->trace[u->trace_count++] = *point;
+    return EX_OK;
+}
+
+static ex_status write_metrics(const ex_unlearning *u, const ex_trace_point *p)
+{
+    if (!u->run)
+        return EX_OK;
+    const ex_cost cost = ex_ledger_cost(u->f->ledger, "unlearn");
+    json_t *line = json_pack(
+        "{s:i, s:s, s:o, s:o, s:o, s:o, s:f, s:I, s:I}", "round", p->epoch, "phase", "unlearn",
+        "loss", ex_json_number(u->train_loss), "forget_test", ex_json_number(p->forget_test),
+        "retain_test", ex_json_number(p->retain_test), "forget_probe",
+        ex_json_number(p->forget_probe), "seconds", p->seconds, "bytes_up",
+        (json_int_t)cost.bytes_up, "bytes_down", (json_int_t)cost.bytes_down);
+    if (!line)
+        return EX_FAIL(EX_ERR_MEMORY, "no memory for a line of metrics.jsonl");
+    return ex_run_metrics(u->run, line);
+}
+
+ex_status ex_unlearning_trace(ex_unlearning *u, int epoch, double seconds, bool *stop)
+{
+    ex_trace_point point = {.epoch = epoch, .seconds = seconds};
+    *stop = false;
+    /* A phase of its own, so that its time is not the method's. */
+    EX_TRY(ex_ledger_begin(u->f->ledger, "evaluate"));
+    const ex_status status = evaluate(u, &point);
+    ex_ledger_end(u->f->ledger);
+    EX_TRY(status);
+    EX_TRY(append(u, &point));
+    *stop = point.forget_probe <= u->f->config.unlearn.stop_forget;
+    ex_log("%d: forget %.4f, retain %.4f on test; forget %.4f on the probe set; %.2f s", epoch,
+           point.forget_test, point.retain_test, point.forget_probe, seconds);
+    return write_metrics(u, &point);
+}

@@ -1,0 +1,11 @@
+/* Centralized unlearning: the important channels, on the server. */
+#include "methods/schemes.h"
+
+const ex_method ex_method_ce = {
+    .name = "ce",
+    .help = "the server tunes the most important channels on its own samples",
+    .needs_effects = true,
+    .uses_delta = true,
+    .select = ex_scheme_important,
+    .run = ex_scheme_central,
+};

@@ -1,0 +1,77 @@
+/* The server's scheme: what it holds, perturbed, tunes the masked values in a few epochs. No client
+ * takes part and nothing is sent. */
+#include "base/clock.h"
+#include "methods/schemes.h"
+#include "select.h"
+
+static ex_status check_samples(const ex_unlearning *u)
+{
+    const ex_samples *server = &u->f->server;
+    if (!server->count)
+        return EX_FAIL(EX_ERR_CONFIG, "the server holds no samples, and this method trains on them "
+                                      "alone; set server.samples, or use --method de");
+    if (!ex_count_label(server, u->label))
+        return EX_FAIL(EX_ERR_CONFIG,
+                       "none of the server's %zu samples is of class %d; raise server.samples, or "
+                       "use --method de",
+                       server->count, u->label);
+    return EX_OK;
+}
+
+/* One epoch on the server's lane, and the values back from it. */
+static ex_status run_epoch(ex_unlearning *u, ex_trainer *trainer, const ex_samples *samples,
+                           int epoch, double *seconds)
+{
+    ex_federation *f = u->f;
+    const ex_config *c = &f->config;
+    const ex_fit fit = {.data = &f->data->train,
+                        .samples = samples,
+                        .epochs = 1,
+                        .batch_size = c->unlearn.batch_size,
+                        .sgd = {.lr = (float)c->unlearn.lr,
+                                .momentum = (float)c->momentum,
+                                .weight_decay = (float)c->weight_decay},
+                        .norm = (ex_norm_mode)c->unlearn.norm,
+                        .mask = u->mask,
+                        /* The server draws as the client after the last. */
+                        .key = {.seed = c->seed, .client = (uint32_t)c->num_clients},
+                        .first_epoch = epoch};
+    ex_train_sums sums = {0};
+    size_t processed = 0;
+    const double start = ex_now();
+    EX_TRY(ex_trainer_fit(trainer, &fit, &sums, &processed));
+    EX_TRY(ex_lane_store(ex_trainer_lane(trainer), f->params, f->stats));
+    const double taken = ex_now() - start;
+    *seconds += taken;
+    u->train_loss = sums.loss / (double)sums.count;
+    ex_ledger_compute(f->ledger, taken);
+    ex_ledger_client(f->ledger, -1, taken, processed);
+    return EX_OK;
+}
+
+ex_status ex_scheme_central(ex_unlearning *u)
+{
+    ex_federation *f = u->f;
+    const ex_config *c = &f->config;
+    ex_status status = EX_OK;
+    ex_trainer *trainer;
+    ex_samples samples = {0};
+    double seconds = 0.0;
+    bool stop = false;
+    EX_TRY(check_samples(u));
+    EX_TRY(ex_federation_central(f, &trainer));
+    ex_record_stored(f, &f->server, 1);
+    for (int epoch = 0; epoch < c->unlearn.epochs && !stop; epoch++) {
+        if (epoch == 0 || c->unlearn.relabel == EX_RELABEL_EACH) {
+            ex_samples_free(&samples);
+            EX_TRY_GOTO(ex_perturb(&samples, &f->server, u->label, f->model->classes, c->seed,
+                                   c->num_clients, epoch),
+                        done);
+        }
+        EX_TRY_GOTO(run_epoch(u, trainer, &samples, epoch, &seconds), done);
+        EX_TRY_GOTO(ex_unlearning_trace(u, epoch + 1, seconds, &stop), done);
+    }
+done:
+    ex_samples_free(&samples);
+    return status;
+}

@@ -1,0 +1,29 @@
+/* What the shared runs have in common. */
+#include "methods/schemes.h"
+
+#include "select.h"
+
+ex_status ex_scheme_important(ex_unlearning *u)
+{
+    const ex_config *c = &u->f->config;
+    return ex_select_important(&u->mask, u->effects, u->label, c->unlearn.delta,
+                               (ex_layer_choice)c->unlearn.layers);
+}
+
+size_t ex_count_label(const ex_samples *s, int label)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < s->count; i++)
+        count += s->label[i] == label;
+    return count;
+}
+
+void ex_record_stored(ex_federation *f, const ex_samples *sets, int set_count)
+{
+    const ex_dataset *d = &f->data->train;
+    const size_t image = (size_t)d->channels * (size_t)d->height * (size_t)d->width;
+    size_t count = 0;
+    for (int i = 0; i < set_count; i++)
+        count += sets[i].count;
+    ex_ledger_stored(f->ledger, count, count * (image + sizeof *d->labels));
+}

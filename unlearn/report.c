@@ -1,0 +1,159 @@
+#include "report.h"
+
+#include "version.h"
+
+#include <inttypes.h>
+#include <math.h>
+#include <stdio.h>
+
+enum { LARGEST = 10, SCHEMA = 1 };
+
+json_t *ex_json_number(double value)
+{
+    return isfinite(value) ? json_real(value) : json_null();
+}
+
+/* --- accuracy ------------------------------------------------------------------------------ */
+
+static ex_status evaluate(ex_accuracy *out, ex_federation *f, const ex_dataset *data)
+{
+    ex_samples all;
+    EX_TRY(ex_samples_all(&all, data));
+    const ex_status status = ex_federation_evaluate(f, data, &all, out);
+    ex_samples_free(&all);
+    return status;
+}
+
+ex_status ex_standing_measure(ex_standing *out, ex_federation *f)
+{
+    *out = (ex_standing){0};
+    EX_TRY(ex_ledger_begin(f->ledger, "evaluate"));
+    ex_status status = evaluate(&out->test, f, &f->data->test);
+    if (status == EX_OK)
+        status = evaluate(&out->train, f, &f->data->train);
+    ex_ledger_end(f->ledger);
+    return status;
+}
+
+void ex_standing_free(ex_standing *s)
+{
+    ex_accuracy_free(&s->test);
+    ex_accuracy_free(&s->train);
+}
+
+static json_t *standing_json(const ex_standing *s, int label)
+{
+    json_t *per_class = json_array();
+    for (int k = 0; k < s->test.classes; k++)
+        json_array_append_new(per_class, ex_json_number(ex_accuracy_class(&s->test, k)));
+    return json_pack("{s:o, s:o, s:o, s:o, s:o}", "forget_test",
+                     ex_json_number(ex_accuracy_class(&s->test, label)), "retain_test",
+                     ex_json_number(ex_accuracy_others(&s->test, label)), "forget_train",
+                     ex_json_number(ex_accuracy_class(&s->train, label)), "retain_train",
+                     ex_json_number(ex_accuracy_others(&s->train, label)), "per_class", per_class);
+}
+
+/* --- mask and effects ---------------------------------------------------------------------- */
+
+/* null: every value may change. */
+static json_t *mask_json(const ex_mask *mask)
+{
+    if (!mask)
+        return json_null();
+    const ex_model *m = mask->model;
+    return json_pack("{s:i, s:i, s:I, s:I}", "channels_selected", mask->channel_count,
+                     "channels_total", m->channel_count, "params_selected",
+                     (json_int_t)mask->param_count, "params_total", (json_int_t)m->param_count);
+}
+
+/* The channel of the largest effect among those with at most the effect of `below`, in the order of
+ * effect, then index; -1 at the end. Start with below = -1. */
+static int next_largest(const ex_effects *e, int class_index, int below)
+{
+    int best = -1;
+    const int *correct = e->correct + class_index * e->model->channel_count;
+    for (int c = 0; c < e->model->channel_count; c++) {
+        const bool later = below < 0 || correct[c] > correct[below] ||
+                           (correct[c] == correct[below] && c > below);
+        if (later && (best < 0 || correct[c] < correct[best]))
+            best = c;
+    }
+    return best;
+}
+
+static json_t *channel_json(const ex_effects *e, int class_index, int channel)
+{
+    const ex_model *m = e->model;
+    int layer = m->layer_count - 1;
+    while (m->layers[layer].first_channel > channel)
+        layer--;
+    return json_pack("{s:s, s:i, s:f}", "layer", m->layers[layer].name, "channel",
+                     channel - m->layers[layer].first_channel, "effect",
+                     ex_effect(e, class_index, channel));
+}
+
+static json_t *effects_json(const ex_report_input *in)
+{
+    const ex_effects *e = in->u->effects;
+    const int i = e ? ex_effects_class_index(e, in->u->label) : -1;
+    if (i < 0)
+        return json_null();
+    const ex_config *c = &in->u->f->config;
+    char digest[17];
+    snprintf(digest, sizeof digest, "%016" PRIx64, e->digest);
+    json_t *largest = json_array();
+    for (int n = 0, at = -1; n < LARGEST && (at = next_largest(e, i, at)) >= 0; n++)
+        json_array_append_new(largest, channel_json(e, i, at));
+    return json_pack("{s:b, s:o, s:s, s:s, s:i, s:f, s:o, s:o}", "measured", in->ablated,
+                     "strategy",
+                     in->ablated ? json_string(ex_config_choice(c, "unlearn.strategy"))
+                                 : json_null(),
+                     "ablate", e->ablation == EX_ABLATE_FILTER ? "filter" : "activation", "digest",
+                     digest, "probe", e->probe[i], "baseline_accuracy",
+                     (double)e->baseline_correct[i] / e->probe[i], "baseline_loss",
+                     ex_json_number(e->baseline_loss[i]), "largest", largest);
+}
+
+/* --- cost and trace ------------------------------------------------------------------------ */
+
+static json_t *cost_json(const ex_report_input *in)
+{
+    const ex_cost *c = &in->unlearn;
+    return json_pack("{s:f, s:f, s:o, s:I, s:I, s:I, s:i, s:I}", "compute_s", c->compute_s,
+                     "client_s", c->client_s, "ablation_s",
+                     in->ablated ? json_real(in->ablation.compute_s) : json_null(), "bytes_up",
+                     (json_int_t)c->bytes_up, "bytes_down", (json_int_t)c->bytes_down,
+                     "stored_samples", (json_int_t)c->stored_samples, "rounds", c->rounds,
+                     "samples", (json_int_t)c->samples);
+}
+
+static json_t *trace_json(const ex_unlearning *u)
+{
+    json_t *trace = json_array();
+    for (int i = 0; i < u->trace_count; i++) {
+        const ex_trace_point *p = &u->trace[i];
+        json_array_append_new(
+            trace,
+            json_pack("{s:i, s:o, s:o, s:o, s:f}", "epoch", p->epoch, "forget_test",
+                      ex_json_number(p->forget_test), "retain_test", ex_json_number(p->retain_test),
+                      "forget_probe", ex_json_number(p->forget_probe), "seconds", p->seconds));
+    }
+    return trace;
+}
+
+json_t *ex_report_json(const ex_report_input *in)
+{
+    const ex_unlearning *u = in->u;
+    const ex_federation *f = u->f;
+    const ex_config *c = &f->config;
+    return json_pack(
+        "{s:i, s:s, s:o, s:s, s:i, s:o, s:I, s:s, s:s, s:s, s:s, s:o, s:o, s:o, s:o, s:o, s:o}",
+        "schema", SCHEMA, "version", ex_version(), "libraries", ex_version_libraries(), "method",
+        in->method->name, "class", u->label, "delta",
+        in->method->uses_delta ? json_real(c->unlearn.delta) : json_null(), "seed",
+        (json_int_t)c->seed, "device", f->device->name, "precision",
+        ex_config_choice(c, "precision"), "model", f->model->name, "dataset", c->dataset, "before",
+        standing_json(in->before, u->label), "after", standing_json(in->after, u->label), "mask",
+        mask_json(u->mask), "effects", effects_json(in), "cost", cost_json(in), "trace",
+        trace_json(u));
+}

@@ -1,0 +1,31 @@
+/* report.json: what an unlearning run shows. Inside of unlearn/. */
+#ifndef EX_REPORT_H
+#define EX_REPORT_H
+
+#include "method.h"
+
+/* A real, or null for what is not finite: a number that was not measured. */
+json_t *ex_json_number(double value);
+
+/* How well the model does on all of the test set and all of the training set. */
+typedef struct ex_standing {
+    ex_accuracy test, train;
+} ex_standing;
+
+/* Measures it in the ledger phase "evaluate". */
+ex_status ex_standing_measure(ex_standing *out, ex_federation *f);
+void ex_standing_free(ex_standing *s);
+
+/* All that a report is made from. */
+typedef struct ex_report_input {
+    const ex_unlearning *u;
+    const ex_method *method;
+    bool ablated; /* the effects were measured in this run */
+    const ex_standing *before, *after;
+    ex_cost unlearn, ablation; /* of this run alone */
+} ex_report_input;
+
+/* A new reference; NULL if out of memory. */
+json_t *ex_report_json(const ex_report_input *in);
+
+#endif
