@@ -33,10 +33,10 @@ extern const ex_ablate_strategy ex_ablate_naive, ex_ablate_streams, ex_ablate_ba
 ex_status ex_ablate_single(const ex_ablate_job *job);
 
 enum { EX_ABLATE_BASELINE = -1 };
-/* Adds the images' outcome to the sums of `channel` (counted through all layers) or of the baseline.
- * A prediction is the lowest index among the largest logits; a row with a NaN is never correct.
- * logits (images, classes of the model); label (images). Safe from several threads for different
- * channels. */
+/* Adds the images' outcome to the sums of `channel` (counted through all layers) or of the
+ * baseline. A prediction is the lowest index among the largest logits; a row with a NaN is never
+ * correct. logits (images, classes of the model); label (images). Safe from several threads for
+ * different channels. */
 void ex_ablate_tally(const ex_ablate_job *job, int channel, const float *logits,
                      const uint16_t *label, int images);
 

@@ -1,14 +1,14 @@
-/* The fast strategies. What lies before the ablated layer is the same for all of its channels: it is
- * computed once, on a plan that keeps every map. From there on the channels differ: the maps
- * are copied V times with one channel ablated in each (ex_plan_fork), and the rest of the model runs
+/* The fast strategies. What lies before the ablated layer is the same for all of its channels: it
+ * is computed once, on a plan that keeps every map. From there on the channels differ: the maps are
+ * copied V times with one channel ablated in each (ex_plan_fork), and the rest of the model runs
  * over V * images at once, on several lanes.
  *
  *   batched  V channels a batch, a few probe images a chunk: the maps of a batch stay in the caches
  *   streams  one channel a batch, "one pruned channel per stream"
  *
  * Probe sets larger than a chunk go through chunk by chunk, so that memory stays bounded. Every
- * cell of the table is summed by one thread at a time in the order of the chunks: the numbers do not
- * depend on the number of lanes. */
+ * cell of the table is summed by one thread at a time in the order of the chunks: the numbers do
+ * not depend on the number of lanes. */
 #include "ablate.h"
 #include "base/log.h"
 #include "base/memory.h"
@@ -164,8 +164,8 @@ static ex_status run_forks(const ex_ablate_job *job, int chunk, int variants, in
     EX_TRY_GOTO(fit_plans(&w, ex_trainer_lane(central), lanes), done);
     for (size_t at = 0; at < probe; at += w.feed.count) {
         const size_t left = probe - at, most = (size_t)w.chunk;
-        w.feed = (ex_samples){job->probe->index + at, job->probe->label + at,
-                              left < most ? left : most};
+        w.feed =
+            (ex_samples){job->probe->index + at, job->probe->label + at, left < most ? left : most};
         EX_TRY_GOTO(run_chunk(&w), done);
     }
 done:

@@ -2,9 +2,9 @@
  * the whole probe set. The reference that the fast strategies are held against, in counts and in
  * time.
  *
- * Pruning is a change of values: the filter row and the bias become zero. An activation that is zero
- * behind norm, residual and ReLU has no such values; there one channel at a time is ablated by a
- * fork. */
+ * Pruning is a change of values: the filter row and the bias become zero. An activation that is
+ * zero behind norm, residual and ReLU has no such values; there one channel at a time is ablated by
+ * a fork. */
 #include "ablate.h"
 #include "base/log.h"
 #include "base/memory.h"
@@ -66,8 +66,8 @@ static ex_status run(const ex_ablate_job *job)
     EX_TRY_GOTO(ex_federation_central(f, &n.trainer), done);
     EX_TRY_GOTO(ex_alloc(&n.params, f->model->param_count, sizeof *n.params, "pruned values"),
                 done);
-    EX_TRY_GOTO(ex_alloc(&n.logits, job->probe->count * (size_t)f->model->classes,
-                         sizeof *n.logits, "logits"),
+    EX_TRY_GOTO(ex_alloc(&n.logits, job->probe->count * (size_t)f->model->classes, sizeof *n.logits,
+                         "logits"),
                 done);
     memcpy(n.params, f->params, f->model->param_count * sizeof *n.params);
     EX_TRY_GOTO(measure_all(&n), done);

@@ -34,8 +34,7 @@ void ex_ablate_tally(const ex_ablate_job *job, int channel, const float *logits,
         bool correct;
         const double loss =
             outcome(logits + (size_t)i * (size_t)classes, classes, label[i], &correct);
-        const size_t cell =
-            (size_t)class_index * (size_t)e->model->channel_count + (size_t)channel;
+        const size_t cell = (size_t)class_index * (size_t)e->model->channel_count + (size_t)channel;
         if (channel == EX_ABLATE_BASELINE) {
             e->baseline_correct[class_index] += correct;
             e->baseline_loss[class_index] += loss;

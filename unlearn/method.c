@@ -7,8 +7,8 @@
 #include <stdio.h>
 #include <string.h>
 
-static const ex_method *const methods[] = {&ex_method_ce,   &ex_method_de,      &ex_method_de_random,
-                                           &ex_method_head, &ex_method_retrain, NULL};
+static const ex_method *const methods[] = {
+    &ex_method_ce, &ex_method_de, &ex_method_de_random, &ex_method_head, &ex_method_retrain, NULL};
 
 const ex_method *const *ex_methods(void)
 {
@@ -70,12 +70,12 @@ static ex_status write_metrics(const ex_unlearning *u, const ex_trace_point *p)
     if (!u->run)
         return EX_OK;
     const ex_cost cost = ex_ledger_cost(u->f->ledger, "unlearn");
-    json_t *line = json_pack(
-        "{s:i, s:s, s:o, s:o, s:o, s:o, s:f, s:I, s:I}", "round", p->epoch, "phase", "unlearn",
-        "loss", ex_json_number(u->train_loss), "forget_test", ex_json_number(p->forget_test),
-        "retain_test", ex_json_number(p->retain_test), "forget_probe",
-        ex_json_number(p->forget_probe), "seconds", p->seconds, "bytes_up",
-        (json_int_t)cost.bytes_up, "bytes_down", (json_int_t)cost.bytes_down);
+    json_t *line =
+        json_pack("{s:i, s:s, s:o, s:o, s:o, s:o, s:f, s:I, s:I}", "round", p->epoch, "phase",
+                  "unlearn", "loss", ex_json_number(u->train_loss), "forget_test",
+                  ex_json_number(p->forget_test), "retain_test", ex_json_number(p->retain_test),
+                  "forget_probe", ex_json_number(p->forget_probe), "seconds", p->seconds,
+                  "bytes_up", (json_int_t)cost.bytes_up, "bytes_down", (json_int_t)cost.bytes_down);
     if (!line)
         return EX_FAIL(EX_ERR_MEMORY, "no memory for a line of metrics.jsonl");
     return ex_run_metrics(u->run, line);

@@ -73,8 +73,8 @@ static int next_largest(const ex_effects *e, int class_index, int below)
     int best = -1;
     const int *correct = e->correct + class_index * e->model->channel_count;
     for (int c = 0; c < e->model->channel_count; c++) {
-        const bool later = below < 0 || correct[c] > correct[below] ||
-                           (correct[c] == correct[below] && c > below);
+        const bool later =
+            below < 0 || correct[c] > correct[below] || (correct[c] == correct[below] && c > below);
         if (later && (best < 0 || correct[c] < correct[best]))
             best = c;
     }
@@ -104,14 +104,12 @@ static json_t *effects_json(const ex_report_input *in)
     json_t *largest = json_array();
     for (int n = 0, at = -1; n < LARGEST && (at = next_largest(e, i, at)) >= 0; n++)
         json_array_append_new(largest, channel_json(e, i, at));
-    return json_pack("{s:b, s:o, s:s, s:s, s:i, s:f, s:o, s:o}", "measured", in->ablated,
-                     "strategy",
-                     in->ablated ? json_string(ex_config_choice(c, "unlearn.strategy"))
-                                 : json_null(),
-                     "ablate", e->ablation == EX_ABLATE_FILTER ? "filter" : "activation", "digest",
-                     digest, "probe", e->probe[i], "baseline_accuracy",
-                     (double)e->baseline_correct[i] / e->probe[i], "baseline_loss",
-                     ex_json_number(e->baseline_loss[i]), "largest", largest);
+    return json_pack(
+        "{s:b, s:o, s:s, s:s, s:i, s:f, s:o, s:o}", "measured", in->ablated, "strategy",
+        in->ablated ? json_string(ex_config_choice(c, "unlearn.strategy")) : json_null(), "ablate",
+        e->ablation == EX_ABLATE_FILTER ? "filter" : "activation", "digest", digest, "probe",
+        e->probe[i], "baseline_accuracy", (double)e->baseline_correct[i] / e->probe[i],
+        "baseline_loss", ex_json_number(e->baseline_loss[i]), "largest", largest);
 }
 
 /* --- cost and trace ------------------------------------------------------------------------ */
@@ -132,11 +130,11 @@ static json_t *trace_json(const ex_unlearning *u)
     json_t *trace = json_array();
     for (int i = 0; i < u->trace_count; i++) {
         const ex_trace_point *p = &u->trace[i];
-        json_array_append_new(
-            trace,
-            json_pack("{s:i, s:o, s:o, s:o, s:f}", "epoch", p->epoch, "forget_test",
-                      ex_json_number(p->forget_test), "retain_test", ex_json_number(p->retain_test),
-                      "forget_probe", ex_json_number(p->forget_probe), "seconds", p->seconds));
+        json_array_append_new(trace, json_pack("{s:i, s:o, s:o, s:o, s:f}", "epoch", p->epoch,
+                                               "forget_test", ex_json_number(p->forget_test),
+                                               "retain_test", ex_json_number(p->retain_test),
+                                               "forget_probe", ex_json_number(p->forget_probe),
+                                               "seconds", p->seconds));
     }
     return trace;
 }

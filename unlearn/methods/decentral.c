@@ -31,8 +31,7 @@ static ex_status perturb_clients(ex_samples *out, const ex_unlearning *u, int dr
     return EX_OK;
 }
 
-static ex_status run_round(ex_unlearning *u, const ex_samples *clients, int number,
-                           double *seconds)
+static ex_status run_round(ex_unlearning *u, const ex_samples *clients, int number, double *seconds)
 {
     const ex_config *c = &u->f->config;
     /* Where each round has a cohort of its own, its clients may not have been told before. */
