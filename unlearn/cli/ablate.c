@@ -1,0 +1,188 @@
+/* excise ablate: the effect of every channel on a class, as a table. */
+#include "report.h"
+#include "session.h"
+
+#include "base/log.h"
+#include "effects.h"
+#include "io/file.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+enum { SHOWN = 5 }; /* channels of highest effect in the text */
+
+/* --class K|all into the configuration; -1 stands for all. */
+static ex_status set_class(ex_config *c, const char *text)
+{
+    char assignment[64];
+    if (!text)
+        return EX_OK;
+    if (strcmp(text, "all") == 0) {
+        c->unlearn.class_label = -1;
+        return EX_OK;
+    }
+    snprintf(assignment, sizeof assignment, "unlearn.class=%.40s", text);
+    return ex_config_set(c, assignment, "--class");
+}
+
+/* The table's place is checked before minutes are spent on what goes there. */
+static ex_status check_file(const cli_args *args)
+{
+    struct stat info;
+    if (!args->output)
+        return EX_FAIL(EX_ERR_USAGE, "-o EFFECTS.csv must name the table to write");
+    if (stat(args->output, &info) == 0 && S_ISREG(info.st_mode) && !args->overwrite)
+        return EX_FAIL(EX_ERR_EXISTS, "%s exists; name another file, or add --overwrite",
+                       args->output);
+    if (stat(args->output, &info) == 0 && S_ISDIR(info.st_mode))
+        return EX_FAIL(EX_ERR_USAGE, "-o %s is a folder; a file is expected", args->output);
+    char folder[PATH_MAX];
+    snprintf(folder, sizeof folder, "%s", args->output);
+    char *slash = strrchr(folder, '/');
+    if (slash)
+        slash[slash == folder] = '\0';
+    if (access(slash ? folder : ".", W_OK) != 0)
+        return EX_FAIL(EX_ERR_USAGE, "-o %s: the folder %s does not exist or cannot be written to",
+                       args->output, slash ? folder : ".");
+    return EX_OK;
+}
+
+/* Layer and channel of the index that counts through all layers. */
+static const ex_layer *layer_of(const ex_model *model, int channel)
+{
+    int i = model->layer_count - 1;
+    while (i > 0 && model->layers[i].first_channel > channel)
+        i--;
+    return &model->layers[i];
+}
+
+/* The channels of highest effect on class `i`; ties as Algorithm 1 breaks them. */
+static void find_top(const ex_effects *e, int i, int top[SHOWN])
+{
+    const int channels = e->model->channel_count;
+    for (int n = 0; n < SHOWN; n++)
+        top[n] = -1;
+    for (int c = 0; c < channels; c++) {
+        int at = SHOWN;
+        for (; at > 0; at--) {
+            const int other = top[at - 1];
+            if (other >= 0 &&
+                (ex_effect(e, i, other) > ex_effect(e, i, c) ||
+                 (e->correct[i * channels + other] == e->correct[i * channels + c] &&
+                  e->loss_delta[i * channels + other] >= e->loss_delta[i * channels + c])))
+                break;
+        }
+        for (int n = SHOWN - 1; n > at; n--)
+            top[n] = top[n - 1];
+        if (at < SHOWN)
+            top[at] = c;
+    }
+}
+
+static json_t *class_json(const ex_effects *e, int i)
+{
+    int top[SHOWN];
+    find_top(e, i, top);
+    json_t *rows = json_array();
+    for (int n = 0; n < SHOWN && top[n] >= 0; n++) {
+        const ex_layer *layer = layer_of(e->model, top[n]);
+        json_array_append_new(rows, json_pack("{s:s, s:i, s:f}", "layer", layer->name, "channel",
+                                              top[n] - layer->first_channel, "effect",
+                                              ex_effect(e, i, top[n])));
+    }
+    return json_pack("{s:i, s:i, s:i, s:o}", "class", e->class_label[i], "probe", e->probe[i],
+                     "baseline_correct", e->baseline_correct[i], "top", rows);
+}
+
+static json_t *make_report(const ex_effects *e, const ex_federation *f, const char *output)
+{
+    const ex_cost cost = ex_ledger_cost(f->ledger, "ablation");
+    json_t *classes = json_array();
+    for (int i = 0; i < e->classes; i++)
+        json_array_append_new(classes, class_json(e, i));
+    json_t *report = cli_provenance(f);
+    json_object_set_new(report, "command", json_string("ablate"));
+    json_object_set_new(report, "output", json_string(output));
+    json_object_set_new(report, "channels", json_integer(e->model->channel_count));
+    json_object_set_new(report, "strategy",
+                        json_string(ex_config_choice(&f->config, "unlearn.strategy")));
+    json_object_set_new(report, "ablation_s", cli_number(cost.wall_s));
+    json_object_set_new(report, "classes", classes);
+    return report;
+}
+
+static void print_report(const json_t *report)
+{
+    const json_t *row, *channel;
+    size_t i, n;
+    printf("%s: the effects of %d channels, measured in %.1f s (%s)\n",
+           json_string_value(json_object_get(report, "output")),
+           (int)json_integer_value(json_object_get(report, "channels")),
+           json_number_value(json_object_get(report, "ablation_s")),
+           json_string_value(json_object_get(report, "strategy")));
+    json_array_foreach(json_object_get(report, "classes"), i, row)
+    {
+        printf("class %d: %d of %d correct; highest effects:\n",
+               (int)json_integer_value(json_object_get(row, "class")),
+               (int)json_integer_value(json_object_get(row, "baseline_correct")),
+               (int)json_integer_value(json_object_get(row, "probe")));
+        json_array_foreach(json_object_get(row, "top"), n, channel)
+            printf("  %7.4f  %s, channel %d\n", json_real_value(json_object_get(channel, "effect")),
+                   json_string_value(json_object_get(channel, "layer")),
+                   (int)json_integer_value(json_object_get(channel, "channel")));
+    }
+}
+
+static ex_status run_ablate(const cli_args *args)
+{
+    cli_session s;
+    ex_effects *effects = NULL;
+    json_t *report = NULL;
+    ex_status status;
+    EX_TRY(check_file(args));
+    EX_TRY(cli_session_init(&s, args));
+    EX_TRY(set_class(&s.config, args->class_text));
+    EX_TRY_GOTO(cli_session_open(&s), done);
+    EX_TRY_GOTO(ex_ablate(&effects, s.f, s.config.unlearn.class_label), done);
+    EX_TRY_GOTO(ex_effects_write(effects, args->output), done);
+    report = make_report(effects, s.f, args->output);
+    if (args->json)
+        cli_print_json(report);
+    else
+        print_report(report);
+done:
+    if (status == EX_ERR_INTERRUPTED)
+        status = EX_FAIL(EX_ERR_INTERRUPTED, "interrupted; nothing was written, run it again");
+    json_decref(report);
+    ex_effects_destroy(&effects);
+    cli_session_close(&s);
+    return status;
+}
+
+static const cli_option options[] = {
+    {"output", 'o', "EFFECTS.csv", CLI_TEXT_OPTION(output), .help = "the table to write"},
+    {"class", 0, "K|all", CLI_TEXT_OPTION(class_text),
+     .help = "the class, or all of them in one pass; default: unlearn.class, else all"},
+    {"probe", 0, "N", CLI_KEY_OPTION("unlearn.probe")},
+    {"strategy", 0, "NAME", CLI_KEY_OPTION("unlearn.strategy")},
+    {"overwrite", 0, NULL, CLI_FLAG_OPTION(overwrite), .help = "replace the table that is there"},
+    {0},
+};
+
+const cli_command cli_ablate = {
+    .name = "ablate",
+    .summary = "measure the effect of every channel on a class",
+    .usage =
+        "RUN [options] -o EFFECTS.csv | MODEL.safetensors -c EXP.yaml [options] -o EFFECTS.csv",
+    .description = "Removes one channel at a time and counts how many samples of the class the "
+                   "model still\ngets right. The table has the columns class, layer, channel, "
+                   "effect, correct, probe,\nbaseline_correct and loss_delta; `excise unlearn "
+                   "--effects` takes it.",
+    .example = "  excise ablate runs/demo/train --class all -o effects.csv\n",
+    .options = options,
+    .configured = true,
+    .takes_subject = true,
+    .run = run_ablate,
+};

@@ -1,0 +1,120 @@
+/* excise: dispatch, version, exit status. */
+#include "cli.h"
+
+#include "base/log.h"
+#include "trainer.h"
+#include "version.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+static const cli_command *const commands[] = {&cli_train,   &cli_eval,  &cli_ablate, &cli_unlearn,
+                                              &cli_devices, &cli_bench, NULL};
+
+static void print_usage(void)
+{
+    printf("excise: makes federated models forget a class, and measures what that costs\n\n"
+           "Usage: excise COMMAND [options]\n\nCommands:\n");
+    for (int i = 0; commands[i]; i++)
+        printf("  %-10s %s\n", commands[i]->name, commands[i]->summary);
+    printf("\nOptions:\n"
+           "  -h, --help     print this help; `excise COMMAND --help` tells more\n"
+           "      --version  print the versions of excise and its libraries\n\n"
+           "Exit status: 0 done; 1 failed while running; 2 bad usage, configuration or input, "
+           "nothing\nwritten; 130 interrupted.\n");
+}
+
+static void print_version(void)
+{
+    printf("excise %s\n", ex_version());
+    json_t *libraries = ex_version_libraries();
+    const char *name;
+    json_t *version;
+    json_object_foreach(libraries, name, version)
+        printf("  %-10s %s\n", name,
+               json_is_string(version) ? json_string_value(version) : "not built in");
+    json_decref(libraries);
+}
+
+static const cli_command *find_command(const char *name)
+{
+    for (int i = 0; commands[i]; i++)
+        if (strcmp(commands[i]->name, name) == 0)
+            return commands[i];
+    return NULL;
+}
+
+static ex_status dispatch(int argc, char **argv, bool *verbose)
+{
+    if (argc < 2)
+        return EX_FAIL(EX_ERR_USAGE, "a command is expected; see `excise --help`");
+    const char *name = argv[1];
+    if (strcmp(name, "--help") == 0 || strcmp(name, "-h") == 0 || strcmp(name, "help") == 0) {
+        print_usage();
+        return EX_OK;
+    }
+    if (strcmp(name, "--version") == 0) {
+        print_version();
+        return EX_OK;
+    }
+    const cli_command *command = find_command(name);
+    if (!command)
+        return EX_FAIL(
+            EX_ERR_USAGE,
+            "unknown command \"%s\"; one of train, eval, ablate, unlearn, devices, bench", name);
+    if (command->passes_on)
+        return command->pass_on(argc - 1, argv + 1);
+    static cli_args args; /* large */
+    const ex_status status = cli_parse(&args, command, argc - 1, argv + 1);
+    *verbose = args.verbose;
+    EX_TRY(status);
+    if (args.help) {
+        cli_print_help(command);
+        return EX_OK;
+    }
+    ex_log_set_level(args.quiet ? EX_LOG_QUIET : EX_LOG_INFO);
+    return command->run(&args);
+}
+
+/* One line, whatever a file or an argument has put into the message. */
+static void print_error(ex_status status, bool verbose)
+{
+    const char *kind = status == EX_ERR_INTERRUPTED ? "" : "error: ";
+    fprintf(stderr, "excise: %s", kind);
+    for (const unsigned char *p = (const unsigned char *)ex_error_message(); *p; p++)
+        fputc(*p < 0x20 || *p == 0x7f ? '?' : *p, stderr);
+    fputc('\n', stderr);
+    if (verbose)
+        fprintf(stderr, "excise: %s at %s\n", ex_status_name(status), ex_error_where());
+}
+
+/* A file opened later must not become stdout because that was closed; what is written to the
+ * stand-in fails, so that a lost result is reported. */
+static void keep_standard_streams(void)
+{
+    for (int fd = 0; fd <= 2; fd++)
+        while (fcntl(fd, F_GETFD) < 0 && errno == EBADF)
+            if (open("/dev/null", O_RDONLY) < 0)
+                break;
+}
+
+int main(int argc, char **argv)
+{
+    keep_standard_streams();
+    signal(SIGPIPE, SIG_IGN); /* a reader of the log that went away does not end a long run */
+    ex_interrupt_install();
+    bool verbose = false;
+    ex_status status = dispatch(argc, argv, &verbose);
+    if (fflush(stdout) != 0 || ferror(stdout)) {
+        if (status == EX_OK)
+            status =
+                EX_FAIL(EX_ERR_IO, "the result cannot be written to stdout: %s", strerror(errno));
+    }
+    if (status != EX_OK)
+        print_error(status, verbose);
+    return ex_status_exit_code(status);
+}

@@ -1,0 +1,65 @@
+#include "report.h"
+
+#include "version.h"
+
+#include <math.h>
+#include <stdio.h>
+
+json_t *cli_number(double value)
+{
+    return isfinite(value) ? json_real(value) : json_null();
+}
+
+static double fraction(size_t part, size_t whole)
+{
+    return whole ? (double)part / (double)whole : NAN;
+}
+
+json_t *cli_accuracy(const ex_accuracy *a, int label)
+{
+    json_t *classes = json_array();
+    for (int c = 0; c < a->classes; c++)
+        json_array_append_new(classes, cli_number(ex_accuracy_class(a, c)));
+    json_t *json =
+        json_pack("{s:o, s:o, s:I, s:o}", "accuracy", cli_number(fraction(a->correct, a->count)),
+                  "loss", cli_number(a->loss), "count", (json_int_t)a->count, "per_class", classes);
+    if (label >= 0 && label < a->classes) {
+        json_object_set_new(json, "forget", cli_number(ex_accuracy_class(a, label)));
+        json_object_set_new(json, "retain", cli_number(ex_accuracy_others(a, label)));
+    }
+    return json;
+}
+
+json_t *cli_provenance(const ex_federation *f)
+{
+    const ex_config *c = &f->config;
+    return json_pack("{s:i, s:s, s:o, s:s, s:s, s:I, s:s, s:s, s:s}", "schema", 1, "version",
+                     ex_version(), "libraries", ex_version_libraries(), "model", c->model,
+                     "dataset", c->dataset, "seed", (json_int_t)c->seed, "device", f->device->name,
+                     "device_description", f->device->description, "precision",
+                     ex_config_choice(c, "precision"));
+}
+
+json_t *cli_cost(const ex_cost *cost)
+{
+    return json_pack("{s:o, s:o, s:I, s:I, s:I, s:I, s:i}", "compute_s",
+                     cli_number(cost->compute_s), "client_s", cli_number(cost->client_s),
+                     "bytes_up", (json_int_t)cost->bytes_up, "bytes_down",
+                     (json_int_t)cost->bytes_down, "samples", (json_int_t)cost->samples,
+                     "stored_samples", (json_int_t)cost->stored_samples, "rounds", cost->rounds);
+}
+
+void cli_print_json(const json_t *json)
+{
+    json_dumpf(json, stdout, JSON_INDENT(2));
+    printf("\n");
+}
+
+void cli_format_bytes(double bytes, char *text, size_t room)
+{
+    static const char *const units[] = {"B", "kB", "MB", "GB", "TB"};
+    int unit = 0;
+    for (; bytes >= 1000 && unit < 4; unit++)
+        bytes /= 1000;
+    snprintf(text, room, unit ? "%.1f %s" : "%.0f %s", bytes, units[unit]);
+}

@@ -1,0 +1,21 @@
+/* Parts of reports that several subcommands write. All give new references. */
+#ifndef EX_CLI_REPORT_H
+#define EX_CLI_REPORT_H
+
+#include "federation.h"
+
+/* A number that is not finite was not measured: null. */
+json_t *cli_number(double value);
+/* {"accuracy", "loss", "count", "per_class": [...]}, and {"forget", "retain"} if label >= 0. */
+json_t *cli_accuracy(const ex_accuracy *a, int label);
+/* {"schema", "version", "libraries", "model", "dataset", "seed", "device", "device_description",
+ * "precision"}: what a result depends on. */
+json_t *cli_provenance(const ex_federation *f);
+/* {"compute_s", "client_s", "bytes_up", "bytes_down", "samples", "stored_samples", "rounds"} */
+json_t *cli_cost(const ex_cost *cost);
+/* One object on stdout, indented. */
+void cli_print_json(const json_t *json);
+/* "1.2 MB" into text. */
+void cli_format_bytes(double bytes, char *text, size_t room);
+
+#endif

@@ -1,0 +1,255 @@
+/* excise train: rounds of federated training, a checkpoint after each. */
+#include "report.h"
+#include "session.h"
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "io/file.h"
+#include "io/model_file.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+typedef struct training {
+    ex_run *run;
+    ex_samples test;
+    ex_accuracy last; /* of the newest evaluation */
+    double start;
+    int first_round;
+} training;
+
+/* --- configuration -------------------------------------------------------------------------- */
+
+static ex_status configure(ex_config *c, const cli_args *args)
+{
+    char path[PATH_MAX];
+    ex_config_default(c);
+    if (!args->output)
+        return EX_FAIL(EX_ERR_USAGE, "-o RUN must name the folder that the run is written to");
+    if (!args->config && !args->resume)
+        return EX_FAIL(EX_ERR_USAGE, "-c EXP.yaml must name a configuration; bench/ has examples");
+    if (!args->resume) {
+        EX_TRY(ex_config_read(c, args->config));
+        return cli_apply_settings(c, args);
+    }
+    EX_TRY(ex_run_check(args->output, EX_RUN_RESUME));
+    ex_config before;
+    ex_config_default(&before);
+    if (snprintf(path, sizeof path, "%s/config.yaml", args->output) >= (int)sizeof path)
+        return EX_FAIL(EX_ERR_USAGE, "the path %.64s... is too long", args->output);
+    EX_TRY(ex_config_read(&before, path));
+    if (args->config)
+        EX_TRY(ex_config_read(c, args->config));
+    else
+        *c = before;
+    EX_TRY(cli_apply_settings(c, args));
+    return ex_config_check_resume(&before, c);
+}
+
+/* --- a round -------------------------------------------------------------------------------- */
+
+static ex_status evaluate(training *t, ex_federation *f)
+{
+    ex_accuracy_free(&t->last);
+    EX_TRY(ex_ledger_begin(f->ledger, "evaluate"));
+    const ex_status status = ex_federation_evaluate(f, &f->data->test, &t->test, &t->last);
+    ex_ledger_end(f->ledger);
+    return status;
+}
+
+static double accuracy_of(const ex_accuracy *a)
+{
+    return a->count ? (double)a->correct / (double)a->count : NAN;
+}
+
+static ex_status write_metrics(training *t, int round, const ex_round_result *r)
+{
+    return ex_run_metrics(
+        t->run,
+        json_pack("{s:i, s:s, s:o, s:o, s:o, s:o, s:f, s:f, s:I, s:I, s:I, s:i}", "round",
+                  round + 1, "phase", "train", "train_loss", cli_number(r->loss), "train_accuracy",
+                  cli_number(r->accuracy), "test_loss", cli_number(t->last.loss), "test_accuracy",
+                  cli_number(accuracy_of(&t->last)), "seconds", r->seconds, "client_seconds",
+                  r->client_seconds, "bytes_up", (json_int_t)r->bytes_up, "bytes_down",
+                  (json_int_t)r->bytes_down, "samples", (json_int_t)r->samples, "cohort",
+                  r->cohort));
+}
+
+static ex_status checkpoint(training *t, const ex_federation *f, int complete_rounds)
+{
+    json_t *state =
+        json_pack("{s:i, s:o}", "round", complete_rounds, "ledger", ex_ledger_json(f->ledger));
+    ex_status status =
+        ex_device_write_algorithms(f->device, ex_run_path(t->run, "algorithms.json"));
+    if (status == EX_OK)
+        status = ex_run_checkpoint(t->run, f->params, f->model->param_count, f->stats,
+                                   f->model->stat_count, state);
+    json_decref(state);
+    return status;
+}
+
+static void log_round(const training *t, const ex_federation *f, int round,
+                      const ex_round_result *r)
+{
+    const int done = round + 1 - t->first_round, left = f->config.rounds - round - 1;
+    const int seconds = (int)((ex_now() - t->start) / done * left + 0.5);
+    ex_log("round %d/%d: train loss %.4f, accuracy %.4f; test accuracy %.4f; %.1f s, %.0f img/s; "
+           "%d:%02d left",
+           round + 1, f->config.rounds, r->loss, r->accuracy, accuracy_of(&t->last), r->seconds,
+           r->seconds > 0 ? (double)r->samples / r->seconds : 0.0, seconds / 60, seconds % 60);
+}
+
+static ex_status after_round(void *context, ex_federation *f, int round,
+                             const ex_round_result *result)
+{
+    training *t = context;
+    EX_TRY(evaluate(t, f));
+    log_round(t, f, round, result);
+    EX_TRY(write_metrics(t, round, result));
+    return checkpoint(t, f, round + 1);
+}
+
+/* --- start and end -------------------------------------------------------------------------- */
+
+static ex_status restore(training *t, ex_federation *f, const char *folder)
+{
+    json_t *state = NULL;
+    EX_TRY(cli_read_algorithms(f, folder));
+    EX_TRY(ex_run_restore(t->run, f->params, f->model->param_count, f->stats, f->model->stat_count,
+                          &state));
+    t->first_round = (int)json_integer_value(json_object_get(state, "round"));
+    const ex_status status = ex_ledger_restore(f->ledger, json_object_get(state, "ledger"));
+    json_decref(state);
+    ex_log("going on after round %d", t->first_round);
+    return status;
+}
+
+/* A run that is interrupted in its first round can be resumed too: it starts with a checkpoint. */
+static ex_status start(training *t, ex_federation *f, const cli_args *args)
+{
+    EX_TRY(ex_config_write(&f->config, ex_run_path(t->run, "config.yaml")));
+    if (args->resume)
+        return restore(t, f, args->output);
+    return checkpoint(t, f, 0);
+}
+
+static ex_status train_rounds(training *t, ex_federation *f)
+{
+    EX_TRY(ex_ledger_begin(f->ledger, "train"));
+    t->start = ex_now();
+    const ex_status status = ex_federation_train(f, f->clients, t->first_round, after_round, t);
+    ex_ledger_end(f->ledger);
+    return status;
+}
+
+static json_t *make_report(const training *t, const ex_federation *f)
+{
+    const ex_cost cost = ex_ledger_cost(f->ledger, "train");
+    json_t *report = cli_provenance(f);
+    json_object_set_new(report, "command", json_string("train"));
+    json_object_set_new(report, "rounds", json_integer(f->config.rounds));
+    json_object_set_new(report, "test", cli_accuracy(&t->last, -1));
+    json_object_set_new(report, "cost", cli_cost(&cost));
+    return report;
+}
+
+/* report.json is written last: a folder that has one is complete. */
+static ex_status write_results(const training *t, const ex_federation *f, const json_t *report)
+{
+    EX_TRY(ex_model_file_write(ex_run_path(t->run, "model.safetensors"), f->model, f->params,
+                               f->stats, 0, NULL));
+    EX_TRY(ex_device_write_algorithms(f->device, ex_run_path(t->run, "algorithms.json")));
+    json_t *ledger = ex_ledger_json(f->ledger);
+    const ex_status status = ex_json_write(ex_run_path(t->run, "ledger.json"), ledger);
+    json_decref(ledger);
+    EX_TRY(status);
+    return ex_json_write(ex_run_path(t->run, "report.json"), report);
+}
+
+static void print_report(const training *t, const ex_federation *f, const char *output)
+{
+    const ex_cost cost = ex_ledger_cost(f->ledger, "train");
+    char up[32], down[32];
+    cli_format_bytes((double)cost.bytes_up, up, sizeof up);
+    cli_format_bytes((double)cost.bytes_down, down, sizeof down);
+    printf("run            %s\n"
+           "rounds         %d\n"
+           "test accuracy  %.4f\n"
+           "test loss      %.4f\n"
+           "compute        %.1f s\n"
+           "sent           %s up, %s down\n",
+           output, f->config.rounds, accuracy_of(&t->last), t->last.loss, cost.compute_s, up, down);
+}
+
+static ex_status finish(training *t, ex_federation *f, const cli_args *args)
+{
+    if (t->last.count == 0) /* resumed after the last round */
+        EX_TRY(evaluate(t, f));
+    json_t *report = make_report(t, f);
+    const ex_status status = write_results(t, f, report);
+    if (status == EX_OK && args->json)
+        cli_print_json(report);
+    else if (status == EX_OK)
+        print_report(t, f, args->output);
+    json_decref(report);
+    return status;
+}
+
+static ex_status run_train(const cli_args *args)
+{
+    const ex_run_mode mode = args->resume      ? EX_RUN_RESUME
+                             : args->overwrite ? EX_RUN_OVERWRITE
+                                               : EX_RUN_NEW;
+    ex_config config;
+    ex_federation *f = NULL;
+    training t = {0};
+    ex_status status;
+    EX_TRY(configure(&config, args));
+    EX_TRY(ex_run_check(args->output, mode));
+    EX_TRY_GOTO(cli_open_federation(&f, &config), done);
+    EX_TRY_GOTO(ex_samples_all(&t.test, &f->data->test), done);
+    EX_TRY_GOTO(ex_run_open(&t.run, args->output, mode), done);
+    EX_TRY_GOTO(start(&t, f, args), done);
+    EX_TRY_GOTO(train_rounds(&t, f), interrupted);
+    EX_TRY_GOTO(finish(&t, f, args), interrupted);
+interrupted:
+    if (status == EX_ERR_INTERRUPTED)
+        status = EX_FAIL(EX_ERR_INTERRUPTED,
+                         "interrupted; `excise train -o %s --resume` goes on from the last "
+                         "complete round",
+                         args->output);
+done:
+    ex_run_close(&t.run);
+    ex_accuracy_free(&t.last);
+    ex_samples_free(&t.test);
+    ex_federation_close(&f);
+    return status;
+}
+
+static const cli_option options[] = {
+    {"output", 'o', "RUN", CLI_TEXT_OPTION(output), .help = "folder of the run; made if missing"},
+    {"resume", 0, NULL, CLI_FLAG_OPTION(resume),
+     .help = "go on from the last checkpoint in RUN; -c may be left out"},
+    {"overwrite", 0, NULL, CLI_FLAG_OPTION(overwrite), .help = "replace the run that RUN holds"},
+    {0},
+};
+
+const cli_command cli_train = {
+    .name = "train",
+    .summary = "train a model by federated averaging",
+    .usage = "-c EXP.yaml [-s KEY=VALUE]... -o RUN [--resume]",
+    .description =
+        "Splits the training samples over clients, trains round by round, and writes RUN:\n"
+        "config.yaml, metrics.jsonl (a line a round), checkpoint/, and at the end\n"
+        "model.safetensors, ledger.json, algorithms.json and report.json. Options win over the\n"
+        "configuration file, later ones over earlier ones. An interrupted run (Ctrl-C) goes on\n"
+        "with --resume and ends with the same bits as one that was not interrupted.",
+    .example = "  excise train -c bench/demo_fashion_mnist.yaml -s rounds=3 -o runs/demo/train\n"
+               "  excise train -o runs/demo/train --resume\n",
+    .options = options,
+    .configured = true,
+    .lists_keys = true,
+    .run = run_train,
+};
