@@ -1,5 +1,5 @@
 /* excise ablate: the effect of every channel on a class, as a table. */
-#include "report.h"
+#include "output.h"
 #include "session.h"
 
 #include "base/log.h"

@@ -1,5 +1,5 @@
 /* excise eval: accuracy of a model, in all and by class. */
-#include "report.h"
+#include "output.h"
 #include "session.h"
 
 #include <math.h>

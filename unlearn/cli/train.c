@@ -1,5 +1,5 @@
 /* excise train: rounds of federated training, a checkpoint after each. */
-#include "report.h"
+#include "output.h"
 #include "session.h"
 
 #include "base/clock.h"

@@ -1,5 +1,5 @@
 /* excise unlearn: removes a class from a model, and reports effect and cost. */
-#include "report.h"
+#include "output.h"
 #include "session.h"
 
 #include "base/log.h"
@@ -25,34 +25,63 @@ static ex_status check_request(const cli_session *s, const cli_args *args, const
 
 static ex_status read_effects(ex_effects **out, const ex_federation *f, const char *path)
 {
-    return ex_effects_read(out, f->model, ex_model_digest(f->model, f->params, f->stats), path);
+    const int label = f->config.unlearn.class_label;
+    EX_TRY(ex_effects_read(out, f->model, ex_model_digest(f->model, f->params, f->stats), path));
+    for (int i = 0; i < (*out)->classes; i++)
+        if ((*out)->class_label[i] == label)
+            return EX_OK;
+    return EX_FAIL(EX_ERR_INPUT,
+                   "%s holds no effects on class %d; measure them with `excise ablate "
+                   "--class %d`",
+                   path, label, label);
 }
 
-static double number_at(const json_t *report, const char *section, const char *key)
+typedef enum report_unit { SHARE, SECONDS, BYTES, COUNT } report_unit;
+
+/* report[section][key] as text; "-" where it was not measured. */
+static const char *cell(char text[32], const json_t *report, const char *section, const char *key,
+                        report_unit unit)
 {
-    return json_number_value(json_object_get(json_object_get(report, section), key));
+    const json_t *number = json_object_get(json_object_get(report, section), key);
+    const double value = json_number_value(number);
+    if (!json_is_number(number))
+        snprintf(text, 32, "-");
+    else if (unit == BYTES)
+        cli_format_bytes(value, text, 32);
+    else
+        snprintf(text, 32, unit == SHARE ? "%.4f" : unit == SECONDS ? "%.2f s" : "%.0f", value);
+    return text;
 }
 
 static void print_report(const json_t *report, const char *output)
 {
-    static const char *const keys[][2] = {
+    static const char *const accuracies[][2] = {
         {"forget_test", "the class, test"},
         {"retain_test", "the others, test"},
         {"forget_train", "the class, train"},
         {"retain_train", "the others, train"},
     };
-    printf("run                %s\n%-18s %8s %8s\n", output, "accuracy of", "before", "after");
-    for (size_t i = 0; i < sizeof keys / sizeof *keys; i++)
-        printf("%-18s %8.4f %8.4f\n", keys[i][1], number_at(report, "before", keys[i][0]),
-               number_at(report, "after", keys[i][0]));
-    char up[32], down[32];
-    cli_format_bytes(number_at(report, "cost", "bytes_up"), up, sizeof up);
-    cli_format_bytes(number_at(report, "cost", "bytes_down"), down, sizeof down);
-    printf("compute            %.2f s, and %.2f s of ablation\n"
-           "sent               %s up, %s down in %.0f rounds\n"
-           "stored samples     %.0f\n",
-           number_at(report, "cost", "compute_s"), number_at(report, "cost", "ablation_s"), up,
-           down, number_at(report, "cost", "rounds"), number_at(report, "cost", "stored_samples"));
+    static const struct {
+        const char *key, *label;
+        report_unit unit;
+    } costs[] = {
+        {"compute_s", "compute", SECONDS},
+        {"ablation_s", "ablation", SECONDS},
+        {"client_s", "clients", SECONDS},
+        {"rounds", "rounds", COUNT},
+        {"bytes_up", "sent up", BYTES},
+        {"bytes_down", "sent down", BYTES},
+        {"stored_samples", "stored samples", COUNT},
+    };
+    char before[32], after[32];
+    printf("%-18s %s\n%-18s %10s %10s\n", "run", output, "accuracy of", "before", "after");
+    for (size_t i = 0; i < sizeof accuracies / sizeof *accuracies; i++)
+        printf("%-18s %10s %10s\n", accuracies[i][1],
+               cell(before, report, "before", accuracies[i][0], SHARE),
+               cell(after, report, "after", accuracies[i][0], SHARE));
+    for (size_t i = 0; i < sizeof costs / sizeof *costs; i++)
+        printf("%-18s %10s\n", costs[i].label,
+               cell(after, report, "cost", costs[i].key, costs[i].unit));
 }
 
 /* Whatever stops it, RUN2 is complete or not there at all. */

@@ -1,6 +1,6 @@
 /* Parts of reports that several subcommands write. All give new references. */
-#ifndef EX_CLI_REPORT_H
-#define EX_CLI_REPORT_H
+#ifndef EX_CLI_OUTPUT_H
+#define EX_CLI_OUTPUT_H
 
 #include "federation.h"
 
