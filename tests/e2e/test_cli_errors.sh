@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
 # Bad input: exit status 2, one line that says what to do, and no output folder.
+examples=$(cd "$(dirname "$0")/../../bench" && pwd)
 source "$(dirname "$0")/cli_common.sh"
 
 bad() { # bad YAML WORDS: the tiny configuration with this line added
@@ -49,6 +50,12 @@ set_to clients_per_round=9 "clients_per_round is 9, but num_clients is 4"
 set_to server.samples=500 "server.samples is 500"
 set_to unlearn.class=10 "unlearn.class is 10, but synthetic has the classes 0 to 9"
 set_to nonsense "key=value"
+
+# --- the examples are read without a complaint of their own
+for example in "$examples"/*.yaml; do
+    refuses 2 'rounds is "none"' train -c "$example" -s rounds=none -o new
+done
+absent new
 
 # --- devices
 refuses 2 'device is "tpu"' train -c tiny.yaml --device tpu -o new
