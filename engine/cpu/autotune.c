@@ -1,8 +1,8 @@
-/* Choosing direct or Winograd convolution, by time.
+/* Choosing the algorithm of each convolution, by time.
  *
- * oneDNN's own `auto` never takes Winograd here. Each shape and pass is timed once per device; the
- * lock makes concurrent lanes wait for the first one's choice, since lanes that chose for
- * themselves would differ in bits. */
+ * oneDNN's own `auto` takes neither Winograd nor the kernels for NHWC. Each shape and pass is timed
+ * once per device; the lock makes concurrent lanes wait for the first one's choice, since lanes
+ * that chose for themselves would differ in bits. */
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/memory.h"
@@ -14,6 +14,14 @@
 #include <string.h>
 
 enum { RUNS = 3, ARGS_MAX = 5, SCHEMA = 1 };
+
+/* A first run so many times slower than the best will not win when warm. */
+static const double HOPELESS = 2.0;
+/* Winograd is less accurate (a few units of 1e-6 against 1e-7): it has to be worth it. */
+static const double WINOGRAD_MARGIN = 0.93;
+
+static const char *const names[EX_DNN_ALGORITHMS] = {
+    [EX_DNN_DIRECT] = "direct", [EX_DNN_PIXELS] = "pixels", [EX_DNN_WINOGRAD] = "winograd"};
 
 static void key_of(char *key, size_t size, const ex_dnn_conv *c, int threads)
 {
@@ -31,7 +39,7 @@ static const ex_cpu_choice *find(const ex_cpu_device *device, const char *key)
     return NULL;
 }
 
-static ex_status remember(ex_cpu_device *device, const char *key, bool winograd)
+static ex_status remember(ex_cpu_device *device, const char *key, ex_dnn_algorithm algorithm)
 {
     if (device->choice_count == device->choice_room) {
         const int room = device->choice_room ? 2 * device->choice_room : 64;
@@ -45,7 +53,7 @@ static ex_status remember(ex_cpu_device *device, const char *key, bool winograd)
     }
     ex_cpu_choice *choice = &device->choices[device->choice_count++];
     snprintf(choice->key, sizeof choice->key, "%s", key);
-    choice->winograd = winograd;
+    choice->algorithm = algorithm;
     return EX_OK;
 }
 
@@ -84,9 +92,17 @@ static void trial_end(trial *t)
     ex_dnn_op_destroy(&t->op);
 }
 
-/* *seconds = the fastest of a few runs after one to warm up. */
-static ex_status time_conv(ex_cpu_device *device, dnnl_stream_t stream, const ex_dnn_conv *c,
-                           double *seconds)
+/* A lane of one thread counts its processor time: what else the machine does moves wall time. */
+static double trial_clock(int threads)
+{
+    struct timespec t;
+    if (threads > 1)
+        return ex_now();
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+static ex_status trial_begin(trial *t, dnnl_engine_t engine, const ex_dnn_conv *c)
 {
     static const int args[4][ARGS_MAX] = {
         [EX_DNN_FORWARD_TRAIN] = {DNNL_ARG_SRC, DNNL_ARG_WEIGHTS, DNNL_ARG_BIAS, DNNL_ARG_DST,
@@ -98,39 +114,68 @@ static ex_status time_conv(ex_cpu_device *device, dnnl_stream_t stream, const ex
         [EX_DNN_BACKWARD_WEIGHTS] = {DNNL_ARG_SRC, DNNL_ARG_DIFF_WEIGHTS, DNNL_ARG_DIFF_BIAS,
                                      DNNL_ARG_DIFF_DST, DNNL_ARG_SCRATCHPAD},
     };
-    trial t = {0};
-    ex_status status;
-    *seconds = 0.0;
-    EX_TRY(ex_dnn_conv_create(&t.op, device->engine, c));
+    EX_TRY(ex_dnn_conv_create(&t->op, engine, c));
     for (int i = 0; i < ARGS_MAX && args[c->pass][i]; i++)
-        EX_TRY_GOTO(trial_arg(&t, device->engine, args[c->pass][i]), done);
-    for (int run = 0; run <= RUNS; run++) {
-        const double start = ex_now();
-        EX_TRY_GOTO(EX_DNN(dnnl_primitive_execute(t.op.primitive, stream, t.count, t.args)), done);
-        const double taken = ex_now() - start;
-        if (run == 1 || (run > 1 && taken < *seconds))
-            *seconds = taken;
+        EX_TRY(trial_arg(t, engine, args[c->pass][i]));
+    return EX_OK;
+}
+
+static ex_status trial_run(const trial *t, dnnl_stream_t stream, int threads, double *seconds)
+{
+    const double start = trial_clock(threads);
+    EX_TRY(EX_DNN(dnnl_primitive_execute(t->op.primitive, stream, t->count, t->args)));
+    *seconds = trial_clock(threads) - start;
+    return EX_OK;
+}
+
+/* *seconds = the fastest of a few runs after one to warm up, or of that one if it was hopeless
+ * against `best`. */
+static ex_status time_conv(ex_cpu_device *device, dnnl_stream_t stream, const ex_dnn_conv *c,
+                           int threads, double best, double *seconds)
+{
+    trial t = {0};
+    double taken;
+    ex_status status;
+    EX_TRY_GOTO(trial_begin(&t, device->engine, c), done);
+    EX_TRY_GOTO(trial_run(&t, stream, threads, seconds), done);
+    if (best > 0.0 && *seconds > HOPELESS * best)
+        goto done;
+    for (int run = 0; run < RUNS; run++) {
+        EX_TRY_GOTO(trial_run(&t, stream, threads, &taken), done);
+        *seconds = run == 0 || taken < *seconds ? taken : *seconds;
     }
-    status = EX_OK;
 done:
     trial_end(&t);
     return status;
 }
 
-static ex_status time_both(ex_cpu_device *device, dnnl_stream_t stream, const ex_dnn_conv *c,
-                           bool *winograd)
+static bool may_use(const ex_dnn_conv *c, ex_dnn_algorithm a)
 {
-    ex_dnn_conv trial_conv = *c;
-    double direct, other;
-    trial_conv.winograd = true;
-    *winograd = false;
-    const ex_status status = time_conv(device, stream, &trial_conv, &other);
-    if (status == EX_ERR_UNSUPPORTED || status == EX_ERR_BACKEND)
-        return EX_OK;
-    EX_TRY(status);
-    trial_conv.winograd = false;
-    EX_TRY(time_conv(device, stream, &trial_conv, &direct));
-    *winograd = other < direct;
+    if (a == EX_DNN_WINOGRAD)
+        return c->R == 3 && c->S == 3 && c->stride == 1;
+    if (a == EX_DNN_PIXELS)
+        return c->src_block == c->C && c->dst_block == c->K;
+    return true;
+}
+
+static ex_status time_all(ex_cpu_device *device, dnnl_stream_t stream, ex_dnn_conv *c, int threads)
+{
+    ex_dnn_conv candidate = *c;
+    double best = 0.0, seconds;
+    for (int a = 0; a < EX_DNN_ALGORITHMS; a++) {
+        candidate.algorithm = (ex_dnn_algorithm)a;
+        if (!may_use(c, candidate.algorithm))
+            continue;
+        const ex_status status = time_conv(device, stream, &candidate, threads, best, &seconds);
+        if (status == EX_ERR_UNSUPPORTED && a != EX_DNN_DIRECT)
+            continue;
+        EX_TRY(status);
+        const double margin = a == EX_DNN_WINOGRAD ? WINOGRAD_MARGIN : 1.0;
+        if (best == 0.0 || seconds < margin * best) {
+            best = seconds;
+            c->algorithm = candidate.algorithm;
+        }
+    }
     return EX_OK;
 }
 
@@ -138,18 +183,19 @@ ex_status ex_cpu_choose(ex_cpu_device *device, dnnl_stream_t stream, ex_dnn_conv
 {
     char key[sizeof((ex_cpu_choice){0}.key)];
     ex_status status = EX_OK;
-    c->winograd = false;
-    if (device->base.options.conv == EX_CONV_DIRECT || c->R != 3 || c->S != 3 || c->stride != 1)
-        return EX_OK; /* Winograd is for 3 x 3 filters at stride 1 */
+    c->algorithm = EX_DNN_DIRECT;
+    if (device->base.options.conv == EX_CONV_DIRECT ||
+        (!may_use(c, EX_DNN_PIXELS) && !may_use(c, EX_DNN_WINOGRAD)))
+        return EX_OK;
     key_of(key, sizeof key, c, threads);
     pthread_mutex_lock(&device->lock);
     const ex_cpu_choice *choice = find(device, key);
     if (choice) {
-        c->winograd = choice->winograd;
+        c->algorithm = choice->algorithm;
     } else {
-        status = time_both(device, stream, c, &c->winograd);
+        status = time_all(device, stream, c, threads);
         if (status == EX_OK)
-            status = remember(device, key, c->winograd);
+            status = remember(device, key, c->algorithm);
     }
     pthread_mutex_unlock(&device->lock);
     return status;
@@ -163,7 +209,7 @@ ex_status ex_cpu_algorithms_write(const ex_device *device, const char *path)
     json_t *algorithms = json_object();
     for (int i = 0; i < d->choice_count; i++)
         json_object_set_new(algorithms, d->choices[i].key,
-                            json_string(d->choices[i].winograd ? "winograd" : "direct"));
+                            json_string(names[d->choices[i].algorithm]));
     json_t *root = json_pack("{s:i, s:s, s:o}", "schema", SCHEMA, "device", device->description,
                              "algorithms", algorithms);
     const int failed = !root || json_dump_file(root, path, JSON_INDENT(2)) != 0;
@@ -180,12 +226,15 @@ static ex_status adopt(ex_cpu_device *d, json_t *algorithms, const char *path)
     json_object_foreach(algorithms, key, value)
     {
         const char *name = json_string_value(value);
-        const bool winograd = name && strcmp(name, "winograd") == 0;
-        if (!winograd && !(name && strcmp(name, "direct") == 0))
-            return EX_FAIL(EX_ERR_INPUT, "%s: \"%s\" must be direct or winograd; delete the file",
-                           path, key);
+        int a = 0;
+        while (name && a < EX_DNN_ALGORITHMS && strcmp(name, names[a]) != 0)
+            a++;
+        if (!name || a == EX_DNN_ALGORITHMS)
+            return EX_FAIL(EX_ERR_INPUT,
+                           "%s: \"%s\" must be direct, pixels or winograd; delete the file", path,
+                           key);
         if (!find(d, key))
-            EX_TRY(remember(d, key, winograd));
+            EX_TRY(remember(d, key, (ex_dnn_algorithm)a));
     }
     return EX_OK;
 }

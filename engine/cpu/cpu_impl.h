@@ -20,7 +20,7 @@
 /* A choice that was timed once: `key` says shape, pass and threads. */
 typedef struct ex_cpu_choice {
     char key[112];
-    bool winograd;
+    ex_dnn_algorithm algorithm;
 } ex_cpu_choice;
 
 typedef struct ex_cpu_device {
@@ -32,7 +32,7 @@ typedef struct ex_cpu_device {
     size_t memory_used; /* bytes of all plans and arenas */
 } ex_cpu_device;
 
-/* Sets c->winograd to the faster algorithm; all lanes and plans of the device take the same one. */
+/* Sets c->algorithm to the fastest; all lanes and plans of the device take the same one. */
 ex_status ex_cpu_choose(ex_cpu_device *device, dnnl_stream_t stream, ex_dnn_conv *c, int threads);
 ex_status ex_cpu_algorithms_read(ex_device *device, const char *path);
 ex_status ex_cpu_algorithms_write(const ex_device *device, const char *path);
@@ -111,6 +111,7 @@ typedef struct ex_cpu_map {
     ex_cpu_ref mean, var, workspace;
     ex_cpu_ref weights;     /* as the forward convolution reads them */
     int conv_step;          /* the forward convolution */
+    int readers;            /* nodes that read the tensor */
     bool wanted;            /* training: something at or before the node wants a gradient */
     ex_cpu_ref gradient[4]; /* contributions of the tensor's readers */
     int shortcut[4];        /* the node whose shortcut the contribution passes, or -1 */
@@ -130,6 +131,7 @@ struct ex_cpu_plan {
     int prepared;     /* steps [0, prepared) fold the norms */
     int loss_step, backward_step;
     ex_cpu_ref grads, loss, predicted, input_gradient;
+    int input_gradient_block; /* its layout; its channels are padded to a multiple */
     size_t arena_bytes, own_bytes;
     char *own;
     ex_segment all;       /* every parameter, where spec.mask is NULL */

@@ -233,9 +233,13 @@ static void conv_mds_free(conv_mds *m)
 static ex_status conv_mds_make(conv_mds *m, const ex_dnn_conv *c)
 {
     const dnnl_dim_t filter[4] = {c->K, c->C, c->R, c->S};
+    const dnnl_dim_t src[4] = {c->N, c->C, c->H, c->W}, dst[4] = {c->N, c->K, c->out_H, c->out_W};
+    const bool pixels = c->algorithm == EX_DNN_PIXELS;
     memset(m, 0, sizeof *m);
-    EX_TRY(md_map(&m->src, c->N, c->C, c->H, c->W, c->src_block));
-    EX_TRY(md_map(&m->dst, c->N, c->K, c->out_H, c->out_W, c->dst_block));
+    if (pixels && (c->src_block != c->C || c->dst_block != c->K))
+        return EX_FAIL(EX_ERR_UNSUPPORTED, "these maps are not NHWC");
+    EX_TRY(md_make(&m->src, 4, src, pixels ? dnnl_nhwc : map_tag(c->C, c->src_block)));
+    EX_TRY(md_make(&m->dst, 4, dst, pixels ? dnnl_nhwc : map_tag(c->K, c->dst_block)));
     EX_TRY(md_make(&m->weights, 4, filter, dnnl_format_tag_any));
     EX_TRY(md_vector(&m->bias, c->K));
     m->strides[0] = m->strides[1] = c->stride;
@@ -249,7 +253,8 @@ static dnnl_status_t conv_pd(dnnl_primitive_desc_t *pd, op_recipe *r, const conv
                              const ex_dnn_conv *c, ex_dnn_pass pass,
                              const_dnnl_primitive_desc_t hint)
 {
-    const dnnl_alg_kind_t alg = c->winograd ? dnnl_convolution_winograd : dnnl_convolution_direct;
+    const dnnl_alg_kind_t alg =
+        c->algorithm == EX_DNN_WINOGRAD ? dnnl_convolution_winograd : dnnl_convolution_direct;
     const dnnl_prop_kind_t prop =
         pass == EX_DNN_FORWARD ? dnnl_forward_inference : dnnl_forward_training;
     const md_ref src = REF(m->src), weights = REF(m->weights), dst = REF(m->dst);

@@ -40,9 +40,18 @@ typedef enum ex_dnn_pass {
     EX_DNN_BACKWARD_WEIGHTS,
 } ex_dnn_pass;
 
+/* Ways to the same convolution. PIXELS: direct on maps described as NHWC, which is another
+ * implementation; the same memory where a block holds every channel. */
+typedef enum ex_dnn_algorithm {
+    EX_DNN_DIRECT,
+    EX_DNN_PIXELS,
+    EX_DNN_WINOGRAD,
+    EX_DNN_ALGORITHMS
+} ex_dnn_algorithm;
+
 typedef struct ex_dnn_conv {
     ex_dnn_pass pass;
-    bool winograd;
+    ex_dnn_algorithm algorithm;
     int N, C, H, W, K, out_H, out_W, R, S, stride, pad;
     int src_block, dst_block;
     bool bias; /* forward adds it, the weights' pass gives its gradient */

@@ -31,6 +31,17 @@ static ex_status choose_layouts(ex_cpu_plan *plan)
     return EX_OK;
 }
 
+static void count_readers(ex_cpu_plan *plan)
+{
+    for (int i = 0; i < plan->model->node_count; i++) {
+        const ex_node *n = &plan->model->nodes[i];
+        if (n->input >= 0)
+            plan->maps[n->input].readers++;
+        if (n->residual >= 0)
+            plan->maps[n->residual].readers++;
+    }
+}
+
 static bool read_after(const ex_model *model, int tensor, int node)
 {
     for (int i = node + 1; i < model->node_count; i++)
@@ -257,6 +268,8 @@ static ex_status build(ex_cpu_plan *plan)
     EX_TRY(ex_alloc(&plan->pad_index, batch, sizeof *plan->pad_index, "feed of a plan"));
     EX_TRY(ex_alloc(&plan->pad_label, batch, sizeof *plan->pad_label, "feed of a plan"));
     EX_TRY(choose_layouts(plan));
+    count_readers(plan);
+    plan->input_gradient_block = plan->maps[0].block;
     EX_TRY(make_tensors(plan));
     EX_TRY(trains(plan) ? build_training(plan) : build_evaluation(plan));
     return allocate(plan);
