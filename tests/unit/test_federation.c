@@ -2,6 +2,7 @@
 #include "base/memory.h"
 #include "federation.h"
 #include "message.h"
+#include "temp.h"
 #include "test.h"
 
 #include <math.h>
@@ -87,25 +88,28 @@ static void check_same(const ex_federation *f, const values *v)
 
 /* --- lanes and order ------------------------------------------------------------------------- */
 
-static void test_number_of_lanes_changes_no_bit(void **state)
+/* Two rounds with 1, 2 and 3 lanes. algorithms: a file to keep the first one's choices in for the
+ * others, or NULL. */
+static void check_lanes(ex_config c, const char *algorithms)
 {
-    (void)state;
     values one = {0};
     double loss = 0;
-    for (int lanes = 1; lanes <= 3; lanes++) {
-        ex_config c = small_config();
-        c.lanes = lanes;
-        c.partition.kind = EX_PARTITION_DIRICHLET_CLASS; /* unequal clients finish out of order */
+    c.partition.kind = EX_PARTITION_DIRICHLET_CLASS; /* unequal clients finish out of order */
+    for (c.lanes = 1; c.lanes <= 3; c.lanes++) {
         ex_federation *f = open_federation(&c);
-        assert_int_equal(f->lane_count, lanes);
+        assert_int_equal(f->lane_count, c.lanes);
+        if (algorithms && c.lanes > 1)
+            assert_ok(ex_device_read_algorithms(f->device, algorithms));
         ex_round_result r;
         for (int number = 0; number < 2; number++) {
             const ex_round round = round_of(f, number);
             assert_ok(ex_federation_round(f, &round, &r));
         }
-        if (lanes == 1) {
+        if (c.lanes == 1) {
             one = copy_values(f);
             loss = r.loss;
+            if (algorithms)
+                assert_ok(ex_device_write_algorithms(f->device, algorithms));
         }
         check_same(f, &one);
         assert_true(r.loss == loss);
@@ -113,6 +117,20 @@ static void test_number_of_lanes_changes_no_bit(void **state)
         assert_null(f);
     }
     free_values(&one);
+}
+
+static void test_number_of_lanes_changes_no_bit(void **state)
+{
+    (void)state;
+    check_lanes(small_config(), NULL);
+}
+
+static void test_number_of_lanes_changes_no_bit_with_the_algorithms_of_a_run(void **state)
+{
+    (void)state;
+    ex_config c = small_config();
+    c.conv = EX_CONV_AUTO;
+    check_lanes(c, ex_temp_path("algorithms.json"));
 }
 
 /* What one client trains does not depend on what its lane did before: training in reverse order
@@ -165,8 +183,8 @@ static void unequal_clients(ex_samples *clients, const ex_federation *f)
 }
 
 /* Trains one client alone on a lane of its own; the average is plain loops below. */
-static void train_alone(const ex_federation *f, const ex_samples *s, int client, float *params,
-                        float *stats)
+static void train_alone(const ex_federation *f, const ex_samples *s, int client,
+                        const ex_mask *mask, float *params, float *stats)
 {
     ex_lane *lane;
     ex_trainer *t;
@@ -180,6 +198,7 @@ static void train_alone(const ex_federation *f, const ex_samples *s, int client,
         .epochs = c->local_epochs,
         .batch_size = c->batch_size,
         .sgd = {(float)c->lr, (float)c->momentum, (float)c->weight_decay, 0},
+        .mask = mask,
         .key = {.seed = c->seed, .client = (uint32_t)client, .round = 5},
     };
     ex_train_sums sums = {0};
@@ -188,7 +207,7 @@ static void train_alone(const ex_federation *f, const ex_samples *s, int client,
     ex_trainer_destroy(&t);
 }
 
-static void check_average(ex_weighting weighting, const double *weight)
+static void check_average(ex_weighting weighting, bool masked, const double *weight)
 {
     ex_config c = small_config();
     c.num_clients = 3;
@@ -196,12 +215,13 @@ static void check_average(ex_weighting weighting, const double *weight)
     c.lanes = 2;
     ex_federation *f = open_federation(&c);
     const size_t P = f->model->param_count, n = P + f->model->stat_count;
+    ex_mask *mask = masked ? some_mask(f->model) : NULL;
     ex_samples clients[3];
     unequal_clients(clients, f);
     double *mean = calloc(n, sizeof *mean);
     float *client = malloc(n * sizeof *client), *expected = malloc(n * sizeof *expected);
     for (int k = 0; k < 3; k++) {
-        train_alone(f, &clients[k], k, client, client + P);
+        train_alone(f, &clients[k], k, mask, client, client + P);
         for (size_t i = 0; i < n; i++)
             mean[i] += weight[k] * (double)client[i];
     }
@@ -209,6 +229,7 @@ static void check_average(ex_weighting weighting, const double *weight)
         expected[i] = (float)mean[i];
     ex_round round = round_of(f, 5);
     round.clients = clients;
+    round.mask = mask;
     ex_round_result r;
     assert_ok(ex_federation_round(f, &round, &r));
     assert_close(f->params, expected, P, 1e-7, 1e-6);
@@ -217,19 +238,26 @@ static void check_average(ex_weighting weighting, const double *weight)
     for (int k = 0; k < 3; k++)
         ex_samples_free(&clients[k]);
     free(mean), free(client), free(expected);
+    ex_mask_destroy(&mask);
     ex_federation_close(&f);
 }
 
 static void test_average_by_samples_is_the_plain_weighted_mean(void **state)
 {
     (void)state;
-    check_average(EX_WEIGHTING_SAMPLES, (double[]){10 / 95.0, 30 / 95.0, 55 / 95.0});
+    check_average(EX_WEIGHTING_SAMPLES, false, (double[]){10 / 95.0, 30 / 95.0, 55 / 95.0});
 }
 
 static void test_uniform_average_is_the_plain_mean(void **state)
 {
     (void)state;
-    check_average(EX_WEIGHTING_UNIFORM, (double[]){1 / 3.0, 1 / 3.0, 1 / 3.0});
+    check_average(EX_WEIGHTING_UNIFORM, false, (double[]){1 / 3.0, 1 / 3.0, 1 / 3.0});
+}
+
+static void test_masked_average_is_that_of_clients_trained_with_the_mask(void **state)
+{
+    (void)state;
+    check_average(EX_WEIGHTING_UNIFORM, true, (double[]){1 / 3.0, 1 / 3.0, 1 / 3.0});
 }
 
 /* --- masks, empty clients, failures ----------------------------------------------------------- */
@@ -443,6 +471,37 @@ static void test_evaluation_does_not_depend_on_lanes(void **state)
     ex_accuracy_free(&one);
 }
 
+/* Against one pass over all samples on the server's lane, before and after the values change. */
+static void test_evaluation_is_of_the_current_values_and_all_samples(void **state)
+{
+    (void)state;
+    ex_config c = small_config();
+    c.test_samples = 1100;
+    c.server.threads = 1;
+    ex_federation *f = open_federation(&c);
+    ex_samples all;
+    assert_ok(ex_samples_all(&all, &f->data->test));
+    double loss[2];
+    for (int pass = 0; pass < 2; pass++) {
+        ex_accuracy a;
+        ex_trainer *central;
+        ex_eval_sums sums = {0};
+        assert_ok(ex_federation_evaluate(f, &f->data->test, &all, &a));
+        assert_ok(ex_federation_central(f, &central));
+        assert_ok(ex_trainer_evaluate(central, &f->data->test, &all, &sums));
+        assert_int_equal(a.correct, sums.correct);
+        assert_float_equal(a.loss, sums.loss / 1100, 1e-6);
+        loss[pass] = a.loss;
+        ex_accuracy_free(&a);
+        const ex_round round = round_of(f, pass);
+        ex_round_result r;
+        assert_ok(ex_federation_round(f, &round, &r));
+    }
+    assert_true(fabs(loss[0] - loss[1]) > 1e-3);
+    ex_samples_free(&all);
+    ex_federation_close(&f);
+}
+
 static void test_accuracy_of_a_class_and_of_the_others(void **state)
 {
     (void)state;
@@ -610,15 +669,18 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_number_of_lanes_changes_no_bit),
+        cmocka_unit_test(test_number_of_lanes_changes_no_bit_with_the_algorithms_of_a_run),
         cmocka_unit_test(test_clients_do_not_feel_the_order_they_are_trained_in),
         cmocka_unit_test(test_average_by_samples_is_the_plain_weighted_mean),
         cmocka_unit_test(test_uniform_average_is_the_plain_mean),
+        cmocka_unit_test(test_masked_average_is_that_of_clients_trained_with_the_mask),
         cmocka_unit_test(test_masked_round_leaves_every_unmasked_byte_identical),
         cmocka_unit_test(test_client_without_samples_sits_out_and_counts_nothing),
         cmocka_unit_test(test_interrupted_round_leaves_the_global_values_and_the_ledger),
         cmocka_unit_test(test_divergence_names_round_client_and_remedy_and_keeps_the_values),
         cmocka_unit_test(test_ledger_counts_the_bytes_that_messages_have),
         cmocka_unit_test(test_evaluation_does_not_depend_on_lanes),
+        cmocka_unit_test(test_evaluation_is_of_the_current_values_and_all_samples),
         cmocka_unit_test(test_accuracy_of_a_class_and_of_the_others),
         cmocka_unit_test(test_a_few_rounds_learn_the_classes),
         cmocka_unit_test(test_rounds_continued_later_equal_uninterrupted_ones),

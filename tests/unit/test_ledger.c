@@ -192,7 +192,11 @@ static void test_damaged_files_are_refused(void **state)
         ex_ledger_destroy(&other);
         json_decref(json);
     }
-    json_t *json = json_pack("{s:i,s:[]}", "schema", 2, "phases");
+    json_t *json = ex_ledger_json(ledger);
+    json_object_set_new(phase_of(json, "train"), "samples", json_real(1.5)); /* counts are whole */
+    assert_status(ex_ledger_restore(ledger, json), EX_ERR_INPUT);
+    json_decref(json);
+    json = json_pack("{s:i,s:[]}", "schema", 2, "phases");
     assert_status(ex_ledger_restore(ledger, json), EX_ERR_INPUT);
     json_decref(json);
 }
