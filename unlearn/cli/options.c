@@ -34,10 +34,10 @@ static const cli_option common_options[] = {
 /* The tables of a command one behind the other. */
 static int collect(const cli_command *command, const cli_option *all[OPTIONS_MAX])
 {
-    const cli_option *const tables[] = {
+    const cli_option *const tables[3] = {
         command->options, command->configured ? configured_options : NULL, common_options};
     int count = 0;
-    for (size_t t = 0; t < sizeof tables / sizeof *tables; t++)
+    for (int t = 0; t < 3; t++)
         for (const cli_option *o = tables[t]; o && o->name && count < OPTIONS_MAX; o++)
             all[count++] = o;
     return count;
@@ -154,12 +154,12 @@ static void print_option(const cli_option *o)
              o->letter ? o->letter : ' ', o->letter ? ',' : ' ', o->name, o->argument ? " " : "",
              o->argument ? o->argument : "");
     const ex_field *field = o->key ? ex_field_find(o->key) : NULL;
-    if (field)
-        ex_field_accepts(field, accepts, sizeof accepts);
-    printf("  %-26s%s%s\n", left, strlen(left) > 25 ? "\n                            " : "",
-           o->help ? o->help : field->help);
-    if (field)
-        printf("  %26s(key %s; %s)\n", "", field->key, accepts);
+    const char *help = o->help ? o->help : field ? field->help : "";
+    printf("  %-26s%s%s\n", left, strlen(left) > 25 ? "\n                            " : "", help);
+    if (!field)
+        return;
+    ex_field_accepts(field, accepts, sizeof accepts);
+    printf("  %26s(key %s; %s)\n", "", field->key, accepts);
 }
 
 void cli_print_help(const cli_command *command)
