@@ -1,3 +1,4 @@
+#include "base/rng.h"
 #include "config.h"
 #include "config_fields.h"
 #include "test.h"
@@ -379,6 +380,61 @@ static void test_write_names_a_folder_that_does_not_exist(void **state)
     assert_message("/nonexistent/x/config.yaml");
 }
 
+/* What stands in a file of random damage is accepted or refused with one line, never half taken. */
+static void test_damaged_files_are_accepted_or_refused_as_a_whole(void **state)
+{
+    (void)state;
+    static const char sound[] = "dataset: cifar10\nlr: 0.1\npartition: {kind: shard, alpha: 0.5}\n"
+                                "server:\n  samples: 100\n  overlap: false\nmemory: 4G\n";
+    static const char odd[] = "{}[]:,&*!|>'\"%@`#-?\n\t \\\0\xff\xc3\x01.~=<9a";
+    int accepted = 0, refused = 0;
+    for (uint32_t i = 0; i < 3000; i++) {
+        char text[sizeof sound];
+        ex_config c, before;
+        ex_rng r = ex_rng_at((ex_rng_key){.seed = 5, .use = EX_RNG_TEST, .step = i});
+        memcpy(text, sound, sizeof text);
+        for (uint32_t n = 1 + ex_rng_below(&r, 3); n > 0; n--)
+            text[ex_rng_below(&r, sizeof sound - 1)] = odd[ex_rng_below(&r, sizeof odd - 1)];
+        write_bytes(text, sizeof sound - 1 - ex_rng_below(&r, 4));
+        ex_config_default(&before);
+        c = before;
+        const ex_status status = ex_config_read(&c, file);
+        assert_true(status == EX_OK || status == EX_ERR_CONFIG);
+        if (status == EX_OK) {
+            accepted++;
+            continue;
+        }
+        refused++;
+        assert_memory_equal(&c, &before, sizeof c);
+        assert_message("exp.yaml");
+    }
+    assert_in_range(accepted, 20, 2900);
+    assert_int_equal(accepted + refused, 3000);
+}
+
+static void test_reference_lists_every_key_once(void **state)
+{
+    (void)state;
+    for (int markdown = 0; markdown < 2; markdown++) {
+        char *text = NULL;
+        size_t bytes, lines = 0, keys = 0;
+        FILE *out = open_memstream(&text, &bytes);
+        assert_non_null(out);
+        ex_config_print_reference(out, markdown);
+        fclose(out);
+        for (const ex_field *f = ex_fields(); f->key; f++, keys++) {
+            char cell[80];
+            snprintf(cell, sizeof cell, markdown ? "| `%s` |" : "\n  %s ", f->key);
+            if (!strstr(text, cell) && strncmp(text, cell + 1, strlen(cell) - 1) != 0)
+                fail_msg("the reference lacks %s", f->key);
+        }
+        for (size_t i = 0; i < bytes; i++)
+            lines += text[i] == '\n';
+        assert_int_equal(lines, markdown ? keys + 2 : 2 * keys);
+        free(text);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -395,6 +451,8 @@ int main(void)
         cmocka_unit_test(test_resume_accepts_only_what_does_not_change_training),
         cmocka_unit_test(test_what_is_written_reads_back_the_same),
         cmocka_unit_test(test_written_file_holds_every_key_and_its_help),
+        cmocka_unit_test(test_damaged_files_are_accepted_or_refused_as_a_whole),
+        cmocka_unit_test(test_reference_lists_every_key_once),
         cmocka_unit_test(test_write_names_a_folder_that_does_not_exist),
     };
     return cmocka_run_group_tests(tests, make_folder, remove_folder);

@@ -2,19 +2,32 @@
 #include "output.h"
 #include "session.h"
 
-#include <math.h>
 #include <stdio.h>
+#include <string.h>
+
+/* "0.8732 (1746 of 2000)" */
+static void print_share(const char *label, size_t correct, size_t count)
+{
+    printf("%-16s ", label);
+    if (count > 0)
+        printf("%.4f  (%zu of %zu)\n", (double)correct / (double)count, correct, count);
+    else
+        printf("-       (no samples)\n");
+}
 
 static void print_accuracy(const char *name, const ex_accuracy *a, int label)
 {
-    printf("%s accuracy  %.4f (%zu of %zu), loss %.4f\n", name,
-           a->count ? (double)a->correct / (double)a->count : NAN, a->correct, a->count, a->loss);
+    char text[32];
+    snprintf(text, sizeof text, "%s accuracy", name);
+    print_share(text, a->correct, a->count);
+    printf("%s loss%*s %.4f\n", name, 11 - (int)strlen(name), "", a->loss);
+    for (int c = 0; c < a->classes; c++) {
+        snprintf(text, sizeof text, "  class %d", c);
+        print_share(text, a->class_correct[c], a->class_count[c]);
+    }
     if (label >= 0)
-        printf("  class %d  %.4f, the others  %.4f\n", label, ex_accuracy_class(a, label),
-               ex_accuracy_others(a, label));
-    for (int c = 0; c < a->classes; c++)
-        printf("  class %-4d %.4f  (%zu of %zu)\n", c, ex_accuracy_class(a, c), a->class_correct[c],
-               a->class_count[c]);
+        print_share("  all others", a->correct - a->class_correct[label],
+                    a->count - a->class_count[label]);
 }
 
 static ex_status evaluate(ex_accuracy *out, ex_federation *f, const ex_dataset *data)
@@ -61,7 +74,7 @@ done:
 static const cli_option options[] = {
     {"train", 0, NULL, CLI_FLAG_OPTION(train_data), .help = "evaluate the training samples too"},
     {"class", 0, "K", CLI_KEY_OPTION("unlearn.class"),
-     .help = "show this class against all others"},
+     .help = "show also how all classes but this one do"},
     {0},
 };
 
