@@ -17,6 +17,8 @@ typedef struct bench {
     ex_samples probe;
     float *logits; /* (probe, classes) of the reference */
     float *params; /* a copy to prune */
+    ex_lane *lane; /* of the reference */
+    ex_plan *plan; /* for the whole probe set at once: nothing is padded */
 } bench;
 
 static bench open_bench(const char *model, int lanes, const int *labels, int label_count, int probe)
@@ -29,9 +31,10 @@ static bench open_bench(const char *model, int lanes, const int *labels, int lab
     snprintf(c.device, sizeof c.device, "cpu");
     c.train_samples = 400, c.test_samples = 100;
     c.server.samples = 200;
-    c.num_clients = 2, c.rounds = 1, c.local_epochs = 2, c.batch_size = 20;
-    c.lr = 0.05;
-    c.lanes = lanes;
+    c.num_clients = 2, c.rounds = 1, c.local_epochs = 3, c.batch_size = 20;
+    c.lr = 0.02; /* right by narrow margins, so that channels matter */
+    c.lanes = lanes, c.server.threads = 1;
+    c.conv = EX_CONV_DIRECT; /* timing chooses nothing: two federations compute the same */
     assert_ok(ex_federation_open(&b.f, &c));
     assert_ok(ex_ledger_begin(b.f->ledger, "train"));
     if (strcmp(model, "resnet20") == 0) /* vgg11 is left as it was initialised: time */
@@ -40,6 +43,9 @@ static bench open_bench(const char *model, int lanes, const int *labels, int lab
     assert_ok(ex_probe_make(&b.probe, b.f, labels, label_count, probe));
     assert_ok(ex_alloc(&b.logits, b.probe.count * 10, sizeof *b.logits, "logits"));
     assert_ok(ex_alloc(&b.params, b.f->model->param_count, sizeof *b.params, "params"));
+    const ex_plan_spec spec = {.use = EX_USE_EVALUATE, .batch = (int)b.probe.count};
+    assert_ok(ex_lane_create(&b.lane, b.f->device, b.f->model, 1));
+    assert_ok(ex_plan_create(&b.plan, b.lane, &spec));
     return b;
 }
 
@@ -48,6 +54,8 @@ static void close_bench(bench *b)
     ex_samples_free(&b->probe);
     ex_free(&b->logits);
     ex_free(&b->params);
+    ex_plan_destroy(&b->plan);
+    ex_lane_destroy(&b->lane);
     ex_federation_close(&b->f);
 }
 
@@ -76,11 +84,9 @@ static void prune_and_run(bench *b, int flat)
         b->params[l->weight + c * l->row + i] = 0.0f;
     if (l->bias != EX_NONE)
         b->params[l->bias + c] = 0.0f;
-    ex_trainer *t;
     ex_eval_sums sums = {.logits = b->logits};
-    assert_ok(ex_federation_central(b->f, &t));
-    assert_ok(ex_lane_load(ex_trainer_lane(t), b->params, b->f->stats));
-    assert_ok(ex_trainer_evaluate(t, &b->f->data->train, &b->probe, &sums));
+    assert_ok(ex_lane_load(b->lane, b->params, b->f->stats));
+    assert_ok(ex_plan_evaluate(b->plan, &b->f->data->train, &b->probe, &sums));
 }
 
 /* Of the class's images in b->logits: how many are right, and how many are too close to call. */
@@ -124,13 +130,28 @@ static void assert_cell(bench *b, const ex_effects *e, int class_index, int flat
                  e->class_label[class_index], flat, found, loss);
 }
 
+/* Whether the tables disagree on a channel: in a count, or in a loss beyond rounding. */
+static bool differ(ex_effects *const *tables, int count, int classes, int flat)
+{
+    for (int t = 1; t < count; t++)
+        for (int i = 0; i < classes; i++) {
+            const int cell = i * tables[0]->model->channel_count + flat;
+            const double loss = tables[0]->loss_delta[cell];
+            if (tables[t]->correct[cell] != tables[0]->correct[cell] ||
+                !(fabs(tables[t]->loss_delta[cell] - loss) <= ROUNDING * (1.0 + fabs(loss))))
+                return true;
+        }
+    return false;
+}
+
 /* --- resnet20: every channel, every strategy ----------------------------------------------- */
 
+/* Every channel by four ways; the definition decides wherever they disagree. */
 static void test_every_strategy_gives_the_definition_on_resnet20(void **state)
 {
     (void)state;
     const int labels[] = {3, 8};
-    bench b = open_bench("resnet20", 2, labels, 2, 12);
+    bench b = open_bench("resnet20", 2, labels, 2, 10);
     ex_effects *tables[4];
     const ex_ablate_limits odd = {.chunk = 7, .variants = 5}, standard = {0};
     tables[0] = measure(&b, EX_STRATEGY_NAIVE, EX_ABLATE_FILTER, labels, 2, standard);
@@ -139,15 +160,18 @@ static void test_every_strategy_gives_the_definition_on_resnet20(void **state)
     tables[3] = measure(&b, EX_STRATEGY_BATCHED, EX_ABLATE_FILTER, labels, 2, odd);
     int distinct = 0;
     for (int flat = 0; flat < b.f->model->channel_count; flat++) {
+        const bool doubt = differ(tables, 4, 2, flat);
+        distinct += tables[0]->correct[flat] != tables[0]->baseline_correct[0];
+        if (flat % 7 && !doubt) /* the definition takes long: for some, and where there is doubt */
+            continue;
         prune_and_run(&b, flat);
         for (int t = 0; t < 4; t++)
             for (int i = 0; i < 2; i++)
                 assert_cell(&b, tables[t], i, flat);
-        distinct += tables[0]->correct[flat] != tables[0]->baseline_correct[0];
     }
     assert_true(distinct > 10); /* the model is trained enough for channels to matter */
     for (int t = 0; t < 4; t++) {
-        assert_int_equal(tables[t]->probe[0], 12);
+        assert_int_equal(tables[t]->probe[0], 10);
         assert_int_equal(tables[t]->digest, ex_model_digest(b.f->model, b.f->params, b.f->stats));
         ex_effects_destroy(&tables[t]);
     }
@@ -182,10 +206,10 @@ static void test_one_pass_over_all_classes_equals_a_pass_for_each(void **state)
     int all[10];
     for (int k = 0; k < 10; k++)
         all[k] = k;
-    bench b = open_bench("resnet20", 2, all, 10, 6);
+    bench b = open_bench("resnet20", 2, all, 10, 5);
     ex_effects *together, *alone;
     b.f->config.unlearn.strategy = EX_STRATEGY_BATCHED;
-    b.f->config.unlearn.probe = 6;
+    b.f->config.unlearn.probe = 5;
     assert_ok(ex_ablate(&together, b.f, -1));
     assert_int_equal(together->classes, 10);
     const int channels = b.f->model->channel_count;
@@ -210,7 +234,7 @@ static void test_one_pass_over_all_classes_equals_a_pass_for_each(void **state)
     }
     ex_effects_destroy(&together);
     assert_true(ex_ledger_cost(b.f->ledger, "ablation").compute_s > 0.0);
-    assert_int_equal(ex_ledger_cost(b.f->ledger, "ablation").stored_samples, 60);
+    assert_int_equal(ex_ledger_cost(b.f->ledger, "ablation").stored_samples, 50);
     close_bench(&b);
 }
 
