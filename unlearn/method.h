@@ -13,13 +13,14 @@ typedef struct ex_trace_point {
 
 /* What a method works on, and what it leaves behind. */
 typedef struct ex_unlearning {
-    ex_federation *f;    /* its params and stats are changed in place */
-    int label;           /* the class that goes */
-    ex_effects *effects; /* measured or read before; NULL where the method needs none */
-    ex_mask *mask;       /* made by the method's select; NULL: every value may change */
-    ex_samples probe;    /* of the class, for stop_forget */
-    ex_run *run;         /* metrics.jsonl goes here; may be NULL (tests) */
-    double train_loss;   /* of the epoch or round before a trace point */
+    ex_federation *f;      /* its params and stats are changed in place */
+    int label;             /* the class that goes */
+    ex_effects *effects;   /* measured or read before; NULL where the method needs none */
+    ex_mask *mask;         /* made by the method's select; NULL: every value may change */
+    ex_samples probe;      /* of the class, for stop_forget */
+    ex_run *run;           /* metrics.jsonl goes here; may be NULL (tests) */
+    double train_loss;     /* of the epoch or round before a trace point */
+    size_t stored_samples; /* distinct ones that the method needs */
     ex_trace_point *trace;
     int trace_count, trace_room;
 } ex_unlearning;

@@ -121,7 +121,7 @@ static json_t *cost_json(const ex_report_input *in)
                      "client_s", c->client_s, "ablation_s",
                      in->ablated ? json_real(in->ablation.compute_s) : json_null(), "bytes_up",
                      (json_int_t)c->bytes_up, "bytes_down", (json_int_t)c->bytes_down,
-                     "stored_samples", (json_int_t)c->stored_samples, "rounds", c->rounds,
+                     "stored_samples", (json_int_t)in->u->stored_samples, "rounds", c->rounds,
                      "samples", (json_int_t)c->samples);
 }
 

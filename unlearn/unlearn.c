@@ -8,7 +8,7 @@
 
 #include <inttypes.h>
 
-/* What the phase cost since `before` was taken. What is stored is a state, no sum. */
+/* What the phase cost since `before` was taken; stored_samples is a state, and stays. */
 static ex_cost cost_since(const ex_ledger *l, const char *phase, ex_cost before)
 {
     ex_cost c = ex_ledger_cost(l, phase);

@@ -60,7 +60,7 @@ ex_status ex_scheme_central(ex_unlearning *u)
     bool stop = false;
     EX_TRY(check_samples(u));
     EX_TRY(ex_federation_central(f, &trainer));
-    ex_record_stored(f, &f->server, 1);
+    ex_record_stored(u, &f->server, 1);
     for (int epoch = 0; epoch < c->unlearn.epochs && !stop; epoch++) {
         if (epoch == 0 || c->unlearn.relabel == EX_RELABEL_EACH) {
             ex_samples_free(&samples);

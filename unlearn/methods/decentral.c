@@ -62,7 +62,7 @@ ex_status ex_scheme_decentral(ex_unlearning *u)
     EX_TRY(check_clients(u));
     EX_TRY(ex_alloc(&clients, (size_t)c->num_clients, sizeof *clients, "perturbed clients"));
     EX_TRY_GOTO(perturb_clients(clients, u, 0), done);
-    ex_record_stored(f, f->clients, c->num_clients);
+    ex_record_stored(u, f->clients, c->num_clients);
     for (int number = 0; number < c->unlearn.rounds && !stop; number++) {
         if (number > 0 && c->unlearn.relabel == EX_RELABEL_EACH)
             EX_TRY_GOTO(perturb_clients(clients, u, number), done);

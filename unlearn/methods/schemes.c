@@ -18,12 +18,13 @@ size_t ex_count_label(const ex_samples *s, int label)
     return count;
 }
 
-void ex_record_stored(ex_federation *f, const ex_samples *sets, int set_count)
+void ex_record_stored(ex_unlearning *u, const ex_samples *sets, int set_count)
 {
-    const ex_dataset *d = &f->data->train;
+    const ex_dataset *d = &u->f->data->train;
     const size_t image = (size_t)d->channels * (size_t)d->height * (size_t)d->width;
     size_t count = 0;
     for (int i = 0; i < set_count; i++)
         count += sets[i].count;
-    ex_ledger_stored(f->ledger, count, count * (image + sizeof *d->labels));
+    u->stored_samples = count;
+    ex_ledger_stored(u->f->ledger, count, count * (image + sizeof *d->labels));
 }

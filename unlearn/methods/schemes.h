@@ -17,6 +17,6 @@ ex_status ex_scheme_decentral(ex_unlearning *u);
 /* How many of the samples carry the label. */
 size_t ex_count_label(const ex_samples *s, int label);
 /* Records on the ledger that all of these must be kept. */
-void ex_record_stored(ex_federation *f, const ex_samples *sets, int set_count);
+void ex_record_stored(ex_unlearning *u, const ex_samples *sets, int set_count);
 
 #endif
