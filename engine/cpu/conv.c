@@ -223,7 +223,7 @@ static ex_status train_forward(ex_cpu_plan *plan, int node)
     ex_cpu_step_ref(plan, map->inner, DNNL_ARG_DST);
     EX_TRY(ex_cpu_op_end(plan));
     if (norm)
-        EX_TRY(ex_cpu_norm_forward(plan, node));
+        return ex_cpu_norm_forward(plan, node);
     return n->residual >= 0 ? residual_add(plan, node) : EX_OK;
 }
 

@@ -74,6 +74,8 @@ typedef struct ex_cpu_ref {
     size_t offset; /* in floats */
 } ex_cpu_ref;
 
+#define EX_CPU_NO_REF ((ex_cpu_ref){.buffer = EX_CPU_NOTHING})
+
 typedef struct ex_cpu_buffer {
     size_t bytes, offset;
     int first, last; /* steps; first > last: never used */
@@ -207,6 +209,9 @@ ex_status ex_cpu_norm_backward(ex_cpu_plan *plan, int node, ex_cpu_ref *out);
 /* Running statistics; after the loss was seen to be finite. */
 ex_status ex_cpu_norm_update(ex_cpu_plan *plan, int node);
 
+/* What the node's readers left, summed into one buffer but for the last one, *waiting, which may be
+ * nothing: for who can add it on the way. */
+ex_status ex_cpu_gradient_pair(ex_cpu_plan *plan, int node, ex_cpu_ref *sum, ex_cpu_ref *waiting);
 /* Sums what the node's readers left into one buffer, *out, through its ReLU if `relu`. */
 ex_status ex_cpu_gradient_sum(ex_cpu_plan *plan, int node, bool relu, ex_cpu_ref *out);
 /* Leaves a contribution to the gradient of `node`. */

@@ -47,7 +47,7 @@ static void md_free(dnnl_memory_desc_t *md)
     memset(md, 0, sizeof *md);
 }
 
-static dnnl_format_tag_t map_tag(int C, int block)
+static dnnl_format_tag_t map_tag(int block)
 {
     if (block == 0)
         return dnnl_format_tag_any;
@@ -55,16 +55,13 @@ static dnnl_format_tag_t map_tag(int C, int block)
         return dnnl_nchw;
     if (block == 16)
         return dnnl_nChw16c;
-    if (block == 8)
-        return dnnl_nChw8c;
-    (void)C; /* block == C */
-    return dnnl_nhwc;
+    return dnnl_nChw8c;
 }
 
 static ex_status md_map(dnnl_memory_desc_t *md, int N, int C, int H, int W, int block)
 {
     const dnnl_dim_t dims[4] = {N, C, H, W};
-    return md_make(md, 4, dims, map_tag(C, block));
+    return md_make(md, 4, dims, map_tag(block));
 }
 
 static ex_status md_matrix(dnnl_memory_desc_t *md, int rows, int columns)
@@ -118,12 +115,12 @@ int ex_dnn_op_block(const ex_dnn_op *op, int arg, int C)
 #else
     memcpy(dims, md->dims, sizeof dims);
 #endif
-    const int candidates[] = {16, 8, 1, C};
+    static const int candidates[] = {16, 8, 1};
     for (size_t i = 0; i < sizeof candidates / sizeof *candidates; i++) {
         dnnl_memory_desc_t candidate = {0};
         if (C % candidates[i] != 0)
             continue; /* padded channels are nothing that kernels know */
-        if (md_make(&candidate, 4, dims, map_tag(C, candidates[i])) != EX_OK)
+        if (md_make(&candidate, 4, dims, map_tag(candidates[i])) != EX_OK)
             continue;
         const bool equal = dnnl_memory_desc_equal(md, REF(candidate));
         md_free(&candidate);
@@ -184,7 +181,6 @@ typedef struct op_recipe {
 #if DNNL_VERSION_MAJOR < 3
     union {
         dnnl_convolution_desc_t conv;
-        dnnl_batch_normalization_desc_t norm;
         dnnl_pooling_desc_t pool;
         dnnl_inner_product_desc_t linear;
     } desc;
@@ -238,8 +234,8 @@ static ex_status conv_mds_make(conv_mds *m, const ex_dnn_conv *c)
     memset(m, 0, sizeof *m);
     if (pixels && (c->src_block != c->C || c->dst_block != c->K))
         return EX_FAIL(EX_ERR_UNSUPPORTED, "these maps are not NHWC");
-    EX_TRY(md_make(&m->src, 4, src, pixels ? dnnl_nhwc : map_tag(c->C, c->src_block)));
-    EX_TRY(md_make(&m->dst, 4, dst, pixels ? dnnl_nhwc : map_tag(c->K, c->dst_block)));
+    EX_TRY(md_make(&m->src, 4, src, pixels ? dnnl_nhwc : map_tag(c->src_block)));
+    EX_TRY(md_make(&m->dst, 4, dst, pixels ? dnnl_nhwc : map_tag(c->dst_block)));
     EX_TRY(md_make(&m->weights, 4, filter, dnnl_format_tag_any));
     EX_TRY(md_vector(&m->bias, c->K));
     m->strides[0] = m->strides[1] = c->stride;
@@ -304,56 +300,6 @@ done:
     conv_mds_free(&mds);
     if (hint)
         dnnl_primitive_desc_destroy(hint);
-    if (recipe.attr)
-        dnnl_primitive_attr_destroy(recipe.attr);
-    return status;
-}
-
-/* --- batch norm ------------------------------------------------------------------------------- */
-
-static dnnl_status_t norm_pd(dnnl_primitive_desc_t *pd, op_recipe *r, md_ref map,
-                             const ex_dnn_norm *n, bool backward, const_dnnl_primitive_desc_t hint)
-{
-    const unsigned flags = (unsigned)dnnl_use_scale | (unsigned)dnnl_use_shift |
-                           (n->frozen ? (unsigned)dnnl_use_global_stats : 0u) |
-                           (n->relu ? (unsigned)dnnl_fuse_norm_relu : 0u);
-#if DNNL_VERSION_MAJOR >= 3
-    return backward ? dnnl_batch_normalization_backward_primitive_desc_create(
-                          pd, r->engine, dnnl_backward, map, map, map, n->eps, flags, hint, r->attr)
-                    : dnnl_batch_normalization_forward_primitive_desc_create(
-                          pd, r->engine, dnnl_forward_training, map, map, n->eps, flags, r->attr);
-#else
-    dnnl_batch_normalization_desc_t *d = &r->desc.norm;
-    const dnnl_status_t s =
-        backward
-            ? dnnl_batch_normalization_backward_desc_init(d, dnnl_backward, map, map, n->eps, flags)
-            : dnnl_batch_normalization_forward_desc_init(d, dnnl_forward_training, map, n->eps,
-                                                         flags);
-    return s == dnnl_success ? recipe_pd(pd, r, hint) : s;
-#endif
-}
-
-ex_status ex_dnn_norm_create(ex_dnn_op *out, dnnl_engine_t engine, const ex_dnn_norm *n)
-{
-    op_recipe recipe = {.engine = engine};
-    dnnl_primitive_desc_t forward = NULL;
-    dnnl_memory_desc_t map = {0};
-    ex_status status;
-    *out = (ex_dnn_op){0};
-    EX_TRY_GOTO(md_map(&map, n->shape.N, n->shape.C, n->shape.H, n->shape.W, n->shape.block), done);
-    EX_TRY_GOTO(attr_make(&recipe.attr, false, false), done);
-    EX_TRY_GOTO(EX_DNN(norm_pd(&forward, &recipe, REF(map), n, false, NULL)), done);
-    if (n->backward) {
-        EX_TRY_GOTO(EX_DNN(norm_pd(&out->pd, &recipe, REF(map), n, true, forward)), done);
-    } else {
-        out->pd = forward;
-        forward = NULL;
-    }
-    status = op_finish(out);
-done:
-    md_free(&map);
-    if (forward)
-        dnnl_primitive_desc_destroy(forward);
     if (recipe.attr)
         dnnl_primitive_attr_destroy(recipe.attr);
     return status;

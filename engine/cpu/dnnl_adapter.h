@@ -3,7 +3,8 @@
  *
  * An op is a primitive with the description it was made from. All data are float32; the memory of
  * an op's temporary results is the caller's (user scratchpad). Layouts of maps are given as
- * kernels.h's `block`; 0 lets oneDNN choose. Arguments are named by oneDNN's DNNL_ARG_ numbers. */
+ * kernels.h's `block`, 1, 8 or 16; 0 lets oneDNN choose. Arguments are named by oneDNN's DNNL_ARG_
+ * numbers. */
 #ifndef EX_CPU_DNNL_ADAPTER_H
 #define EX_CPU_DNNL_ADAPTER_H
 
@@ -26,7 +27,7 @@ typedef struct ex_dnn_op {
 void ex_dnn_op_destroy(ex_dnn_op *op);
 /* Bytes that the op's argument takes; 0 if it has none. */
 size_t ex_dnn_op_bytes(const ex_dnn_op *op, int arg);
-/* Layout of a map argument of C channels as `block`; 0 if no block describes it. */
+/* Layout of a map argument of C channels as `block`; 0 if it is none of those. */
 int ex_dnn_op_block(const ex_dnn_op *op, int arg, int C);
 /* Memory object for the op's argument, without data yet. */
 ex_status ex_dnn_op_memory(dnnl_memory_t *out, const ex_dnn_op *op, int arg, dnnl_engine_t engine);
@@ -61,16 +62,6 @@ typedef struct ex_dnn_conv {
 
 /* EX_ERR_UNSUPPORTED if oneDNN has no implementation (Winograd has many limits). */
 ex_status ex_dnn_conv_create(ex_dnn_op *out, dnnl_engine_t engine, const ex_dnn_conv *c);
-
-typedef struct ex_dnn_norm {
-    ex_map_shape shape;
-    bool backward;
-    bool frozen; /* normalise by given statistics; otherwise by the batch's, which are an output */
-    bool relu;   /* fused; its workspace carries the signs to the backward pass */
-    float eps;
-} ex_dnn_norm;
-
-ex_status ex_dnn_norm_create(ex_dnn_op *out, dnnl_engine_t engine, const ex_dnn_norm *n);
 
 typedef struct ex_dnn_pool {
     ex_dnn_pass pass; /* not BACKWARD_WEIGHTS */

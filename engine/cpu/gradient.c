@@ -103,22 +103,28 @@ static ex_status first_tensor(ex_cpu_plan *plan, int node, ex_cpu_ref *out)
     return EX_OK;
 }
 
-ex_status ex_cpu_gradient_sum(ex_cpu_plan *plan, int node, bool relu, ex_cpu_ref *out)
+ex_status ex_cpu_gradient_pair(ex_cpu_plan *plan, int node, ex_cpu_ref *sum, ex_cpu_ref *waiting)
 {
-    const ex_cpu_ref nothing = {.buffer = EX_CPU_NOTHING};
     const ex_cpu_map *map = &plan->maps[node];
-    ex_cpu_ref waiting = nothing; /* summed together with the ReLU */
-    EX_TRY(first_tensor(plan, node, out));
+    EX_TRY(first_tensor(plan, node, sum));
+    *waiting = EX_CPU_NO_REF;
     for (int i = 0; i < map->gradients; i++) {
         if (map->shortcut[i] >= 0) {
-            EX_TRY(add_shortcut(plan, map->shortcut[i], *out, map->gradient[i]));
+            EX_TRY(add_shortcut(plan, map->shortcut[i], *sum, map->gradient[i]));
         } else {
-            if (waiting.buffer != EX_CPU_NOTHING)
-                EX_TRY(add_sum(plan, node, *out, waiting, nothing));
-            waiting = map->gradient[i];
+            if (waiting->buffer != EX_CPU_NOTHING)
+                EX_TRY(add_sum(plan, node, *sum, *waiting, EX_CPU_NO_REF));
+            *waiting = map->gradient[i];
         }
     }
+    return EX_OK;
+}
+
+ex_status ex_cpu_gradient_sum(ex_cpu_plan *plan, int node, bool relu, ex_cpu_ref *out)
+{
+    ex_cpu_ref waiting;
+    EX_TRY(ex_cpu_gradient_pair(plan, node, out, &waiting));
     if (relu || waiting.buffer != EX_CPU_NOTHING)
-        EX_TRY(add_sum(plan, node, *out, waiting, relu ? map->ref : nothing));
+        EX_TRY(add_sum(plan, node, *out, waiting, relu ? plan->maps[node].ref : EX_CPU_NO_REF));
     return EX_OK;
 }

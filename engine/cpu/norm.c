@@ -1,4 +1,6 @@
-/* Batch norm of training plans, with the ReLU fused where no residual comes between. */
+/* Batch norm of training plans, with residual, ReLU and the sum of gradients fused in. */
+#include "norm_train.h"
+
 #include "cpu/cpu_impl.h"
 
 static const ex_layer *layer_of(const ex_cpu_plan *plan, int node)
@@ -6,20 +8,14 @@ static const ex_layer *layer_of(const ex_cpu_plan *plan, int node)
     return &plan->model->layers[plan->model->nodes[node].layer];
 }
 
-static ex_dnn_norm norm_of(const ex_cpu_plan *plan, int node, bool backward)
+static ex_map_shape shape_of(const ex_cpu_plan *plan, int node)
 {
     const ex_node *n = &plan->model->nodes[node];
-    return (ex_dnn_norm){
-        .shape = {.N = plan->base.spec.batch,
-                  .C = n->K,
-                  .H = n->out_H,
-                  .W = n->out_W,
-                  .block = plan->maps[node].block},
-        .backward = backward,
-        .frozen = plan->base.spec.norm == EX_NORM_FROZEN,
-        .relu = n->relu && n->residual < 0,
-        .eps = EX_NORM_EPS,
-    };
+    return (ex_map_shape){.N = plan->base.spec.batch,
+                          .C = n->K,
+                          .H = n->out_H,
+                          .W = n->out_W,
+                          .block = plan->maps[node].block};
 }
 
 /* The statistics to normalise by: the batch's own, or the lane's. */
@@ -36,56 +32,96 @@ static ex_status add_statistics(ex_cpu_plan *plan, int node)
     return ex_cpu_buffer_add(plan, (size_t)l->channels * sizeof(float), &map->var);
 }
 
+/* Tensors that both passes name first. */
+enum { MEAN, VAR, SCRATCH, FIRST_FREE };
+
+static ex_norm_train norm_of(const ex_cpu_plan *plan, const ex_cpu_step *step)
+{
+    const ex_layer *l = layer_of(plan, step->node);
+    return (ex_norm_train){.shape = step->shape,
+                           .scale = plan->lane->params + l->scale,
+                           .shift = plan->lane->params + l->shift,
+                           .mean = step->at[MEAN],
+                           .var = step->at[VAR],
+                           .eps = EX_NORM_EPS,
+                           .frozen = plan->base.spec.norm == EX_NORM_FROZEN,
+                           .relu = step->relu,
+                           .scratch = step->at[SCRATCH]};
+}
+
+static ex_status add_norm(ex_cpu_plan *plan, const char *what, int node, ex_cpu_call call)
+{
+    const ex_cpu_map *map = &plan->maps[node];
+    const ex_map_shape shape = shape_of(plan, node);
+    ex_cpu_ref scratch;
+    ex_cpu_step *step;
+    EX_TRY(ex_cpu_buffer_add(plan, ex_norm_train_scratch(&shape) * sizeof(float), &scratch));
+    EX_TRY(ex_cpu_step_add(plan, what, node, call, &step));
+    step->shape = shape;
+    step->relu = plan->model->nodes[node].relu;
+    ex_cpu_step_ref(plan, map->mean, 0);
+    ex_cpu_step_ref(plan, map->var, 0);
+    ex_cpu_step_ref(plan, scratch, 0);
+    return EX_OK;
+}
+
+static ex_status run_forward(ex_cpu_plan *plan, const ex_cpu_step *step)
+{
+    const ex_norm_train n = norm_of(plan, step);
+    ex_norm_train_fwd_host(step->at[FIRST_FREE], step->at[FIRST_FREE + 1], step->at[FIRST_FREE + 2],
+                           &n, ex_cpu_stream(plan));
+    return EX_OK;
+}
+
 ex_status ex_cpu_norm_forward(ex_cpu_plan *plan, int node)
 {
-    const ex_layer *l = layer_of(plan, node);
-    const ex_dnn_norm n = norm_of(plan, node, false);
-    ex_cpu_map *map = &plan->maps[node];
-    ex_dnn_op op;
+    const int residual = plan->model->nodes[node].residual;
+    const ex_cpu_map *map = &plan->maps[node];
     EX_TRY(add_statistics(plan, node));
-    EX_TRY(ex_dnn_norm_create(&op, plan->lane->device->engine, &n));
-    const size_t workspace = ex_dnn_op_bytes(&op, DNNL_ARG_WORKSPACE);
-    EX_TRY(ex_cpu_op_add(plan, "norm forward", node, &op));
-    ex_cpu_step_ref(plan, map->inner, DNNL_ARG_SRC);
-    ex_cpu_step_ref(plan, map->mean, DNNL_ARG_MEAN);
-    ex_cpu_step_ref(plan, map->var, DNNL_ARG_VARIANCE);
-    ex_cpu_step_ref(plan, ex_cpu_param(l->scale), DNNL_ARG_SCALE);
-    ex_cpu_step_ref(plan, ex_cpu_param(l->shift), DNNL_ARG_SHIFT);
-    ex_cpu_step_ref(plan, map->ref, DNNL_ARG_DST);
-    map->workspace.buffer = EX_CPU_NOTHING;
-    if (workspace) {
-        EX_TRY(ex_cpu_buffer_add(plan, workspace, &map->workspace));
-        ex_cpu_step_ref(plan, map->workspace, DNNL_ARG_WORKSPACE);
-    }
-    return ex_cpu_op_end(plan);
+    EX_TRY(add_norm(plan, "norm forward", node, run_forward));
+    ex_cpu_step_ref(plan, map->ref, 0);
+    ex_cpu_step_ref(plan, map->inner, 0);
+    ex_cpu_step_ref(plan, residual < 0 ? EX_CPU_NO_REF : plan->maps[residual].ref, 0);
+    return EX_OK;
+}
+
+static ex_status run_backward(ex_cpu_plan *plan, const ex_cpu_step *step)
+{
+    const ex_layer *l = layer_of(plan, step->node);
+    const ex_norm_train n = norm_of(plan, step);
+    float *const *at = step->at + FIRST_FREE;
+    const ex_norm_train_gradient g = {.dx = at[0],
+                                      .g1 = at[1],
+                                      .g2 = at[2],
+                                      .x = at[3],
+                                      .y = at[4],
+                                      .dscale = at[5] + l->scale,
+                                      .dshift = at[5] + l->shift,
+                                      .keep = at[0] != at[1] || at[2]};
+    ex_norm_train_bwd_host(&g, &n, ex_cpu_stream(plan));
+    return EX_OK;
 }
 
 ex_status ex_cpu_norm_backward(ex_cpu_plan *plan, int node, ex_cpu_ref *out)
 {
-    const ex_node *node_ = &plan->model->nodes[node];
-    const ex_layer *l = layer_of(plan, node);
-    const ex_dnn_norm n = norm_of(plan, node, true);
+    const ex_node *n = &plan->model->nodes[node];
     const ex_cpu_map *map = &plan->maps[node];
-    ex_cpu_ref dy;
-    ex_dnn_op op;
-    EX_TRY(ex_cpu_gradient_sum(plan, node, node_->relu && !n.relu, &dy));
-    if (node_->residual >= 0)
-        EX_TRY(ex_cpu_gradient_give(plan, node_->residual, dy, -1));
-    EX_TRY(ex_dnn_norm_create(&op, plan->lane->device->engine, &n));
-    EX_TRY(ex_cpu_op_add(plan, "norm backward", node, &op));
-    EX_TRY(ex_cpu_buffer_add(plan, ex_cpu_map_floats(plan, node) * sizeof(float), out));
-    ex_cpu_step_ref(plan, map->inner, DNNL_ARG_SRC);
-    ex_cpu_step_ref(plan, map->mean, DNNL_ARG_MEAN);
-    ex_cpu_step_ref(plan, map->var, DNNL_ARG_VARIANCE);
-    ex_cpu_step_ref(plan, dy, DNNL_ARG_DIFF_DST);
-    ex_cpu_step_ref(plan, ex_cpu_param(l->scale), DNNL_ARG_SCALE);
-    ex_cpu_step_ref(plan, ex_cpu_param(l->shift), DNNL_ARG_SHIFT);
-    ex_cpu_step_ref(plan, *out, DNNL_ARG_DIFF_SRC);
-    ex_cpu_step_ref(plan, ex_cpu_grad(plan, l->scale), DNNL_ARG_DIFF_SCALE);
-    ex_cpu_step_ref(plan, ex_cpu_grad(plan, l->shift), DNNL_ARG_DIFF_SHIFT);
-    if (map->workspace.buffer != EX_CPU_NOTHING)
-        ex_cpu_step_ref(plan, map->workspace, DNNL_ARG_WORKSPACE);
-    return ex_cpu_op_end(plan);
+    const bool residual = n->residual >= 0;
+    ex_cpu_ref g1, g2;
+    EX_TRY(ex_cpu_gradient_pair(plan, node, &g1, &g2));
+    *out = g1;
+    if (residual) { /* which wants g itself */
+        EX_TRY(ex_cpu_gradient_give(plan, n->residual, g1, -1));
+        EX_TRY(ex_cpu_buffer_add(plan, ex_cpu_map_floats(plan, node) * sizeof(float), out));
+    }
+    EX_TRY(add_norm(plan, "norm backward", node, run_backward));
+    ex_cpu_step_ref(plan, *out, 0);
+    ex_cpu_step_ref(plan, g1, 0);
+    ex_cpu_step_ref(plan, g2, 0);
+    ex_cpu_step_ref(plan, map->inner, 0);
+    ex_cpu_step_ref(plan, residual && n->relu ? map->ref : EX_CPU_NO_REF, 0);
+    ex_cpu_step_ref(plan, plan->grads, 0);
+    return EX_OK;
 }
 
 static ex_status run_running(ex_cpu_plan *plan, const ex_cpu_step *step)

@@ -24,9 +24,7 @@ static ex_status choose_layouts(ex_cpu_plan *plan)
             continue;
         }
         in->block = in->block ? in->block : 1;
-        map->block = n->op == EX_OP_LINEAR ? 1 : in->block;
-        if (n->K % map->block != 0 || (map->block == n->C && map->block != 16 && map->block != 8))
-            map->block = map->block == n->C ? n->K : 1;
+        map->block = n->op == EX_OP_LINEAR || n->K % in->block != 0 ? 1 : in->block;
     }
     return EX_OK;
 }
