@@ -25,7 +25,7 @@ void ex_golden_to_torch(float *out, const ex_tensor *tensor, const float *vector
         out[i] = vector[vector_index(tensor, i)];
 }
 
-static void from_torch(float *vector, const ex_tensor *tensor, const float *values)
+void ex_golden_from_torch(float *vector, const ex_tensor *tensor, const float *values)
 {
     for (size_t i = 0; i < tensor->size; i++)
         vector[vector_index(tensor, i)] = values[i];
@@ -55,14 +55,14 @@ static void fill_values(ex_golden_net *net)
         const ex_tensor *t = &m->tensors[i];
         fill_start(net, t, values);
         if (t->kind == EX_TENSOR_STAT) {
-            from_torch(net->stats, t, values);
+            ex_golden_from_torch(net->stats, t, values);
             continue;
         }
-        from_torch(net->params, t, values);
+        ex_golden_from_torch(net->params, t, values);
         char name[160];
         snprintf(name, sizeof name, "velocity.%s", t->name);
         ex_formula_values(values, name, 1, t->size, 0.0f, 0.05f);
-        from_torch(net->velocity, t, values);
+        ex_golden_from_torch(net->velocity, t, values);
     }
     free(values);
 }

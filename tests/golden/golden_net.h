@@ -54,5 +54,7 @@ void ex_golden_check_array(const ex_golden_net *net, const char *name, const cha
                            size_t rows);
 /* *out = a conv weight in PyTorch's order, any other tensor as it is. out (tensor->size). */
 void ex_golden_to_torch(float *out, const ex_tensor *tensor, const float *vector);
+/* The reverse, into the flat vector. values (tensor->size). */
+void ex_golden_from_torch(float *vector, const ex_tensor *tensor, const float *values);
 
 #endif
