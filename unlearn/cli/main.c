@@ -22,8 +22,9 @@ static void print_usage(void)
     for (int i = 0; commands[i]; i++)
         printf("  %-10s %s\n", commands[i]->name, commands[i]->summary);
     printf("\nOptions:\n"
-           "  -h, --help     print this help; `excise COMMAND --help` tells more\n"
-           "      --version  print the versions of excise and its libraries\n\n"
+           "  -h, --help        print this help; `excise COMMAND --help` tells more\n"
+           "      --version     print the versions of excise and its libraries\n"
+           "      --config-help print every key of the configuration as a Markdown table\n\n"
            "Exit status: 0 done; 1 failed while running; 2 bad usage, configuration or input, "
            "nothing\nwritten; 130 interrupted.\n");
 }
@@ -59,6 +60,10 @@ static ex_status dispatch(int argc, char **argv, bool *verbose)
     }
     if (strcmp(name, "--version") == 0) {
         print_version();
+        return EX_OK;
+    }
+    if (strcmp(name, "--config-help") == 0) {
+        ex_config_print_reference(stdout, true);
         return EX_OK;
     }
     const cli_command *command = find_command(name);
