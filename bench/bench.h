@@ -1,0 +1,62 @@
+/* excise-bench: what its jobs share. One file per job; a job measures, report.c prints.
+ *
+ * Everything runs on data made in memory, so that a figure depends on the machine and on the
+ * options alone. */
+#ifndef EX_BENCH_H
+#define EX_BENCH_H
+
+#include "federation.h"
+
+enum { BENCH_FEED_BATCHES = 8 }; /* batches in one call to the engine: a repetition */
+
+typedef struct bench_options {
+    const char *model;
+    int shape; /* bench_shape */
+    int batch, threads;
+    int lanes; /* 0 = as many as threads */
+    int probe;
+    int strategy;    /* ex_strategy_choice */
+    int conv;        /* ex_conv_choice */
+    int repetitions; /* 0 = the job's own default */
+    bool json, help;
+} bench_options;
+
+typedef enum bench_shape { BENCH_CIFAR, BENCH_FASHION } bench_shape;
+
+/* Seconds of every repetition, and what is wrong with the results. */
+typedef struct bench_result {
+    double *seconds; /* (repetitions) */
+    int repetitions; /* measured so far; options->repetitions in the end */
+    size_t images;   /* that a repetition computes */
+    int wrong;       /* results that are not what they must be; a cause each in the log */
+} bench_result;
+
+typedef struct bench_job {
+    const char *name, *summary;
+    const char *unit;  /* of a timing in the table */
+    double per_second; /* how many of it are a second */
+    int parts;         /* a timing is a repetition's time divided by this */
+    int repetitions;   /* default */
+    ex_status (*run)(bench_result *result, ex_federation *f, const bench_options *o);
+} bench_job;
+
+extern const bench_job bench_step, bench_eval, bench_ablate;
+/* NULL-terminated. */
+extern const bench_job *const bench_jobs[];
+
+/* options.c. EX_ERR_USAGE naming what is accepted. argv[0] is the job's name. */
+ex_status bench_parse(bench_options *o, int argc, char **argv);
+void bench_print_options(void);
+/* The option's value as it is given on the command line ("batched"). */
+const char *bench_choice(const char *option, int value);
+
+/* setup.c: a federation without clients: `images` training images of 10 classes, a model after a
+ * few steps of training (so that its predictions and running statistics mean something), a device.
+ */
+ex_status bench_open(ex_federation **out, const bench_options *o, size_t images);
+
+/* report.c: a preamble of `#` lines, the table, a JSON object in the last line where asked for. */
+void bench_report(const bench_job *job, const ex_federation *f, const bench_options *o,
+                  const bench_result *result);
+
+#endif

@@ -1,0 +1,117 @@
+/* A preamble that says what was measured where, a table, a JSON object. */
+#include "bench.h"
+
+#include "base/memory.h"
+#include "version.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#ifndef EXCISE_COMMIT
+#define EXCISE_COMMIT "" /* not built in a checkout */
+#endif
+
+typedef struct summary {
+    double median, min, max; /* in the job's unit */
+    double images_per_second;
+    double
+        gflops; /* of convolutions and linear layers as the model is written; NAN if not defined */
+} summary;
+
+static int compare(const void *a, const void *b)
+{
+    const double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+/* Sorts result->seconds. */
+static summary summarize(const bench_job *job, const bench_result *r)
+{
+    const size_t n = (size_t)r->repetitions;
+    qsort(r->seconds, n, sizeof *r->seconds, compare);
+    const double median = 0.5 * (r->seconds[(n - 1) / 2] + r->seconds[n / 2]);
+    const double scale = job->per_second / job->parts;
+    return (summary){.median = median * scale,
+                     .min = r->seconds[0] * scale,
+                     .max = r->seconds[n - 1] * scale,
+                     .images_per_second = (double)r->images / median};
+}
+
+static const char *shape_text(const bench_options *o)
+{
+    return o->shape == BENCH_CIFAR ? "3x32x32" : "1x28x28";
+}
+
+static void print_preamble(const bench_job *job, const ex_federation *f, const bench_options *o)
+{
+    json_t *libraries = ex_version_libraries();
+    const char *name, *separator = "";
+    json_t *version;
+    printf("# excise-bench %s: %s\n", job->name, job->summary);
+    printf("# excise %s%s%s; ", ex_version(), *EXCISE_COMMIT ? ", commit " : "", EXCISE_COMMIT);
+    json_object_foreach(libraries, name, version)
+    {
+        printf("%s%s %s", separator, name,
+               json_is_string(version) ? json_string_value(version) : "not built in");
+        separator = ", ";
+    }
+    json_decref(libraries);
+    printf("\n# device %s: %s\n", f->device->name, f->device->description);
+    printf("# precision fp32, conv %s, threads %d\n", bench_choice("--conv", o->conv), o->threads);
+    printf("# model %s: %zu values, %d channels; images %s\n", f->model->name,
+           f->model->param_count, f->model->channel_count, shape_text(o));
+    if (job == &bench_ablate)
+        printf("# strategy %s, lanes %d, probe %d\n", bench_choice("--strategy", o->strategy),
+               o->lanes, o->probe);
+    else
+        printf("# batch %d, %d batches in a repetition\n", o->batch, BENCH_FEED_BATCHES);
+}
+
+static void print_table(const bench_job *job, const ex_federation *f, const bench_result *r,
+                        const summary *s)
+{
+    printf("#%-9s %-12s %11s %11s %11s %11s %11s %7s\n", "job", "model", "repetitions", "median",
+           "min", "max", "rate", "#wrong");
+    printf("#%-9s %-12s %11s %11s %11s %11s %11s %7s\n", "", "", "count", job->unit, job->unit,
+           job->unit, "img/s", "count");
+    printf(" %-9s %-12s %11d %11.4g %11.4g %11.4g %11.5g %7d\n", job->name, f->model->name,
+           r->repetitions, s->median, s->min, s->max, s->images_per_second, r->wrong);
+}
+
+static void print_json(const bench_job *job, const ex_federation *f, const bench_options *o,
+                       const bench_result *r, const summary *s)
+{
+    json_t *json = json_pack(
+        "{s:i, s:s, s:s, s:s, s:i, s:i, s:s, s:s, s:i, s:s, s:f, s:f, s:f, s:f, s:i}", "schema", 1,
+        "job", job->name, "model", f->model->name, "shape", shape_text(o), "batch", o->batch,
+        "threads", o->threads, "conv", bench_choice("--conv", o->conv), "precision", "fp32",
+        "repetitions", r->repetitions, "unit", job->unit, "median", s->median, "min", s->min, "max",
+        s->max, "images_per_second", s->images_per_second, "wrong", r->wrong);
+    if (job == &bench_ablate) {
+        json_object_del(json, "batch"); /* chosen by the strategy */
+        json_object_set_new(json, "strategy", json_string(bench_choice("--strategy", o->strategy)));
+        json_object_set_new(json, "lanes", json_integer(o->lanes));
+        json_object_set_new(json, "probe", json_integer(o->probe));
+        json_object_set_new(json, "channels", json_integer(f->model->channel_count));
+    }
+    json_object_set_new(json, "version", json_string(ex_version()));
+    json_object_set_new(json, "commit", *EXCISE_COMMIT ? json_string(EXCISE_COMMIT) : json_null());
+    json_object_set_new(json, "libraries", ex_version_libraries());
+    json_object_set_new(json, "device", json_string(f->device->name));
+    json_object_set_new(json, "device_description", json_string(f->device->description));
+    json_dumpf(json, stdout, JSON_COMPACT | JSON_REAL_PRECISION(6));
+    printf("\n");
+    json_decref(json);
+}
+
+void bench_report(const bench_job *job, const ex_federation *f, const bench_options *o,
+                  const bench_result *result)
+{
+    const summary s = summarize(job, result);
+    print_preamble(job, f, o);
+    print_table(job, f, result, &s);
+    if (o->json)
+        print_json(job, f, o, result, &s);
+}

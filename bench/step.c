@@ -1,0 +1,56 @@
+/* A training step: forward, backward, SGD with momentum, images gathered from bytes; one lane. */
+#include "bench.h"
+
+#include "base/clock.h"
+#include "base/log.h"
+
+#include <math.h>
+
+/* Small, so that a thousand steps on the same images stay finite. */
+static const ex_sgd_coeff SGD = {.lr = 0.01f, .momentum = 0.9f, .weight_decay = 5e-4f};
+
+static ex_status repeat(bench_result *result, ex_plan *plan, const ex_federation *f,
+                        const ex_samples *feed)
+{
+    ex_train_sums sums = {0};
+    const double start = ex_now();
+    const ex_status status = ex_plan_train(plan, &f->data->train, feed, &SGD, &sums);
+    result->seconds[result->repetitions] = ex_now() - start;
+    if (status != EX_OK && status != EX_ERR_NUMERIC)
+        return status;
+    if (status == EX_ERR_NUMERIC || !isfinite(sums.loss) || sums.count != feed->count) {
+        ex_log_warn("a loss is not finite, or images are missing");
+        result->wrong++;
+    }
+    return EX_OK;
+}
+
+static ex_status run(bench_result *result, ex_federation *f, const bench_options *o)
+{
+    ex_status status;
+    ex_trainer *central;
+    ex_plan *plan = NULL;
+    ex_samples feed = {0};
+    const ex_plan_spec spec = {.use = EX_USE_TRAIN, .batch = o->batch, .norm = EX_NORM_TRAIN};
+    EX_TRY(ex_federation_central(f, &central));
+    EX_TRY_GOTO(ex_samples_all(&feed, &f->data->train), done);
+    EX_TRY_GOTO(ex_plan_create(&plan, ex_trainer_lane(central), &spec), done);
+    EX_TRY_GOTO(repeat(result, plan, f, &feed), done); /* warm-up: timed again below */
+    while (result->repetitions < o->repetitions) {
+        EX_TRY_GOTO(repeat(result, plan, f, &feed), done);
+        result->repetitions++;
+    }
+    result->images = feed.count;
+done:
+    ex_plan_destroy(&plan);
+    ex_samples_free(&feed);
+    return status;
+}
+
+const bench_job bench_step = {.name = "step",
+                              .summary = "a training step: forward, backward, SGD",
+                              .unit = "ms",
+                              .per_second = 1e3,
+                              .parts = BENCH_FEED_BATCHES,
+                              .repetitions = 10,
+                              .run = run};

@@ -1,0 +1,55 @@
+# Benchmarks run, their table and JSON agree, results are right, and bad usage is refused.
+source "$(dirname "${BASH_SOURCE[0]}")/cli_common.sh"
+
+small=(--threads 1 --conv direct --json)
+
+# last EXPRESSION: over the object of the last line of out.
+last() {
+    tail -n 1 out >last.json
+    json last.json "$1"
+}
+
+# --- every benchmark
+succeeds bench step "${small[@]}" --batch 4 --repetitions 3
+last 'd["job"] == "step" and d["model"] == "resnet20" and d["batch"] == 4 and d["unit"] == "ms"'
+last '0 < d["min"] <= d["median"] <= d["max"] and d["images_per_second"] > 0'
+last 'd["repetitions"] == 3 and d["wrong"] == 0 and d["threads"] == 1 and d["conv"] == "direct"'
+last 'abs(d["images_per_second"] * d["median"] / 4e3 - 1) < 1e-3'
+grep -q '^# device cpu' out || fail "the preamble lacks the device"
+grep -q '^#.*median.*#wrong' out || fail "the table lacks its head"
+[ "$(grep -vc '^[#{]' out)" -eq 1 ] || fail "the table has not one row"
+
+succeeds bench eval "${small[@]}" --batch=3 --repetitions 2 --shape fashion
+last 'd["job"] == "eval" and d["shape"] == "1x28x28" and d["median"] > 0 and d["wrong"] == 0'
+
+for strategy in batched streams; do
+    succeeds bench ablate "${small[@]}" --probe 4 --lanes 2 --repetitions 1 --strategy $strategy
+    last "d['job'] == 'ablate' and d['strategy'] == '$strategy' and d['unit'] == 's'"
+    last 'd["lanes"] == 2 and d["probe"] == 4 and d["median"] > 0 and d["wrong"] == 0'
+    last 'abs(d["images_per_second"] * d["median"] / (4 * d["channels"]) - 1) < 1e-3'
+done
+
+# --- without --json there is the table alone
+succeeds bench eval --threads 1 --conv direct --batch 2 --repetitions 1
+! grep -q '{' out || fail "JSON that nobody asked for"
+
+# --- help lists what is accepted
+succeeds bench --help
+for word in step eval ablate --model --shape --batch --threads --lanes --probe --strategy --conv \
+    --repetitions --json; do
+    has out " $word "
+done
+succeeds bench step --help
+has out "--repetitions"
+
+# --- bad usage
+refuses 2 "step, eval, ablate" bench
+refuses 2 "step, eval, ablate" bench stride
+refuses 2 "--repetitions" bench step --repeat 3
+refuses 2 "resnet20, vgg11" bench step --model alexnet
+refuses 2 "cifar, fashion" bench eval --shape imagenet
+refuses 2 "naive, streams, batched" bench ablate --strategy fast
+refuses 2 "1 to" bench step --batch 0
+refuses 2 "1 to" bench step --batch 12x
+refuses 2 "needs a value" bench step --batch
+refuses 2 "takes no value" bench step --json=yes
