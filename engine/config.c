@@ -1,4 +1,5 @@
 /* The configuration as a whole: defaults, -s, rules between fields, config.yaml, the reference. */
+#include "base/rng.h"
 #include "config_fields.h"
 #include "io/file.h"
 
@@ -54,6 +55,10 @@ ex_status ex_config_check(const ex_config *c)
                        "server.samples is %zu, which leaves the clients none of train_samples "
                        "while server.overlap is false; take fewer, or set server.overlap: true",
                        c->server.samples);
+    /* Rounds of unlearning go on counting where training ended. */
+    if (c->rounds > EX_RNG_ROUNDS - c->unlearn.rounds)
+        return EX_FAIL(EX_ERR_CONFIG, "rounds is %d and unlearn.rounds %d; together at most %d",
+                       c->rounds, c->unlearn.rounds, EX_RNG_ROUNDS);
     return EX_OK;
 }
 

@@ -1,6 +1,8 @@
 /* Every key of the configuration, once. Order here is the order in config.yaml and in --help. */
 #include "config_fields.h"
 
+#include "base/rng.h"
+
 #define AT(member)         .offset = offsetof(ex_config, member), .size = sizeof((ex_config *)0)->member
 #define TEXT(name, member) .key = name, .type = EX_FIELD_TEXT, AT(member)
 #define BOOL(name, member) .key = name, .type = EX_FIELD_BOOL, AT(member)
@@ -19,9 +21,9 @@
 
 /* Limits of the random streams' coordinates (rng.h), and of a label. */
 enum {
-    CLIENTS_MAX = (1 << 20) - 1,
-    EPOCHS_MAX = (1 << 12) - 1,
-    ROUNDS_MAX = (1 << 24) - 1,
+    CLIENTS_MAX = EX_RNG_CLIENTS - 1,
+    EPOCHS_MAX = EX_RNG_EPOCHS - 1,
+    ROUNDS_MAX = EX_RNG_ROUNDS - 1,
     CLASS_MAX = 65534,
     BATCH_MAX = 1 << 16,
     THREADS_MAX = 1024,

@@ -214,3 +214,16 @@ ex_cost ex_ledger_cost(const ex_ledger *l, const char *phase)
     pthread_mutex_unlock(&open->lock);
     return cost;
 }
+
+ex_cost ex_ledger_since(const ex_ledger *l, const char *phase, ex_cost before)
+{
+    ex_cost c = ex_ledger_cost(l, phase);
+    c.wall_s -= before.wall_s;
+    c.compute_s -= before.compute_s;
+    c.client_s -= before.client_s;
+    c.samples -= before.samples;
+    c.bytes_up -= before.bytes_up;
+    c.bytes_down -= before.bytes_down;
+    c.rounds -= before.rounds;
+    return c;
+}

@@ -44,6 +44,8 @@ void ex_ledger_stored(ex_ledger *l, size_t samples, size_t bytes);
 void ex_ledger_round(ex_ledger *l);
 /* The phase's totals so far; all zero if it was never opened. */
 ex_cost ex_ledger_cost(const ex_ledger *l, const char *phase);
+/* What the phase cost since ex_ledger_cost gave `before`; stored_samples is a state, and stays. */
+ex_cost ex_ledger_since(const ex_ledger *l, const char *phase, ex_cost before);
 /* {"schema":1,"phases":[{"name","wall_s","compute_s","client_s","samples","rounds","bytes_up",
  * "bytes_down","bytes":{KIND:{"up","down"}},"stored_samples","stored_bytes","peak_memory_bytes",
  * "joules","clients":[{"client","seconds","samples","bytes_up","bytes_down"}]}]}; a new reference.

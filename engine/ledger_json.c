@@ -1,6 +1,8 @@
 /* The ledger as JSON and back. */
 #include "ledger_impl.h"
 
+#include "base/rng.h"
+
 #include <string.h>
 
 static json_t *real_or_null(bool measured, double value)
@@ -109,13 +111,12 @@ static bool read_kinds(ex_ledger_phase *p, json_t *kinds)
 
 static bool read_clients(ex_ledger_phase *p, const json_t *clients)
 {
-    enum { CLIENTS_MAX = 1 << 20 }; /* as in rng.h */
     bool good = json_is_array(clients);
     for (size_t i = 0; i < json_array_size(clients) && good; i++) {
         const json_t *c = json_array_get(clients, i);
         const size_t client = count(c, "client", NULL, &good);
         ex_ledger_client_row *row =
-            good && client < CLIENTS_MAX ? ex_ledger_client_find(p, (int)client) : NULL;
+            good && client < EX_RNG_CLIENTS ? ex_ledger_client_find(p, (int)client) : NULL;
         if (!row)
             return false;
         row->seconds = number(c, "seconds", NULL, &good);

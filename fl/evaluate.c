@@ -74,6 +74,14 @@ done:
 ex_status ex_federation_evaluate(ex_federation *f, const ex_dataset *data,
                                  const ex_samples *samples, ex_accuracy *out)
 {
+    if (!samples) {
+        ex_samples all;
+        *out = (ex_accuracy){0};
+        EX_TRY(ex_samples_all(&all, data));
+        const ex_status status = ex_federation_evaluate(f, data, &all, out);
+        ex_samples_free(&all);
+        return status;
+    }
     *out = (ex_accuracy){.classes = f->model->classes};
     const size_t classes = (size_t)out->classes;
     work w = {.f = f, .data = data, .samples = samples, .sums = out};

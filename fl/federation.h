@@ -67,7 +67,8 @@ typedef struct ex_accuracy {
     size_t correct, count;
     double loss; /* mean */
 } ex_accuracy;
-/* Spread over the client lanes; counts do not depend on their number. */
+/* On `samples` (NULL: all of the data set). Spread over the client lanes; counts do not depend on
+ * their number. */
 ex_status ex_federation_evaluate(ex_federation *f, const ex_dataset *data,
                                  const ex_samples *samples, ex_accuracy *out);
 void ex_accuracy_free(ex_accuracy *a);

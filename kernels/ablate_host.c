@@ -1,7 +1,7 @@
 /* V copies of an activation map, each with one channel replaced by what its ablation leaves.
  *
- *   out[v, n, c] = in[n, c],  and for c = channel[v]:  fill[v] + residual[n, c], through a ReLU if
- * asked
+ *   out[v, n, c] = in[n, c]
+ *   out[v, n, channel[v]] = fill[v] + residual[n, channel[v]], through a ReLU if asked
  *
  * in, residual (N, C, H, W), out (V, N, C, H, W), all in shape->block. Copy and patch: image by
  * image, so that the source is read from memory once for all variants and the patch finds its lines

@@ -1,7 +1,8 @@
 /* Softmax, cross-entropy and prediction of rows of logits.
  *
- *   m = max_k z_k     rest = sum over k != argmax of exp(z_k - m)     p_k = exp(z_k - m) / (1 +
- * rest) loss = log(1 + rest) + m - z_label dz_k = grad_scale * (p_k - [k = label])
+ *   m = max_k z_k                     rest = sum over k != argmax of exp(z_k - m)
+ *   p_k = exp(z_k - m) / (1 + rest)   loss = log(1 + rest) + m - z_label
+ *   dz_k = grad_scale * (p_k - [k = label])
  *
  * The maximum's own term is the 1: kept apart, log1p gives a loss that stays exact down to 1e-38
  * where a sum of 1 + rest would round to a loss of 0. Sums run over k in order. logits (N, K). */

@@ -1,7 +1,9 @@
 /* Batch norm outside the back end's own primitives: folding into filters, running statistics.
  *
- *   r_k = scale_k / sqrt(var_k + eps)     W'_k = W_k * r_k     b'_k = shift_k + (b_k - mean_k) *
- * r_k running = running + momentum * (batch - running),  batch variance * count / (count - 1) first
+ *   r_k = scale_k / sqrt(var_k + eps)
+ *   W'_k = W_k * r_k                  b'_k = shift_k + (b_k - mean_k) * r_k
+ *   running = running + momentum * (batch - running)
+ * with the batch variance times count / (count - 1) first.
  *
  * W (K, row), one filter a row; all else (K) or (C). */
 #include "host.h"

@@ -4,6 +4,7 @@
 #include "base/memory.h"
 
 #include <math.h>
+#include <stdlib.h>
 
 ex_status ex_effects_alloc(ex_effects **out, const ex_model *model, int classes)
 {
@@ -48,4 +49,38 @@ int ex_effects_class_index(const ex_effects *e, int label)
         if (e->class_label[i] == label)
             return i;
     return -1;
+}
+
+/* What a channel is ranked by. Counts are integers, so that ties are ties. */
+typedef struct rank {
+    int correct;
+    double loss_delta; /* never NaN */
+    int channel;
+} rank;
+
+static int by_effect(const void *left, const void *right)
+{
+    const rank *a = left, *b = right;
+    if (a->correct != b->correct) /* fewer left correct: a higher effect */
+        return a->correct < b->correct ? -1 : 1;
+    if (a->loss_delta != b->loss_delta)
+        return a->loss_delta > b->loss_delta ? -1 : 1;
+    return a->channel < b->channel ? -1 : 1;
+}
+
+ex_status ex_effects_rank(int *order, const ex_effects *e, int class_index, int first, int count)
+{
+    rank *ranks;
+    EX_TRY(ex_alloc(&ranks, (size_t)count, sizeof *ranks, "ranks"));
+    for (int i = 0; i < count; i++) {
+        const size_t cell =
+            (size_t)class_index * (size_t)e->model->channel_count + (size_t)(first + i);
+        const double delta = e->loss_delta[cell];
+        ranks[i] = (rank){e->correct[cell], isnan(delta) ? INFINITY : delta, first + i};
+    }
+    qsort(ranks, (size_t)count, sizeof *ranks, by_effect);
+    for (int i = 0; i < count; i++)
+        order[i] = ranks[i].channel;
+    ex_free(&ranks);
+    return EX_OK;
 }

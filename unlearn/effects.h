@@ -32,6 +32,10 @@ static inline double ex_effect(const ex_effects *e, int class_index, int channel
                     e->correct[class_index * e->model->channel_count + channel]) /
            e->probe[class_index];
 }
+/* order (count) = channels first..first + count - 1, counted through all layers, as Algorithm 1
+ * sorts them: highest effect first, ties by the change of the mean loss (a NaN is the largest),
+ * then by index. */
+ex_status ex_effects_rank(int *order, const ex_effects *e, int class_index, int first, int count);
 /* effects.csv: a `#` line with format version, model, digest and ablation, then
  * class,layer,channel,effect,correct,probe,baseline_correct,loss_delta. */
 ex_status ex_effects_write(const ex_effects *e, const char *path);

@@ -3,6 +3,7 @@
 
 #include "base/log.h"
 #include "base/memory.h"
+#include "io/file.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -34,16 +35,13 @@ static ex_status evaluate(ex_unlearning *u, ex_trace_point *point)
 {
     ex_federation *f = u->f;
     ex_status status;
-    ex_samples all = {0};
     ex_accuracy test = {0}, probe = {0};
-    EX_TRY_GOTO(ex_samples_all(&all, &f->data->test), done);
-    EX_TRY_GOTO(ex_federation_evaluate(f, &f->data->test, &all, &test), done);
+    EX_TRY_GOTO(ex_federation_evaluate(f, &f->data->test, NULL, &test), done);
     EX_TRY_GOTO(ex_federation_evaluate(f, &f->data->train, &u->probe, &probe), done);
     point->forget_test = ex_accuracy_class(&test, u->label);
     point->retain_test = ex_accuracy_others(&test, u->label);
     point->forget_probe = ex_accuracy_class(&probe, u->label);
 done:
-    ex_samples_free(&all);
     ex_accuracy_free(&test);
     ex_accuracy_free(&probe);
     return status;
@@ -65,17 +63,21 @@ static ex_status append(ex_unlearning *u, const ex_trace_point *point)
     return EX_OK;
 }
 
-static ex_status write_metrics(const ex_unlearning *u, const ex_trace_point *p)
+/* As in training, a line's costs are those of its own epoch or round. */
+static ex_status write_metrics(ex_unlearning *u, const ex_trace_point *p)
 {
     if (!u->run)
         return EX_OK;
-    const ex_cost cost = ex_ledger_cost(u->f->ledger, "unlearn");
+    const ex_ledger *ledger = u->f->ledger;
+    const ex_cost cost = ex_ledger_since(ledger, "unlearn", u->reported);
+    u->reported = ex_ledger_cost(ledger, "unlearn");
     json_t *line =
-        json_pack("{s:i, s:s, s:o, s:o, s:o, s:o, s:f, s:I, s:I}", "round", p->epoch, "phase",
-                  "unlearn", "loss", ex_json_number(u->train_loss), "forget_test",
+        json_pack("{s:i, s:s, s:o, s:o, s:o, s:o, s:f, s:f, s:I, s:I, s:I}", "round", p->epoch,
+                  "phase", "unlearn", "train_loss", ex_json_number(u->train_loss), "forget_test",
                   ex_json_number(p->forget_test), "retain_test", ex_json_number(p->retain_test),
-                  "forget_probe", ex_json_number(p->forget_probe), "seconds", p->seconds,
-                  "bytes_up", (json_int_t)cost.bytes_up, "bytes_down", (json_int_t)cost.bytes_down);
+                  "forget_probe", ex_json_number(p->forget_probe), "seconds", cost.compute_s,
+                  "client_seconds", cost.client_s, "bytes_up", (json_int_t)cost.bytes_up,
+                  "bytes_down", (json_int_t)cost.bytes_down, "samples", (json_int_t)cost.samples);
     if (!line)
         return EX_FAIL(EX_ERR_MEMORY, "no memory for a line of metrics.jsonl");
     return ex_run_metrics(u->run, line);

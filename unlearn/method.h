@@ -20,6 +20,7 @@ typedef struct ex_unlearning {
     ex_samples probe;      /* of the class, for stop_forget */
     ex_run *run;           /* metrics.jsonl goes here; may be NULL (tests) */
     double train_loss;     /* of the epoch or round before a trace point */
+    ex_cost reported;      /* ledger's phase "unlearn" at the last line of metrics.jsonl */
     size_t stored_samples; /* distinct ones that the method needs */
     ex_trace_point *trace;
     int trace_count, trace_room;
@@ -50,7 +51,8 @@ ex_status ex_unlearning_trace(ex_unlearning *u, int epoch, double seconds, bool 
 
 /* The whole of `excise unlearn`: before-accuracy, effects (unless given), mask, method,
  * after-accuracy, and report.json's object (*report, new reference). Writes effects.csv, mask.json,
- * model.safetensors and ledger.json, report.json into run if there is one. */
+ * model.safetensors, ledger.json, algorithms.json and, last, report.json into run if there is one.
+ */
 ex_status ex_unlearn(ex_federation *f, const ex_method *method, int label, ex_effects *effects,
                      ex_run *run, json_t **report);
 

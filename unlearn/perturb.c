@@ -4,7 +4,7 @@
 #include "select.h"
 
 ex_status ex_perturb(ex_samples *out, const ex_samples *in, int label, int classes, uint64_t seed,
-                     int client, int epoch)
+                     int client, int draw)
 {
     *out = (ex_samples){0};
     EX_CHECK_ARG(classes >= 2, "%d classes leave no other label to draw", classes);
@@ -12,7 +12,7 @@ ex_status ex_perturb(ex_samples *out, const ex_samples *in, int label, int class
                  classes - 1);
     EX_TRY(ex_samples_copy(out, in));
     const ex_rng_key key = {
-        .seed = seed, .use = EX_RNG_RELABEL, .client = (uint32_t)client, .epoch = (uint32_t)epoch};
+        .seed = seed, .use = EX_RNG_RELABEL, .client = (uint32_t)client, .round = (uint32_t)draw};
     ex_rng r = ex_rng_at(key);
     for (size_t i = 0; i < out->count; i++) {
         if (out->label[i] != label)

@@ -1,36 +1,23 @@
 #include "report.h"
 
+#include "base/memory.h"
+#include "io/file.h"
 #include "version.h"
 
 #include <inttypes.h>
-#include <math.h>
 #include <stdio.h>
 
 enum { LARGEST = 10, SCHEMA = 1 };
 
-json_t *ex_json_number(double value)
-{
-    return isfinite(value) ? json_real(value) : json_null();
-}
-
 /* --- accuracy ------------------------------------------------------------------------------ */
-
-static ex_status evaluate(ex_accuracy *out, ex_federation *f, const ex_dataset *data)
-{
-    ex_samples all;
-    EX_TRY(ex_samples_all(&all, data));
-    const ex_status status = ex_federation_evaluate(f, data, &all, out);
-    ex_samples_free(&all);
-    return status;
-}
 
 ex_status ex_standing_measure(ex_standing *out, ex_federation *f)
 {
     *out = (ex_standing){0};
     EX_TRY(ex_ledger_begin(f->ledger, "evaluate"));
-    ex_status status = evaluate(&out->test, f, &f->data->test);
+    ex_status status = ex_federation_evaluate(f, &f->data->test, NULL, &out->test);
     if (status == EX_OK)
-        status = evaluate(&out->train, f, &f->data->train);
+        status = ex_federation_evaluate(f, &f->data->train, NULL, &out->train);
     ex_ledger_end(f->ledger);
     return status;
 }
@@ -66,30 +53,23 @@ static json_t *mask_json(const ex_mask *mask)
                      (json_int_t)mask->param_count, "params_total", (json_int_t)m->param_count);
 }
 
-/* The channel of the largest effect among those with at most the effect of `below`, in the order of
- * effect, then index; -1 at the end. Start with below = -1. */
-static int next_largest(const ex_effects *e, int class_index, int below)
-{
-    int best = -1;
-    const int *correct = e->correct + class_index * e->model->channel_count;
-    for (int c = 0; c < e->model->channel_count; c++) {
-        const bool later =
-            below < 0 || correct[c] > correct[below] || (correct[c] == correct[below] && c > below);
-        if (later && (best < 0 || correct[c] < correct[best]))
-            best = c;
-    }
-    return best;
-}
-
-static json_t *channel_json(const ex_effects *e, int class_index, int channel)
+json_t *ex_effects_top_json(const ex_effects *e, int class_index, int count)
 {
     const ex_model *m = e->model;
-    int layer = m->layer_count - 1;
-    while (m->layers[layer].first_channel > channel)
-        layer--;
-    return json_pack("{s:s, s:i, s:f}", "layer", m->layers[layer].name, "channel",
-                     channel - m->layers[layer].first_channel, "effect",
-                     ex_effect(e, class_index, channel));
+    int *order;
+    if (ex_alloc(&order, (size_t)m->channel_count, sizeof *order, "channels") != EX_OK)
+        return NULL;
+    json_t *top = NULL;
+    if (ex_effects_rank(order, e, class_index, 0, m->channel_count) == EX_OK)
+        top = json_array();
+    for (int i = 0; top && i < count && i < m->channel_count; i++) {
+        const ex_layer *layer = ex_model_layer_of(m, order[i]);
+        json_array_append_new(top, json_pack("{s:s, s:i, s:f}", "layer", layer->name, "channel",
+                                             order[i] - layer->first_channel, "effect",
+                                             ex_effect(e, class_index, order[i])));
+    }
+    ex_free(&order);
+    return top;
 }
 
 static json_t *effects_json(const ex_report_input *in)
@@ -101,15 +81,13 @@ static json_t *effects_json(const ex_report_input *in)
     const ex_config *c = &in->u->f->config;
     char digest[17];
     snprintf(digest, sizeof digest, "%016" PRIx64, e->digest);
-    json_t *largest = json_array();
-    for (int n = 0, at = -1; n < LARGEST && (at = next_largest(e, i, at)) >= 0; n++)
-        json_array_append_new(largest, channel_json(e, i, at));
     return json_pack(
         "{s:b, s:o, s:s, s:s, s:i, s:f, s:o, s:o}", "measured", in->ablated, "strategy",
         in->ablated ? json_string(ex_config_choice(c, "unlearn.strategy")) : json_null(), "ablate",
         e->ablation == EX_ABLATE_FILTER ? "filter" : "activation", "digest", digest, "probe",
         e->probe[i], "baseline_accuracy", (double)e->baseline_correct[i] / e->probe[i],
-        "baseline_loss", ex_json_number(e->baseline_loss[i]), "largest", largest);
+        "baseline_loss", ex_json_number(e->baseline_loss[i]), "largest",
+        ex_effects_top_json(e, i, LARGEST));
 }
 
 /* --- cost and trace ------------------------------------------------------------------------ */

@@ -4,8 +4,9 @@
 
 #include "method.h"
 
-/* A real, or null for what is not finite: a number that was not measured. */
-json_t *ex_json_number(double value);
+/* [{"layer", "channel", "effect"}...]: the `count` channels of highest effect over all layers. A
+ * new reference; NULL if out of memory. */
+json_t *ex_effects_top_json(const ex_effects *e, int class_index, int count);
 
 /* How well the model does on all of the test set and all of the training set. */
 typedef struct ex_standing {

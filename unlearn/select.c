@@ -5,7 +5,6 @@
 #include "base/rng.h"
 
 #include <math.h>
-#include <stdlib.h>
 
 int ex_select_count(double delta, int channels)
 {
@@ -25,35 +24,6 @@ static bool chosen(const ex_model *m, int layer, ex_layer_choice layers)
         break;
     }
     return true;
-}
-
-/* What a channel is ranked by. Counts are integers, so that ties are ties. */
-typedef struct rank {
-    int correct;
-    double loss_delta; /* never NaN */
-    int channel;
-} rank;
-
-static int by_effect(const void *left, const void *right)
-{
-    const rank *a = left, *b = right;
-    if (a->correct != b->correct) /* fewer left correct: a higher effect */
-        return a->correct < b->correct ? -1 : 1;
-    if (a->loss_delta != b->loss_delta)
-        return a->loss_delta > b->loss_delta ? -1 : 1;
-    return a->channel < b->channel ? -1 : 1;
-}
-
-static void sort_layer(rank *ranks, const ex_effects *e, int class_index, const ex_layer *layer)
-{
-    const size_t first =
-        (size_t)class_index * (size_t)e->model->channel_count + (size_t)layer->first_channel;
-    for (int c = 0; c < layer->channels; c++) {
-        const double delta = e->loss_delta[first + (size_t)c];
-        /* A loss that is no number any more is the largest change there is. */
-        ranks[c] = (rank){e->correct[first + (size_t)c], isnan(delta) ? INFINITY : delta, c};
-    }
-    qsort(ranks, (size_t)layer->channels, sizeof *ranks, by_effect);
 }
 
 static ex_status check_delta(double delta)
@@ -78,23 +48,23 @@ ex_status ex_select_important(ex_mask **out, const ex_effects *e, int label, dou
             label, label);
     ex_status status;
     ex_mask *mask = NULL;
-    rank *ranks = NULL;
+    int *order = NULL;
     EX_TRY_GOTO(ex_mask_create(&mask, m), done);
-    EX_TRY_GOTO(ex_alloc(&ranks, (size_t)m->channel_count, sizeof *ranks, "ranks"), done);
+    EX_TRY_GOTO(ex_alloc(&order, (size_t)m->channel_count, sizeof *order, "channels"), done);
     for (int i = 0; i < m->layer_count; i++) {
         if (!chosen(m, i, layers))
             continue;
-        sort_layer(ranks, e, class_index, &m->layers[i]);
-        const int k = ex_select_count(delta, m->layers[i].channels);
-        for (int j = 0; j < k; j++)
-            EX_TRY_GOTO(ex_mask_select(mask, i, ranks[j].channel), done);
+        const ex_layer *l = &m->layers[i];
+        EX_TRY_GOTO(ex_effects_rank(order, e, class_index, l->first_channel, l->channels), done);
+        for (int j = 0; j < ex_select_count(delta, l->channels); j++)
+            EX_TRY_GOTO(ex_mask_select(mask, i, order[j] - l->first_channel), done);
     }
     EX_TRY_GOTO(ex_mask_seal(mask), done);
     *out = mask;
     mask = NULL;
 done:
     ex_mask_destroy(&mask);
-    ex_free(&ranks);
+    ex_free(&order);
     return status;
 }
 

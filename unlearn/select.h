@@ -16,8 +16,9 @@ ex_status ex_select_random(ex_mask **out, const ex_model *model, double delta,
 ex_status ex_select_head(ex_mask **out, const ex_model *model, int label);
 
 /* Perturbed samples: those of `label` in `in` under a wrong label drawn uniformly from the other
- * classes, the rest as they are; order kept. `epoch` names the draw (0 for relabel: once). */
+ * classes, the rest as they are; order kept. `draw`: epoch or round that they are drawn for (0 for
+ * relabel: once). */
 ex_status ex_perturb(ex_samples *out, const ex_samples *in, int label, int classes, uint64_t seed,
-                     int client, int epoch);
+                     int client, int draw);
 
 #endif

@@ -8,20 +8,6 @@
 
 #include <inttypes.h>
 
-/* What the phase cost since `before` was taken; stored_samples is a state, and stays. */
-static ex_cost cost_since(const ex_ledger *l, const char *phase, ex_cost before)
-{
-    ex_cost c = ex_ledger_cost(l, phase);
-    c.wall_s -= before.wall_s;
-    c.compute_s -= before.compute_s;
-    c.client_s -= before.client_s;
-    c.samples -= before.samples;
-    c.bytes_up -= before.bytes_up;
-    c.bytes_down -= before.bytes_down;
-    c.rounds -= before.rounds;
-    return c;
-}
-
 static ex_status check_effects(const ex_unlearning *u)
 {
     const ex_federation *f = u->f;
@@ -72,6 +58,7 @@ static ex_status write_json(const ex_run *run, const char *name, json_t *value)
                  : EX_FAIL(EX_ERR_MEMORY, "no memory for %s", name);
 }
 
+/* report.json is written last: a folder that has one is complete. */
 static ex_status write_run(const ex_run *run, const ex_federation *f, json_t *report)
 {
     json_t *ledger = ex_ledger_json(f->ledger);
@@ -79,6 +66,8 @@ static ex_status write_run(const ex_run *run, const ex_federation *f, json_t *re
                                            f->params, f->stats, 0, NULL);
     if (status == EX_OK)
         status = write_json(run, "ledger.json", ledger);
+    if (status == EX_OK)
+        status = ex_device_write_algorithms(f->device, ex_run_path(run, "algorithms.json"));
     if (status == EX_OK)
         status = write_json(run, "report.json", report);
     json_decref(ledger);
@@ -98,6 +87,7 @@ ex_status ex_unlearn(ex_federation *f, const ex_method *method, int label, ex_ef
     json_t *made = NULL;
     const ex_cost unlearn = ex_ledger_cost(f->ledger, "unlearn");
     const ex_cost ablation = ex_ledger_cost(f->ledger, "ablation");
+    u.reported = unlearn;
 
     EX_TRY_GOTO(ex_probe_make(&u.probe, f, &label, 1, f->config.unlearn.probe), done);
     EX_TRY_GOTO(ex_standing_measure(&before, f), done);
@@ -110,8 +100,8 @@ ex_status ex_unlearn(ex_federation *f, const ex_method *method, int label, ex_ef
                                 .ablated = own != NULL,
                                 .before = &before,
                                 .after = &after,
-                                .unlearn = cost_since(f->ledger, "unlearn", unlearn),
-                                .ablation = cost_since(f->ledger, "ablation", ablation)};
+                                .unlearn = ex_ledger_since(f->ledger, "unlearn", unlearn),
+                                .ablation = ex_ledger_since(f->ledger, "ablation", ablation)};
     made = ex_report_json(&in);
     if (!made)
         status = EX_FAIL(EX_ERR_MEMORY, "no memory for the report");

@@ -6,7 +6,7 @@
 
 ex_rng ex_rng_at(ex_rng_key key)
 {
-    assert(key.client < 1u << 20 && key.epoch < 1u << 12 && key.round < 1u << 24);
+    assert(key.client < EX_RNG_CLIENTS && key.epoch < EX_RNG_EPOCHS && key.round < EX_RNG_ROUNDS);
     return (ex_rng){
         .key = {(uint32_t)key.seed, (uint32_t)(key.seed >> 32)},
         .counter = {0, key.step, key.client << 12 | key.epoch, key.round << 8 | (uint32_t)key.use},

@@ -27,8 +27,10 @@ typedef enum ex_rng_use {
     EX_RNG_TEST = 255
 } ex_rng_use;
 
-/* Coordinates of a stream; what does not apply stays 0. Limits: client < 2^20, epoch < 2^12,
- * round < 2^24. */
+/* Coordinates lie below these. */
+enum { EX_RNG_CLIENTS = 1 << 20, EX_RNG_EPOCHS = 1 << 12, EX_RNG_ROUNDS = 1 << 24 };
+
+/* Coordinates of a stream; what does not apply stays 0. */
 typedef struct ex_rng_key {
     uint64_t seed;
     ex_rng_use use;

@@ -32,6 +32,9 @@ ex_status ex_file_read(char **out, size_t *bytes, const char *path, size_t most)
 /* EX_ERR_INPUT naming line and column if it is no JSON. *out is released by json_decref. */
 ex_status ex_json_read(json_t **out, const char *path);
 
+/* A real, or null for what is not finite: a number that was not measured. A new reference. */
+json_t *ex_json_number(double value);
+
 /* Makes the folder and those above it; one that exists is fine. */
 ex_status ex_make_folders(const char *path);
 

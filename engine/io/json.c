@@ -1,10 +1,16 @@
 #include "base/memory.h"
 #include "io/file.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
 enum { JSON_BYTES_MAX = 1 << 28 };
+
+json_t *ex_json_number(double value)
+{
+    return isfinite(value) ? json_real(value) : json_null();
+}
 
 ex_status ex_json_write(const char *path, const json_t *value)
 {

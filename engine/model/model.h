@@ -98,6 +98,8 @@ const char *const *ex_model_names(void);
 
 /* Index of the layer of that name, or -1. */
 int ex_model_find_layer(const ex_model *model, const char *name);
+/* The layer that `channel` belongs to, 0 <= channel < channel_count. */
+const ex_layer *ex_model_layer_of(const ex_model *model, int channel);
 
 /* PyTorch's default initialisation: Kaiming uniform with a = sqrt(5) for conv and linear weights,
  * which is U(-1/sqrt(fan_in), 1/sqrt(fan_in)), the same bound for biases; norm scale 1, shift 0,

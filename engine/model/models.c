@@ -99,3 +99,11 @@ int ex_model_find_layer(const ex_model *model, const char *name)
             return i;
     return -1;
 }
+
+const ex_layer *ex_model_layer_of(const ex_model *model, int channel)
+{
+    int i = model->layer_count - 1;
+    while (i > 0 && model->layers[i].first_channel > channel)
+        i--;
+    return &model->layers[i];
+}

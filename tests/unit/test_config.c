@@ -298,6 +298,13 @@ static void test_rules_between_fields(void **state)
     assert_ok(ex_config_check(&c));
     c.server.overlap = false;
     assert_status(ex_config_check(&c), EX_ERR_CONFIG);
+    /* Beyond this a random stream would serve twice. */
+    ex_config_default(&c);
+    c.rounds = (1 << 24) - 10, c.unlearn.rounds = 10;
+    assert_ok(ex_config_check(&c));
+    c.unlearn.rounds = 11;
+    assert_status(ex_config_check(&c), EX_ERR_CONFIG);
+    assert_message("unlearn.rounds 11; together at most 16777216");
 }
 
 static void test_resume_accepts_only_what_does_not_change_training(void **state)

@@ -167,6 +167,26 @@ static void test_every_damage_is_told_with_its_line(void **state)
     assert_damage("\n7,conv_bn.conv,1,", "\n\n7,conv_bn.conv,1,", ":4: 1 fields");
 }
 
+static void test_ties_of_the_effect_are_broken_by_loss_then_by_index(void **state)
+{
+    (void)state;
+    ex_effects *e;
+    assert_ok(ex_effects_alloc(&e, model, 2));
+    static const int correct[] = {5, 4, 4, 4, 4, 9};
+    static const double delta[] = {9.0, 0.1, 0.3, 0.1, NAN, 99.0};
+    static const int expected[] = {4, 2, 1, 3, 0, 5};
+    const int row = model->channel_count, first = 16;
+    for (int i = 0; i < 6; i++) {
+        e->correct[row + first + i] = correct[i];
+        e->loss_delta[row + first + i] = delta[i];
+    }
+    int order[6];
+    assert_ok(ex_effects_rank(order, e, 1, first, 6));
+    for (int i = 0; i < 6; i++)
+        assert_int_equal(order[i], first + expected[i]);
+    ex_effects_destroy(&e);
+}
+
 static void test_a_file_cut_anywhere_is_no_table(void **state)
 {
     (void)state;
@@ -194,6 +214,7 @@ int main(void)
         cmocka_unit_test(test_a_table_survives_the_file_to_the_last_bit),
         cmocka_unit_test(test_rows_may_come_in_any_order_and_with_carriage_returns),
         cmocka_unit_test(test_every_damage_is_told_with_its_line),
+        cmocka_unit_test(test_ties_of_the_effect_are_broken_by_loss_then_by_index),
         cmocka_unit_test(test_a_file_cut_anywhere_is_no_table),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);

@@ -89,6 +89,32 @@ static void assert_only_mask_moved(const ex_mask *mask)
     ex_free(&may);
 }
 
+/* metrics.jsonl: a line a trace point, whose costs add up to the report's. */
+static void assert_metrics_add_up(const char *path, const json_t *report)
+{
+    static const char *const keys[][2] = {{"seconds", "compute_s"},
+                                          {"client_seconds", "client_s"},
+                                          {"bytes_up", "bytes_up"},
+                                          {"bytes_down", "bytes_down"},
+                                          {"samples", "samples"}};
+    double sums[5] = {0};
+    size_t lines = 0;
+    char text[1024];
+    FILE *file = fopen(path, "r");
+    assert_non_null(file);
+    for (; fgets(text, sizeof text, file); lines++) {
+        json_t *line = json_loads(text, 0, NULL);
+        assert_string_equal(json_string_value(json_object_get(line, "phase")), "unlearn");
+        for (int i = 0; i < 5; i++)
+            sums[i] += json_number_value(json_object_get(line, keys[i][0]));
+        json_decref(line);
+    }
+    fclose(file);
+    assert_int_equal(lines, json_array_size(json_object_get(report, "trace")));
+    for (int i = 0; i < 5; i++)
+        assert_float_equal(sums[i], number(report, "cost", keys[i][1]), 1e-6);
+}
+
 /* Runs a method into a run folder and holds what every method must show. */
 static json_t *unlearn(const ex_method *method, const char *folder)
 {
@@ -110,7 +136,8 @@ static json_t *unlearn(const ex_method *method, const char *folder)
     assert_int_equal(access(ex_run_path(run, "effects.csv"), R_OK), method->needs_effects ? 0 : -1);
     assert_int_equal(access(ex_run_path(run, "model.safetensors"), R_OK), 0);
     assert_int_equal(access(ex_run_path(run, "ledger.json"), R_OK), 0);
-    assert_int_equal(access(ex_run_path(run, "metrics.jsonl"), R_OK), 0);
+    assert_int_equal(access(ex_run_path(run, "algorithms.json"), R_OK), 0);
+    assert_metrics_add_up(ex_run_path(run, "metrics.jsonl"), report);
     assert_ok(ex_json_read(&read, ex_run_path(run, "report.json")));
     assert_true(json_equal(read, report));
     json_decref(read);

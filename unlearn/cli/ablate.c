@@ -3,8 +3,8 @@
 #include "session.h"
 
 #include "base/log.h"
-#include "effects.h"
 #include "io/file.h"
+#include "report.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -49,51 +49,11 @@ static ex_status check_file(const cli_args *args)
     return EX_OK;
 }
 
-/* Layer and channel of the index that counts through all layers. */
-static const ex_layer *layer_of(const ex_model *model, int channel)
-{
-    int i = model->layer_count - 1;
-    while (i > 0 && model->layers[i].first_channel > channel)
-        i--;
-    return &model->layers[i];
-}
-
-/* The channels of highest effect on class `i`; ties as Algorithm 1 breaks them. */
-static void find_top(const ex_effects *e, int i, int top[SHOWN])
-{
-    const int channels = e->model->channel_count;
-    for (int n = 0; n < SHOWN; n++)
-        top[n] = -1;
-    for (int c = 0; c < channels; c++) {
-        int at = SHOWN;
-        for (; at > 0; at--) {
-            const int other = top[at - 1];
-            if (other >= 0 &&
-                (ex_effect(e, i, other) > ex_effect(e, i, c) ||
-                 (e->correct[i * channels + other] == e->correct[i * channels + c] &&
-                  e->loss_delta[i * channels + other] >= e->loss_delta[i * channels + c])))
-                break;
-        }
-        for (int n = SHOWN - 1; n > at; n--)
-            top[n] = top[n - 1];
-        if (at < SHOWN)
-            top[at] = c;
-    }
-}
-
 static json_t *class_json(const ex_effects *e, int i)
 {
-    int top[SHOWN];
-    find_top(e, i, top);
-    json_t *rows = json_array();
-    for (int n = 0; n < SHOWN && top[n] >= 0; n++) {
-        const ex_layer *layer = layer_of(e->model, top[n]);
-        json_array_append_new(rows, json_pack("{s:s, s:i, s:f}", "layer", layer->name, "channel",
-                                              top[n] - layer->first_channel, "effect",
-                                              ex_effect(e, i, top[n])));
-    }
     return json_pack("{s:i, s:i, s:i, s:o}", "class", e->class_label[i], "probe", e->probe[i],
-                     "baseline_correct", e->baseline_correct[i], "top", rows);
+                     "baseline_correct", e->baseline_correct[i], "top",
+                     ex_effects_top_json(e, i, SHOWN));
 }
 
 static json_t *make_report(const ex_effects *e, const ex_federation *f, const char *output)
@@ -108,7 +68,7 @@ static json_t *make_report(const ex_effects *e, const ex_federation *f, const ch
     json_object_set_new(report, "channels", json_integer(e->model->channel_count));
     json_object_set_new(report, "strategy",
                         json_string(ex_config_choice(&f->config, "unlearn.strategy")));
-    json_object_set_new(report, "ablation_s", cli_number(cost.wall_s));
+    json_object_set_new(report, "ablation_s", ex_json_number(cost.wall_s));
     json_object_set_new(report, "classes", classes);
     return report;
 }

@@ -30,15 +30,6 @@ static void print_accuracy(const char *name, const ex_accuracy *a, int label)
                     a->count - a->class_count[label]);
 }
 
-static ex_status evaluate(ex_accuracy *out, ex_federation *f, const ex_dataset *data)
-{
-    ex_samples all = {0};
-    EX_TRY(ex_samples_all(&all, data));
-    const ex_status status = ex_federation_evaluate(f, data, &all, out);
-    ex_samples_free(&all);
-    return status;
-}
-
 static ex_status run_eval(const cli_args *args)
 {
     cli_session s;
@@ -48,9 +39,9 @@ static ex_status run_eval(const cli_args *args)
     EX_TRY(cli_session_init(&s, args));
     const int label = s.config.unlearn.class_label;
     EX_TRY_GOTO(cli_session_open(&s), done);
-    EX_TRY_GOTO(evaluate(&test, s.f, &s.f->data->test), done);
+    EX_TRY_GOTO(ex_federation_evaluate(s.f, &s.f->data->test, NULL, &test), done);
     if (args->train_data)
-        EX_TRY_GOTO(evaluate(&train, s.f, &s.f->data->train), done);
+        EX_TRY_GOTO(ex_federation_evaluate(s.f, &s.f->data->train, NULL, &train), done);
     if (args->json) {
         report = cli_provenance(s.f);
         json_object_set_new(report, "command", json_string("eval"));

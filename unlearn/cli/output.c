@@ -1,14 +1,10 @@
 #include "output.h"
 
+#include "io/file.h"
 #include "version.h"
 
 #include <math.h>
 #include <stdio.h>
-
-json_t *cli_number(double value)
-{
-    return isfinite(value) ? json_real(value) : json_null();
-}
 
 static double fraction(size_t part, size_t whole)
 {
@@ -19,13 +15,13 @@ json_t *cli_accuracy(const ex_accuracy *a, int label)
 {
     json_t *classes = json_array();
     for (int c = 0; c < a->classes; c++)
-        json_array_append_new(classes, cli_number(ex_accuracy_class(a, c)));
-    json_t *json =
-        json_pack("{s:o, s:o, s:I, s:o}", "accuracy", cli_number(fraction(a->correct, a->count)),
-                  "loss", cli_number(a->loss), "count", (json_int_t)a->count, "per_class", classes);
+        json_array_append_new(classes, ex_json_number(ex_accuracy_class(a, c)));
+    json_t *json = json_pack(
+        "{s:o, s:o, s:I, s:o}", "accuracy", ex_json_number(fraction(a->correct, a->count)), "loss",
+        ex_json_number(a->loss), "count", (json_int_t)a->count, "per_class", classes);
     if (label >= 0 && label < a->classes) {
-        json_object_set_new(json, "forget", cli_number(ex_accuracy_class(a, label)));
-        json_object_set_new(json, "retain", cli_number(ex_accuracy_others(a, label)));
+        json_object_set_new(json, "forget", ex_json_number(ex_accuracy_class(a, label)));
+        json_object_set_new(json, "retain", ex_json_number(ex_accuracy_others(a, label)));
     }
     return json;
 }
@@ -43,7 +39,7 @@ json_t *cli_provenance(const ex_federation *f)
 json_t *cli_cost(const ex_cost *cost)
 {
     return json_pack("{s:o, s:o, s:I, s:I, s:I, s:I, s:i}", "compute_s",
-                     cli_number(cost->compute_s), "client_s", cli_number(cost->client_s),
+                     ex_json_number(cost->compute_s), "client_s", ex_json_number(cost->client_s),
                      "bytes_up", (json_int_t)cost->bytes_up, "bytes_down",
                      (json_int_t)cost->bytes_down, "samples", (json_int_t)cost->samples,
                      "stored_samples", (json_int_t)cost->stored_samples, "rounds", cost->rounds);

@@ -4,8 +4,6 @@
 
 #include "federation.h"
 
-/* A number that is not finite was not measured: null. */
-json_t *cli_number(double value);
 /* {"accuracy", "loss", "count", "per_class": [...]}, and {"forget", "retain"} if label >= 0. */
 json_t *cli_accuracy(const ex_accuracy *a, int label);
 /* {"schema", "version", "libraries", "model", "dataset", "seed", "device", "device_description",

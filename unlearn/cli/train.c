@@ -14,7 +14,6 @@
 
 typedef struct training {
     ex_run *run;
-    ex_samples test;
     ex_accuracy last; /* of the newest evaluation */
     double start;
     int first_round;
@@ -54,7 +53,7 @@ static ex_status evaluate(training *t, ex_federation *f)
 {
     ex_accuracy_free(&t->last);
     EX_TRY(ex_ledger_begin(f->ledger, "evaluate"));
-    const ex_status status = ex_federation_evaluate(f, &f->data->test, &t->test, &t->last);
+    const ex_status status = ex_federation_evaluate(f, &f->data->test, NULL, &t->last);
     ex_ledger_end(f->ledger);
     return status;
 }
@@ -67,14 +66,14 @@ static double accuracy_of(const ex_accuracy *a)
 static ex_status write_metrics(training *t, int round, const ex_round_result *r)
 {
     return ex_run_metrics(
-        t->run,
-        json_pack("{s:i, s:s, s:o, s:o, s:o, s:o, s:f, s:f, s:I, s:I, s:I, s:i}", "round",
-                  round + 1, "phase", "train", "train_loss", cli_number(r->loss), "train_accuracy",
-                  cli_number(r->accuracy), "test_loss", cli_number(t->last.loss), "test_accuracy",
-                  cli_number(accuracy_of(&t->last)), "seconds", r->seconds, "client_seconds",
-                  r->client_seconds, "bytes_up", (json_int_t)r->bytes_up, "bytes_down",
-                  (json_int_t)r->bytes_down, "samples", (json_int_t)r->samples, "cohort",
-                  r->cohort));
+        t->run, json_pack("{s:i, s:s, s:o, s:o, s:o, s:o, s:f, s:f, s:I, s:I, s:I, s:i}", "round",
+                          round + 1, "phase", "train", "train_loss", ex_json_number(r->loss),
+                          "train_accuracy", ex_json_number(r->accuracy), "test_loss",
+                          ex_json_number(t->last.loss), "test_accuracy",
+                          ex_json_number(accuracy_of(&t->last)), "seconds", r->seconds,
+                          "client_seconds", r->client_seconds, "bytes_up", (json_int_t)r->bytes_up,
+                          "bytes_down", (json_int_t)r->bytes_down, "samples",
+                          (json_int_t)r->samples, "cohort", r->cohort));
 }
 
 static ex_status checkpoint(training *t, const ex_federation *f, int complete_rounds)
@@ -209,7 +208,6 @@ static ex_status run_train(const cli_args *args)
     EX_TRY(configure(&config, args));
     EX_TRY(ex_run_check(args->output, mode));
     EX_TRY_GOTO(cli_open_federation(&f, &config), done);
-    EX_TRY_GOTO(ex_samples_all(&t.test, &f->data->test), done);
     EX_TRY_GOTO(ex_run_open(&t.run, args->output, mode), done);
     EX_TRY_GOTO(start(&t, f, args), done);
     EX_TRY_GOTO(train_rounds(&t, f), interrupted);
@@ -223,7 +221,6 @@ interrupted:
 done:
     ex_run_close(&t.run);
     ex_accuracy_free(&t.last);
-    ex_samples_free(&t.test);
     ex_federation_close(&f);
     return status;
 }

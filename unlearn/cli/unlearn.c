@@ -89,8 +89,7 @@ static ex_status unlearn_into(ex_run *run, ex_federation *f, const ex_method *me
                               ex_effects *effects, json_t **report)
 {
     EX_TRY(ex_config_write(&f->config, ex_run_path(run, "config.yaml")));
-    EX_TRY(ex_unlearn(f, method, f->config.unlearn.class_label, effects, run, report));
-    return ex_device_write_algorithms(f->device, ex_run_path(run, "algorithms.json"));
+    return ex_unlearn(f, method, f->config.unlearn.class_label, effects, run, report);
 }
 
 static ex_status run_unlearn(const cli_args *args)
