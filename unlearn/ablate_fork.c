@@ -14,7 +14,7 @@
 #include "base/memory.h"
 
 /* Measured on two CPU cores; see bench. */
-enum { BATCH_IMAGES = 256, BATCHED_CHUNK = 32, STREAMS_CHUNK = 256 };
+enum { BATCH_IMAGES = 128, BATCHED_CHUNK = 32, STREAMS_CHUNK = 256 };
 
 /* Channels first..first + count - 1 of a layer: a batch. */
 typedef struct item {
