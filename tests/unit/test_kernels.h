@@ -1,7 +1,9 @@
 /* What the tests of kernels share: random inputs between guards, and comparison of bits.
  *
  * Each test runs one operation of the table against its plain reference, for every number of
- * threads in KERNEL_THREADS, and expects the same bits of all of them. */
+ * threads in KERNEL_THREADS, and expects the same bits of all of them. The same files are compiled
+ * for two tables: the host's, and (EX_TEST_EMULATED) CUDA's run by tests/emulated, whose emulated
+ * device then has as many multiprocessors as there would be threads. */
 #ifndef EX_TEST_KERNELS_H
 #define EX_TEST_KERNELS_H
 
@@ -14,7 +16,13 @@
 #include <stdlib.h>
 #include <string.h>
 
+#if defined(EX_TEST_EMULATED)
+#include "cuda.h"
+#include "emulate.h"
+static const ex_kernels *const k = &ex_kernels_cuda;
+#else
 static const ex_kernels *const k = &ex_kernels_host;
+#endif
 
 static const int KERNEL_THREADS[] = {1, 2, 3};
 enum { KERNEL_THREADS_COUNT = 3 };
@@ -23,8 +31,23 @@ enum { KERNEL_THREADS_COUNT = 3 };
 static const size_t KERNEL_SIZES[] = {0, 1, 7, 15, 16, 17, 31, 32, 33, 1023, 40000, 140001};
 enum { KERNEL_SIZES_COUNT = 12 };
 
+/* Fails if a launch did, since the last call. */
+static inline void check_launches(void)
+{
+#if defined(EX_TEST_EMULATED)
+    const char *kernel = NULL, *violation = ex_emulated_violation();
+    const int error = ex_kernels_cuda_error(&kernel);
+    if (error != 0)
+        fail_msg("%s: error %d: %s", kernel, error, violation ? violation : "launch refused");
+#endif
+}
+
 static inline ex_stream threads_stream(int threads)
 {
+    check_launches();
+#if defined(EX_TEST_EMULATED)
+    ex_emulated_set_multiprocessors(threads);
+#endif
     return (ex_stream){.threads = threads};
 }
 
@@ -45,6 +68,22 @@ static inline float *copied_floats(const float *from, size_t n)
     return values;
 }
 
+/* n values, random or NaN, `shift` floats past a multiple of 16 bytes; freed by free_shifted. */
+static inline float *shifted_floats(size_t n, size_t shift, uint64_t seed)
+{
+    return random_floats(n + shift, seed) + shift;
+}
+
+static inline float *shifted_output(size_t n, size_t shift)
+{
+    return ex_guard_floats(n + shift) + shift;
+}
+
+static inline void free_shifted(float *values, size_t shift)
+{
+    ex_guard_free(values - shift);
+}
+
 static inline void poison(float *values, size_t n)
 {
     for (size_t i = 0; i < n; i++)
@@ -60,6 +99,28 @@ static inline void assert_same_floats(const float *actual, const float *expected
                      (double)expected[i]);
     ex_guard_check(actual, n);
 }
+
+/* The same for shifted_output, whose floats before the first must still be NaN. */
+static inline void assert_same_shifted(const float *actual, size_t shift, const float *expected,
+                                       size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        if (memcmp(actual + i, expected + i, sizeof *actual) != 0)
+            fail_msg("element %zu of %zu, shifted by %zu: %.9g, expected the bits of %.9g", i, n,
+                     shift, (double)actual[i], (double)expected[i]);
+    for (size_t i = 1; i <= shift; i++)
+        assert_true(isnan(*(actual - i)));
+    ex_guard_check(actual - shift, n + shift);
+}
+
+/* Runs a file's tests; a failed launch after the last check fails too. */
+static inline int check_launches_last(void **state)
+{
+    (void)state;
+    check_launches();
+    return 0;
+}
+#define run_kernel_tests(tests) cmocka_run_group_tests(tests, NULL, check_launches_last)
 
 static inline double dot(const float *a, const float *b, size_t n)
 {

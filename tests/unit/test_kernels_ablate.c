@@ -87,5 +87,5 @@ int main(void)
         cmocka_unit_test(test_ablate_of_channel_minus_one_copies_the_map),
         cmocka_unit_test(test_ablate_of_a_small_map_by_hand),
     };
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    return run_kernel_tests(tests);
 }

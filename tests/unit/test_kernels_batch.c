@@ -93,5 +93,5 @@ int main(void)
         cmocka_unit_test(test_gather_of_an_empty_batch_writes_nothing),
         cmocka_unit_test(test_gather_of_a_large_batch_is_the_same_for_any_threads),
     };
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    return run_kernel_tests(tests);
 }

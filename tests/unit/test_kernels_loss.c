@@ -172,5 +172,5 @@ int main(void)
         cmocka_unit_test(test_nan_logit_gives_nan_loss_and_no_prediction),
         cmocka_unit_test(test_outputs_that_are_null_are_skipped),
     };
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    return run_kernel_tests(tests);
 }

@@ -147,5 +147,5 @@ int main(void)
         cmocka_unit_test(test_running_statistics_move_for_selected_channels_only),
         cmocka_unit_test(test_running_variance_is_unbiased),
     };
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    return run_kernel_tests(tests);
 }

@@ -94,5 +94,5 @@ int main(void)
         cmocka_unit_test(test_add_relu_gradient_equals_the_reference),
         cmocka_unit_test(test_add_relu_keeps_nan),
     };
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    return run_kernel_tests(tests);
 }

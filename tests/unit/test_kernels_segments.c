@@ -135,5 +135,5 @@ int main(void)
         cmocka_unit_test(test_accumulate_adds_in_float64),
         cmocka_unit_test(test_accumulate_keeps_what_float32_would_lose),
     };
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    return run_kernel_tests(tests);
 }

@@ -115,5 +115,5 @@ int main(void)
         cmocka_unit_test(test_sgd_leaves_bytes_outside_the_segments),
         cmocka_unit_test(test_sgd_of_no_segments_does_nothing),
     };
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    return run_kernel_tests(tests);
 }

@@ -118,5 +118,5 @@ int main(void)
         cmocka_unit_test(test_shortcut_gradient_is_the_adjoint),
         cmocka_unit_test(test_shortcut_of_a_small_map_by_hand),
     };
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    return run_kernel_tests(tests);
 }

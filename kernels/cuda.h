@@ -1,0 +1,53 @@
+/* The CUDA instance of the operation table: what the CUDA back end needs of it, and what its files
+ * share. Only the CUDA module and the tests link it. */
+#ifndef EX_KERNELS_CUDA_H
+#define EX_KERNELS_CUDA_H
+
+#include "kernels.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+extern const ex_kernels ex_kernels_cuda;
+
+/* The first launch that failed in this host thread since the last call, as a cudaError_t, and its
+ * kernel (static text; may be NULL); 0 if none did. Errors of work already launched show up later,
+ * as CUDA reports them. */
+int ex_kernels_cuda_error(const char **kernel);
+/* Called after every launch: takes cudaGetLastError and keeps the first. */
+void ex_kernels_cuda_keep_error(const char *kernel);
+
+void ex_batch_gather_cuda(float *out, const uint8_t *images, const uint32_t *index,
+                          const ex_gather_shape *g, ex_stream s);
+void ex_softmax_xent_cuda(float *dlogits, float *loss, int32_t *predicted, const float *logits,
+                          const uint16_t *label, int N, int K, float grad_scale, ex_stream s);
+void ex_sgd_segments_cuda(float *params, float *velocity, const float *grads,
+                          const ex_segment *segments, size_t segment_count, ex_sgd_coeff c,
+                          ex_stream s);
+void ex_segments_pack_cuda(float *packed, const float *flat, const ex_segment *segments,
+                           size_t segment_count, ex_stream s);
+void ex_segments_unpack_cuda(float *flat, const float *packed, const ex_segment *segments,
+                             size_t segment_count, ex_stream s);
+void ex_accumulate_cuda(double *acc, const float *x, double weight, size_t n, ex_stream s);
+void ex_norm_fold_cuda(float *weight_out, float *bias_out, const float *weight, const float *bias,
+                       const float *scale, const float *shift, const float *mean, const float *var,
+                       float eps, int K, size_t row, ex_stream s);
+void ex_norm_running_cuda(float *running_mean, float *running_var, const float *batch_mean,
+                          const float *batch_var, const uint8_t *selected, size_t count,
+                          float momentum, int C, ex_stream s);
+void ex_add_relu_fwd_cuda(float *out, const float *a, const float *b, size_t n, ex_stream s);
+void ex_add_relu_bwd_cuda(float *dx, const float *g1, const float *g2, const float *y, size_t n,
+                          ex_stream s);
+void ex_shortcut_a_fwd_cuda(float *out, const float *in, const ex_map_shape *in_shape, int K,
+                            int out_block, int stride, ex_stream s);
+void ex_shortcut_a_bwd_cuda(float *din, const float *dout, const ex_map_shape *in_shape, int K,
+                            int out_block, int stride, ex_stream s);
+void ex_channel_ablate_cuda(float *out, const float *in, const float *residual,
+                            const int32_t *channel, const float *fill, int relu, int V,
+                            const ex_map_shape *shape, ex_stream s);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

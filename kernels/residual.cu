@@ -1,0 +1,80 @@
+/* Where a residual block's branches meet: sum, ReLU, and their gradient.
+ *
+ *   fwd: out = relu(a + b)         bwd: dx = (g1 + g2) * [y > 0]
+ *
+ * n elements, all tensors in the same layout. Outputs may be one of the inputs, element for
+ * element: a thread reads its elements before it writes them, and nobody else touches them. The
+ * first 4 * quads elements go four at a time, the rest one by one. */
+#include "quad.h"
+#include "residual.h"
+
+template <int WIDTH>
+static inline __device__ void add_relu_fwd(float *out, const float *a, const float *b)
+{
+    float left[WIDTH], right[WIDTH];
+    ex_quad_load(left, a);
+    ex_quad_load(right, b);
+    for (int j = 0; j < WIDTH; j++)
+        left[j] = ex_relu_body(left[j] + right[j]);
+    ex_quad_store(out, left);
+}
+
+/* Reads 8 bytes an element, writes 4. */
+static __global__ void __launch_bounds__(EX_BLOCK)
+    add_relu_fwd_kernel(float *out, const float *a, const float *b, size_t quads, size_t n)
+{
+    for (size_t i = ex_thread(); i < quads; i += ex_threads())
+        add_relu_fwd<EX_QUAD>(out + i * EX_QUAD, a + i * EX_QUAD, b + i * EX_QUAD);
+    for (size_t i = quads * EX_QUAD + ex_thread(); i < n; i += ex_threads())
+        add_relu_fwd<1>(out + i, a + i, b + i);
+}
+
+/* Elements i, ... of dx; g2 and y may be NULL. */
+template <int WIDTH>
+static inline __device__ void add_relu_bwd(float *dx, const float *g1, const float *g2,
+                                           const float *y, size_t i)
+{
+    float g[WIDTH], other[WIDTH];
+    ex_quad_load(g, g1 + i);
+    if (g2) {
+        ex_quad_load(other, g2 + i);
+        for (int j = 0; j < WIDTH; j++)
+            g[j] += other[j];
+    }
+    if (y) {
+        ex_quad_load(other, y + i);
+        for (int j = 0; j < WIDTH; j++)
+            g[j] = ex_relu_gradient_body(g[j], other[j]);
+    }
+    ex_quad_store(dx + i, g);
+}
+
+/* Reads 4 bytes an element and 4 for each of g2 and y that is given, writes 4. */
+static __global__ void __launch_bounds__(EX_BLOCK)
+    add_relu_bwd_kernel(float *dx, const float *g1, const float *g2, const float *y, size_t quads,
+                        size_t n)
+{
+    for (size_t i = ex_thread(); i < quads; i += ex_threads())
+        add_relu_bwd<EX_QUAD>(dx, g1, g2, y, i * EX_QUAD);
+    for (size_t i = quads * EX_QUAD + ex_thread(); i < n; i += ex_threads())
+        add_relu_bwd<1>(dx, g1, g2, y, i);
+}
+
+void ex_add_relu_fwd_cuda(float *out, const float *a, const float *b, size_t n, ex_stream s)
+{
+    if (n == 0)
+        return;
+    const size_t quads = ex_quads(ex_aligned(out, a, b), n);
+    EX_LAUNCH(add_relu_fwd_kernel, ex_launch_blocks(quads ? quads : n), EX_BLOCK, 0, s, out, a, b,
+              quads, n);
+}
+
+void ex_add_relu_bwd_cuda(float *dx, const float *g1, const float *g2, const float *y, size_t n,
+                          ex_stream s)
+{
+    if (n == 0 || (!g2 && !y && dx == g1))
+        return;
+    const size_t quads = ex_quads(ex_aligned(dx, g1, g2, y), n);
+    EX_LAUNCH(add_relu_bwd_kernel, ex_launch_blocks(quads ? quads : n), EX_BLOCK, 0, s, dx, g1, g2,
+              y, quads, n);
+}

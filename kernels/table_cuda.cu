@@ -1,0 +1,47 @@
+/* The CUDA instance of the operation table, and the launch errors of its functions, which return
+ * nothing: a back end asks once after a phase instead of after every call. */
+#include "launch.h"
+
+static constexpr ex_kernels table()
+{
+    ex_kernels k = {};
+    k.name = "cuda";
+    k.batch_gather = ex_batch_gather_cuda;
+    k.softmax_xent = ex_softmax_xent_cuda;
+    k.sgd_segments = ex_sgd_segments_cuda;
+    k.segments_pack = ex_segments_pack_cuda;
+    k.segments_unpack = ex_segments_unpack_cuda;
+    k.accumulate = ex_accumulate_cuda;
+    k.norm_fold = ex_norm_fold_cuda;
+    k.norm_running = ex_norm_running_cuda;
+    k.add_relu_fwd = ex_add_relu_fwd_cuda;
+    k.add_relu_bwd = ex_add_relu_bwd_cuda;
+    k.shortcut_a_fwd = ex_shortcut_a_fwd_cuda;
+    k.shortcut_a_bwd = ex_shortcut_a_bwd_cuda;
+    k.channel_ablate = ex_channel_ablate_cuda;
+    return k;
+}
+
+const ex_kernels ex_kernels_cuda = table();
+
+static thread_local int kept_error;
+static thread_local const char *kept_kernel;
+
+void ex_kernels_cuda_keep_error(const char *kernel)
+{
+    const int error = (int)cudaGetLastError();
+    if (error == 0 || kept_error != 0)
+        return;
+    kept_error = error;
+    kept_kernel = kernel;
+}
+
+int ex_kernels_cuda_error(const char **kernel)
+{
+    const int error = kept_error;
+    if (kernel)
+        *kernel = kept_kernel;
+    kept_error = 0;
+    kept_kernel = NULL;
+    return error;
+}
