@@ -11,40 +11,37 @@
 #include "residual.h"
 
 typedef struct ablation {
-    const float *in, *residual; /* residual may be NULL */
-    const int32_t *channel;     /* (V) */
-    const float *fill;          /* (V) */
     bool relu;
     int N, V;
     uint32_t H, W, block, map; /* map: floats of one image */
 } ablation;
 
-/* What ablation leaves at `at`, an offset in `in`. */
-static inline __device__ float patch(const ablation &a, int v, size_t at)
-{
-    const float value = a.residual ? a.fill[v] + a.residual[at] : a.fill[v];
-    return a.relu ? ex_relu_body(value) : value;
-}
-
 /* Reads 4 bytes an element of `in` (gridDim.z times, all but one from the L2 cache), 4 an ablated
  * element (residual); writes 4 an element of `out`: V times the map, which is what it costs. */
 template <int WIDTH>
-static __global__ void __launch_bounds__(EX_BLOCK) channel_ablate_kernel(float *out, ablation a)
+static __global__ void __launch_bounds__(EX_BLOCK)
+    channel_ablate_kernel(float *__restrict__ out, const float *__restrict__ in,
+                          const float *__restrict__ residual, const int32_t *__restrict__ channel,
+                          const float *__restrict__ fill, ablation a)
 {
     const uint32_t stride = (uint32_t)ex_threads() * WIDTH;
     for (uint32_t i = (uint32_t)ex_thread() * WIDTH; i < a.map; i += stride) {
-        int32_t channel[WIDTH];
+        int32_t mine[WIDTH];
         for (uint32_t j = 0; j < WIDTH; j++)
-            channel[j] = (int32_t)ex_layout_place(i + j, a.H, a.W, a.block).c;
+            mine[j] = (int32_t)ex_layout_place(i + j, a.H, a.W, a.block).c;
         for (int n = (int)blockIdx.y; n < a.N; n += (int)gridDim.y) {
             const size_t at = (size_t)n * a.map + i;
             float kept[WIDTH];
-            ex_quad_load(kept, a.in + at);
+            ex_quad_load(kept, in + at);
             for (int v = (int)blockIdx.z; v < a.V; v += (int)gridDim.z) {
-                const int32_t ablated = a.channel[v];
                 float value[WIDTH];
-                for (int j = 0; j < WIDTH; j++)
-                    value[j] = channel[j] == ablated ? patch(a, v, at + (size_t)j) : kept[j];
+                for (int j = 0; j < WIDTH; j++) {
+                    value[j] = kept[j];
+                    if (mine[j] == channel[v]) {
+                        value[j] = residual ? fill[v] + residual[at + (size_t)j] : fill[v];
+                        value[j] = a.relu ? ex_relu_body(value[j]) : value[j];
+                    }
+                }
                 ex_quad_store(out + (size_t)v * (size_t)a.N * a.map + at, value);
             }
         }
@@ -59,10 +56,9 @@ void ex_channel_ablate_cuda(float *out, const float *in, const float *residual,
     const uint32_t map = (uint32_t)shape->C * H * W;
     if (V <= 0 || shape->N <= 0 || map == 0)
         return;
-    const ablation a = {
-        in, residual, channel, fill, relu != 0, shape->N, V, H, W, (uint32_t)shape->block, map};
+    const ablation a = {relu != 0, shape->N, V, H, W, (uint32_t)shape->block, map};
     const bool quads = map % EX_QUAD == 0 && ex_aligned(out, in);
     const auto ablate_kernel = quads ? channel_ablate_kernel<EX_QUAD> : channel_ablate_kernel<1>;
     const dim3 grid = ex_launch_grid(quads ? map / EX_QUAD : map, (size_t)shape->N, (size_t)V);
-    EX_LAUNCH(ablate_kernel, grid, EX_BLOCK, 0, s, out, a);
+    EX_LAUNCH(ablate_kernel, grid, EX_BLOCK, 0, s, out, in, residual, channel, fill, a);
 }

@@ -37,7 +37,8 @@ static inline __device__ origin origin_of(uint32_t i, const gather &g)
  * element. WIDTH > 1 needs maps that are a multiple of it. */
 template <int WIDTH>
 static __global__ void __launch_bounds__(EX_BLOCK)
-    batch_gather_kernel(float *out, const uint8_t *images, const uint32_t *index, gather g, int N)
+    batch_gather_kernel(float *__restrict__ out, const uint8_t *__restrict__ images,
+                        const uint32_t *__restrict__ index, gather g, int N)
 {
     const uint32_t stride = (uint32_t)ex_threads() * WIDTH;
     for (uint32_t i = (uint32_t)ex_thread() * WIDTH; i < g.map; i += stride) {

@@ -1,9 +1,17 @@
 /* Every operation that excise implements itself, as one table of functions with one instance per
- * device: `ex_kernels_host` here, `ex_kernels_cuda` in the CUDA module. Callers never name an
- * instance's functions; they reach them as `k->op_dir(...)`.
+ * device: `ex_kernels_host` here, `ex_kernels_cuda` (cuda.h) in the CUDA module. Callers never name
+ * an instance's functions; they reach them as `k->op_dir(...)`.
  *
  * Argument order: outputs, inputs, sizes, stream. Kernels cannot fail: whoever calls them has
- * checked the sizes. Sizes of zero are allowed and do nothing. No kernel allocates.
+ * checked the sizes. Sizes of zero are allowed and do nothing. No kernel allocates. An image has
+ * fewer than 2^31 elements.
+ *
+ * On the CUDA instance every pointer to data is a device pointer: vectors, images, indexes, labels,
+ * channels, and the segment list too. Only the shapes (ex_gather_shape, ex_map_shape) are read on
+ * the host, before the call returns; the `scale` and `shift` inside are device pointers. The call
+ * returns when the work is queued: data must stay until it ran. Pointers that are multiples of 16
+ * bytes are faster, others are correct. A launch that fails is kept: ex_kernels_cuda_error
+ * (cuda.h).
  *
  * Legend for shapes, used in the whole project:
  *   N batch   C channels in   K channels out (classes for logits)   H W map   R S filter
@@ -145,9 +153,9 @@ typedef struct ex_kernels {
      *   through max(., 0) if relu.
      * out (V, N, C, H, W); in, residual (N, C, H, W), all in shape->block; channel, fill (V).
      * channel[v] = -1 copies the map unchanged. */
-    void (*channel_ablate)(float *out, const float *in, const float *residual, const int32_t *channel,
-                           const float *fill, int relu, int V, const ex_map_shape *shape,
-                           ex_stream s);
+    void (*channel_ablate)(float *out, const float *in, const float *residual,
+                           const int32_t *channel, const float *fill, int relu, int V,
+                           const ex_map_shape *shape, ex_stream s);
 } ex_kernels;
 
 extern const ex_kernels ex_kernels_host;

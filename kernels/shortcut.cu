@@ -20,7 +20,7 @@ typedef struct shortcut {
  * stride 2 a quarter of the lines of `in` is read, each whole. */
 template <int WIDTH>
 static __global__ void __launch_bounds__(EX_BLOCK)
-    shortcut_a_fwd_kernel(float *out, const float *in, shortcut g)
+    shortcut_a_fwd_kernel(float *__restrict__ out, const float *__restrict__ in, shortcut g)
 {
     const uint32_t stride = (uint32_t)ex_threads() * WIDTH;
     for (uint32_t i = (uint32_t)ex_thread() * WIDTH; i < g.out_map; i += stride) {
@@ -41,7 +41,7 @@ static __global__ void __launch_bounds__(EX_BLOCK)
  * Reads 8 bytes and writes 4 for each of their elements; touches no others. */
 template <int WIDTH>
 static __global__ void __launch_bounds__(EX_BLOCK)
-    shortcut_a_bwd_kernel(float *din, const float *dout, shortcut g)
+    shortcut_a_bwd_kernel(float *__restrict__ din, const float *__restrict__ dout, shortcut g)
 {
     const uint32_t stride = (uint32_t)ex_threads() * WIDTH, count = g.C * g.out_H * g.out_W;
     for (uint32_t i = (uint32_t)ex_thread() * WIDTH; i < count; i += stride) {

@@ -50,6 +50,24 @@ static void test_ablate_equals_the_reference_in_every_layout(void **state)
                 check_ablate(SHAPES + i, variants[v], form & 1, form >> 1);
 }
 
+static void test_ablate_at_any_alignment(void **state)
+{
+    (void)state;
+    const ex_map_shape m = {2, 16, 5, 5, 16};
+    const size_t n = map_size(&m);
+    static const int32_t channel[3] = {3, 15, -1};
+    static const float fill[3] = {1.0f, -1.0f, 2.0f};
+    for (size_t i = 0; i < 16; i++) {
+        const size_t shift = i % 4, shift_out = i / 4;
+        float *in = shifted_floats(n, shift, 1), *out = shifted_output(3 * n, shift_out);
+        float *expected = ex_guard_floats(3 * n);
+        ex_channel_ablate_ref(expected, in, in, channel, fill, 1, 3, &m);
+        k->channel_ablate(out, in, in, channel, fill, 1, 3, &m, threads_stream(1));
+        assert_same_shifted(out, shift_out, expected, 3 * n);
+        free_shifted(in, shift), free_shifted(out, shift_out), ex_guard_free(expected);
+    }
+}
+
 static void test_ablate_of_channel_minus_one_copies_the_map(void **state)
 {
     (void)state;
@@ -84,6 +102,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_ablate_equals_the_reference_in_every_layout),
+        cmocka_unit_test(test_ablate_at_any_alignment),
         cmocka_unit_test(test_ablate_of_channel_minus_one_copies_the_map),
         cmocka_unit_test(test_ablate_of_a_small_map_by_hand),
     };

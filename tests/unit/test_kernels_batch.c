@@ -2,8 +2,9 @@
 
 enum { IMAGES = 5 };
 
-/* Runs one geometry against the reference, for all numbers of threads. */
-static void check_gather(ex_gather_shape g)
+/* Runs one geometry against the reference, for all numbers of threads; the output lies `lead`
+ * floats past a multiple of 16 bytes. */
+static void check_shifted_gather(ex_gather_shape g, size_t lead)
 {
     const size_t bytes = (size_t)(IMAGES * g.C * g.H * g.W);
     const size_t n = (size_t)(g.N * g.C * g.out_H * g.out_W);
@@ -18,15 +19,20 @@ static void check_gather(ex_gather_shape g)
         index[i] = ex_rng_below(&r, IMAGES);
     g.scale = scale, g.shift = shift;
 
-    float *expected = ex_guard_floats(n), *actual = ex_guard_floats(n);
+    float *expected = ex_guard_floats(n), *actual = shifted_output(n, lead);
     ex_batch_gather_ref(expected, images, index, &g);
     for (int t = 0; t < KERNEL_THREADS_COUNT; t++) {
         poison(actual, n);
         k->batch_gather(actual, images, index, &g, threads_stream(KERNEL_THREADS[t]));
-        assert_same_floats(actual, expected, n);
+        assert_same_shifted(actual, lead, expected, n);
     }
-    ex_guard_free(expected), ex_guard_free(actual), ex_guard_free(scale), ex_guard_free(shift);
+    ex_guard_free(expected), free_shifted(actual, lead), ex_guard_free(scale), ex_guard_free(shift);
     free(images), free(index);
+}
+
+static void check_gather(ex_gather_shape g)
+{
+    check_shifted_gather(g, 0);
 }
 
 static void test_gather_equals_the_reference_in_every_layout(void **state)
@@ -63,6 +69,16 @@ static void test_gather_pads_with_black_and_crops(void **state)
                                            .block = layouts[j][1]});
 }
 
+static void test_gather_at_any_alignment(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < 8; i++)
+        check_shifted_gather(
+            (ex_gather_shape){
+                .N = 5, .C = 3, .H = 8, .W = 8, .out_H = 8, .out_W = 8, .block = i < 4 ? 1 : 3},
+            i % 4);
+}
+
 static void test_gather_of_an_empty_batch_writes_nothing(void **state)
 {
     (void)state;
@@ -90,6 +106,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_gather_equals_the_reference_in_every_layout),
         cmocka_unit_test(test_gather_pads_with_black_and_crops),
+        cmocka_unit_test(test_gather_at_any_alignment),
         cmocka_unit_test(test_gather_of_an_empty_batch_writes_nothing),
         cmocka_unit_test(test_gather_of_a_large_batch_is_the_same_for_any_threads),
     };

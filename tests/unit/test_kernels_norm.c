@@ -65,6 +65,26 @@ static void test_fold_equals_the_reference(void **state)
                 check_fold(channels[i], rows[j], bias);
 }
 
+static void test_fold_at_any_alignment(void **state)
+{
+    (void)state;
+    enum { K = 5, ROW = 36, N = K * ROW };
+    norm_case c = make_norm(K, ROW);
+    float *expected = ex_guard_floats(N), *bias = ex_guard_floats(K);
+    ex_norm_fold_ref(expected, bias, c.weight, c.bias, c.scale, c.shift, c.mean, c.var, 1e-5f, K,
+                     ROW);
+    for (size_t i = 0; i < 16; i++) {
+        const size_t shift = i % 4, shift_out = i / 4;
+        float *weight = shifted_output(N, shift), *out = shifted_output(N, shift_out);
+        memcpy(weight, c.weight, N * sizeof *weight);
+        k->norm_fold(out, bias, weight, c.bias, c.scale, c.shift, c.mean, c.var, 1e-5f, K, ROW,
+                     threads_stream(1));
+        assert_same_shifted(out, shift_out, expected, N);
+        free_shifted(weight, shift), free_shifted(out, shift_out);
+    }
+    ex_guard_free(expected), ex_guard_free(bias), free_norm(&c);
+}
+
 /* (w.x + b - mean) / sqrt(var + eps) * scale + shift = w'.x + b' for any x. */
 static void test_folded_filter_gives_the_norm_of_the_filter(void **state)
 {
@@ -143,6 +163,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_fold_equals_the_reference),
+        cmocka_unit_test(test_fold_at_any_alignment),
         cmocka_unit_test(test_folded_filter_gives_the_norm_of_the_filter),
         cmocka_unit_test(test_running_statistics_move_for_selected_channels_only),
         cmocka_unit_test(test_running_variance_is_unbiased),

@@ -73,6 +73,28 @@ static void test_add_relu_gradient_equals_the_reference(void **state)
             check_backward(KERNEL_SIZES[i], form & 1, form & 2);
 }
 
+static void check_alignment(size_t shift_out, size_t shift_a, size_t shift_b)
+{
+    const size_t n = 1023;
+    float *a = shifted_floats(n, shift_a, 1), *b = shifted_floats(n, shift_b, 2);
+    float *expected = ex_guard_floats(n), *out = shifted_output(n, shift_out);
+    ex_add_relu_fwd_ref(expected, a, b, n);
+    k->add_relu_fwd(out, a, b, n, threads_stream(1));
+    assert_same_shifted(out, shift_out, expected, n);
+    ex_add_relu_bwd_ref(expected, a, b, b, n);
+    k->add_relu_bwd(out, a, b, b, n, threads_stream(1));
+    assert_same_shifted(out, shift_out, expected, n);
+    free_shifted(a, shift_a), free_shifted(b, shift_b), free_shifted(out, shift_out);
+    ex_guard_free(expected);
+}
+
+static void test_add_relu_and_gradient_at_any_alignment(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < 64; i++)
+        check_alignment(i % 4, i / 4 % 4, i / 16);
+}
+
 static void test_add_relu_keeps_nan(void **state)
 {
     (void)state;
@@ -92,6 +114,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_add_relu_equals_the_reference),
         cmocka_unit_test(test_add_relu_gradient_equals_the_reference),
+        cmocka_unit_test(test_add_relu_and_gradient_at_any_alignment),
         cmocka_unit_test(test_add_relu_keeps_nan),
     };
     return run_kernel_tests(tests);

@@ -22,7 +22,7 @@ static list random_list(size_t count, uint32_t longest, uint64_t seed)
     return l;
 }
 
-static const size_t COUNTS[] = {0, 1, 2, 33, 3000};
+static const size_t COUNTS[] = {0, 1, 2, 33, 1023, 1024, 1025, 3000};
 static const uint32_t LONGEST[] = {1, 17, 300};
 
 static void check_list(list l)
@@ -57,6 +57,30 @@ static void test_pack_and_unpack_equal_the_reference_and_invert_each_other(void 
             check_list(l);
             free(l.segments);
         }
+}
+
+/* Lengths and gaps of whole and broken groups of four, vectors at every alignment. */
+static void test_pack_and_unpack_at_any_alignment(void **state)
+{
+    (void)state;
+    static const ex_segment segments[] = {{0, 8},   {9, 4},   {16, 16}, {35, 1},  {36, 4},
+                                          {41, 31}, {72, 33}, {105, 0}, {108, 64}};
+    const size_t count = sizeof segments / sizeof *segments, total = 161, size = 172;
+    for (size_t i = 0; i < 16; i++) {
+        const size_t shift_flat = i % 4, shift_packed = i / 4;
+        float *flat = shifted_floats(size, shift_flat, 1);
+        float *expected = ex_guard_floats(total), *packed = shifted_output(total, shift_packed);
+        ex_segments_pack_ref(expected, flat, segments, count);
+        k->segments_pack(packed, flat, segments, count, threads_stream(1));
+        assert_same_shifted(packed, shift_packed, expected, total);
+        float *back = shifted_output(size, shift_flat), *back_expected = ex_guard_floats(size);
+        memcpy(back, back_expected, size * sizeof *back);
+        k->segments_unpack(back, packed, segments, count, threads_stream(1));
+        ex_segments_unpack_ref(back_expected, expected, segments, count);
+        assert_same_shifted(back, shift_flat, back_expected, size);
+        free_shifted(flat, shift_flat), free_shifted(packed, shift_packed);
+        free_shifted(back, shift_flat), ex_guard_free(expected), ex_guard_free(back_expected);
+    }
 }
 
 static void test_unpack_leaves_bytes_outside_the_segments(void **state)
@@ -117,6 +141,23 @@ static void test_accumulate_adds_in_float64(void **state)
     }
 }
 
+static void test_accumulate_at_any_alignment(void **state)
+{
+    (void)state;
+    enum { N = 133 };
+    double expected[N + 2], acc[N + 2];
+    for (size_t i = 0; i < 8; i++) {
+        const size_t shift = i % 4, shift_acc = i / 4;
+        float *x = shifted_floats(N, shift, 1);
+        for (size_t j = 0; j < N + 2; j++)
+            acc[j] = expected[j] = (double)j / 3.0;
+        ex_accumulate_ref(expected + shift_acc, x, 0.3, N);
+        k->accumulate(acc + shift_acc, x, 0.3, N, threads_stream(1));
+        assert_memory_equal(acc, expected, sizeof acc);
+        free_shifted(x, shift);
+    }
+}
+
 static void test_accumulate_keeps_what_float32_would_lose(void **state)
 {
     (void)state;
@@ -130,9 +171,11 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_pack_and_unpack_equal_the_reference_and_invert_each_other),
+        cmocka_unit_test(test_pack_and_unpack_at_any_alignment),
         cmocka_unit_test(test_unpack_leaves_bytes_outside_the_segments),
         cmocka_unit_test(test_parts_of_segments_tile_them_for_every_cut),
         cmocka_unit_test(test_accumulate_adds_in_float64),
+        cmocka_unit_test(test_accumulate_at_any_alignment),
         cmocka_unit_test(test_accumulate_keeps_what_float32_would_lose),
     };
     return run_kernel_tests(tests);

@@ -65,6 +65,36 @@ static void test_sgd_equals_the_reference(void **state)
         check_sgd(coeffs[i]);
 }
 
+/* `count` segments of 0 to 8 elements with gaps of 0 to 2, vectors at one alignment each. */
+static void check_short_segments(size_t count, size_t shift)
+{
+    const ex_sgd_coeff c = {.lr = 0.1f, .momentum = 0.9f, .weight_decay = 5e-4f};
+    ex_segment *list = calloc(count + 1, sizeof *list);
+    assert_non_null(list);
+    size_t size = 1;
+    for (size_t i = 0; i < count; size = list[i].offset + list[i].length, i++)
+        list[i] = (ex_segment){size + i % 7 % 3, i * 5 % 9};
+    float *grads = random_floats(size, 3), *params = shifted_floats(size, shift, 1);
+    float *velocity = random_floats(size, 2), *expected_velocity = copied_floats(velocity, size);
+    float *expected = copied_floats(params, size);
+    ex_sgd_segments_ref(expected, expected_velocity, grads, list, count, c);
+    k->sgd_segments(params, velocity, grads, list, count, c, threads_stream(2));
+    assert_same_floats(velocity, expected_velocity, size);
+    assert_memory_equal(params, expected, size * sizeof *params);
+    ex_guard_check(params - shift, size + shift);
+    ex_guard_free(grads), ex_guard_free(velocity), ex_guard_free(expected_velocity);
+    ex_guard_free(expected), free_shifted(params, shift), free(list);
+}
+
+static void test_sgd_of_many_short_segments_equals_the_reference(void **state)
+{
+    (void)state;
+    static const size_t counts[] = {1, 31, 32, 33, 1023, 1024, 1025, 2500};
+    for (size_t i = 0; i < sizeof counts / sizeof *counts; i++)
+        for (size_t shift = 0; shift < 4; shift++)
+            check_short_segments(counts[i], shift);
+}
+
 /* One parameter by hand: exact in float32. */
 static void test_sgd_step_is_the_formula(void **state)
 {
@@ -111,6 +141,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_sgd_equals_the_reference),
+        cmocka_unit_test(test_sgd_of_many_short_segments_equals_the_reference),
         cmocka_unit_test(test_sgd_step_is_the_formula),
         cmocka_unit_test(test_sgd_leaves_bytes_outside_the_segments),
         cmocka_unit_test(test_sgd_of_no_segments_does_nothing),

@@ -79,6 +79,27 @@ static void test_shortcut_gradient_adds_as_the_reference(void **state)
     }
 }
 
+static void test_shortcut_and_gradient_at_any_alignment(void **state)
+{
+    (void)state;
+    const shortcut_case c = {{2, 16, 7, 8, 16}, 32, 32, 2};
+    const size_t nx = in_size(&c), ny = out_size(&c);
+    for (size_t i = 0; i < 16; i++) {
+        const size_t shift_x = i % 4, shift_y = i / 4;
+        float *x = shifted_floats(nx, shift_x, 1), *y = shifted_output(ny, shift_y);
+        float *expected_x = copied_floats(x, nx), *expected_y = ex_guard_floats(ny);
+        ex_shortcut_a_fwd_ref(expected_y, x, &c.in, c.K, c.out_block, c.stride);
+        forward(y, x, &c, 1);
+        assert_same_shifted(y, shift_y, expected_y, ny);
+        ex_shortcut_a_bwd_ref(expected_x, y, &c.in, c.K, c.out_block, c.stride);
+        backward(x, y, &c, 1);
+        assert_memory_equal(x, expected_x, nx * sizeof *x);
+        ex_guard_check(x - shift_x, nx + shift_x);
+        free_shifted(x, shift_x), free_shifted(y, shift_y);
+        ex_guard_free(expected_x), ex_guard_free(expected_y);
+    }
+}
+
 /* <A x, y> = <x, A' y>: the gradient is the transpose of the map. */
 static void test_shortcut_gradient_is_the_adjoint(void **state)
 {
@@ -115,6 +136,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_shortcut_overwrites_as_the_reference),
         cmocka_unit_test(test_shortcut_gradient_adds_as_the_reference),
+        cmocka_unit_test(test_shortcut_and_gradient_at_any_alignment),
         cmocka_unit_test(test_shortcut_gradient_is_the_adjoint),
         cmocka_unit_test(test_shortcut_of_a_small_map_by_hand),
     };
