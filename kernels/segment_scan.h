@@ -40,10 +40,9 @@ static inline __device__ size_t ex_scan_chunk(size_t *start, size_t *warp_units,
         sum += first + j < count ? units(segments[first + j]) : 0;
     }
     size_t at = base + ex_scan_lanes_before(sum);
-    __syncthreads(); /* the last chunk's readers are done */
     if (threadIdx.x % EX_WARP == EX_WARP - 1)
         warp_units[warp] = at - base + sum;
-    __syncthreads();
+    __syncthreads(); /* also for readers of the last chunk's `start` */
     for (size_t i = 0; i < warp; i++)
         at += warp_units[i];
     for (size_t j = 0; j < EX_SCAN_EACH; j++)

@@ -84,6 +84,9 @@ static void check_alignment(size_t shift_out, size_t shift_a, size_t shift_b)
     ex_add_relu_bwd_ref(expected, a, b, b, n);
     k->add_relu_bwd(out, a, b, b, n, threads_stream(1));
     assert_same_shifted(out, shift_out, expected, n);
+    ex_add_relu_bwd_ref(expected, a, NULL, b, n);
+    k->add_relu_bwd(out, a, NULL, b, n, threads_stream(1));
+    assert_same_shifted(out, shift_out, expected, n);
     free_shifted(a, shift_a), free_shifted(b, shift_b), free_shifted(out, shift_out);
     ex_guard_free(expected);
 }
