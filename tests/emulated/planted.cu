@@ -35,9 +35,9 @@ static __global__ void overrun_kernel(float *out, int at)
     out[0] = value[at];
 }
 
-static __global__ void divergent_kernel(void)
+static __global__ void divergent_kernel(int odd)
 {
-    if (threadIdx.x % 2)
+    if ((int)(threadIdx.x % 2) == odd)
         __syncthreads();
 }
 
@@ -48,9 +48,11 @@ static __global__ void missing_lane_kernel(int *out)
     out[threadIdx.x] = __shfl_xor_sync(EX_FULL_WARP, (int)threadIdx.x, 1);
 }
 
-static __global__ void barrier_kernel(void)
+static __global__ void barrier_kernel(int *out)
 {
     __syncthreads();
+    if (out)
+        *out = 1;
 }
 
 static __global__ void index_kernel(int *out)
@@ -83,7 +85,7 @@ void planted_shared_overrun(float *out)
 
 void planted_divergent_barrier(void)
 {
-    EX_LAUNCH_TOGETHER(divergent_kernel, 1, PLANTED_THREADS, 0, stream);
+    EX_LAUNCH_TOGETHER(divergent_kernel, 1, PLANTED_THREADS, 0, stream, 1);
 }
 
 void planted_missing_lane(int *out)
@@ -93,17 +95,17 @@ void planted_missing_lane(int *out)
 
 void planted_barrier_in_plain_launch(void)
 {
-    EX_LAUNCH(barrier_kernel, 1, PLANTED_THREADS, 0, stream);
+    EX_LAUNCH(barrier_kernel, 1, PLANTED_THREADS, 0, stream, nullptr);
 }
 
 void planted_empty_grid(void)
 {
-    EX_LAUNCH(barrier_kernel, 0, PLANTED_THREADS, 0, stream);
+    EX_LAUNCH(barrier_kernel, 0, PLANTED_THREADS, 0, stream, nullptr);
 }
 
 void planted_large_block(void)
 {
-    EX_LAUNCH(barrier_kernel, 1, 1025, 0, stream);
+    EX_LAUNCH(barrier_kernel, 1, 1025, 0, stream, nullptr);
 }
 
 void planted_indexes(int *out)
