@@ -65,7 +65,7 @@ typedef struct ex_config {
         int epochs, batch_size;   /* CE and head */
         int probe, ablate;        /* samples of the class; ex_ablation */
         int strategy;             /* ex_strategy_choice */
-        int variants;             /* channels folded into a batch; 0 = chosen from memory */
+        int variants;             /* channels folded into a batch; 0 = chosen */
     } unlearn;
 
     char device[EX_TEXT_MAX];

@@ -62,7 +62,7 @@ static const ex_field fields[] = {
     {INT("unlearn.class", unlearn.class_label, -1, CLASS_MAX), RESUMABLE, DEFAULT("-1", "the class that goes; -1: not given")},
     {REAL("unlearn.delta", unlearn.delta, 0, 1), .above_min = true, RESUMABLE, DEFAULT("0.05", "share of each layer's channels that is fine-tuned")},
     {CHOICE("unlearn.layers", unlearn.layers, "all", "conv", "head"), RESUMABLE, DEFAULT("all", "layers that channels are selected in")},
-    {CHOICE("unlearn.relabel", unlearn.relabel, "once", "each"), RESUMABLE, DEFAULT("once", "draw wrong labels once, or in every epoch")},
+    {CHOICE("unlearn.relabel", unlearn.relabel, "once", "each"), RESUMABLE, DEFAULT("once", "draw wrong labels once, or in every epoch (ce, head) or round (de)")},
     {CHOICE("unlearn.bn", unlearn.norm, "train", "frozen"), RESUMABLE, DEFAULT("train", "batch norm while fine-tuning: by the batch, or by running statistics")},
     {REAL("unlearn.lr", unlearn.lr, 0, 1000), .above_min = true, RESUMABLE, DEFAULT("0.01", "learning rate of fine-tuning")},
     {REAL("unlearn.stop_forget", unlearn.stop_forget, -1, 1), RESUMABLE, DEFAULT("0.01", "stop at this accuracy on the class's probe set; below 0: never")},
@@ -73,7 +73,7 @@ static const ex_field fields[] = {
     {INT("unlearn.probe", unlearn.probe, 1, 1000000), RESUMABLE, DEFAULT("256", "samples of the class that channel effects are measured on")},
     {CHOICE("unlearn.ablate", unlearn.ablate, "filter", "activation"), RESUMABLE, DEFAULT("filter", "what is zeroed: the filter row, or the layer's output map")},
     {CHOICE("unlearn.strategy", unlearn.strategy, "naive", "streams", "batched"), RESUMABLE, DEFAULT("batched", "how ablated channels are evaluated")},
-    {INT("unlearn.variants", unlearn.variants, 0, 65536), RESUMABLE, DEFAULT("0", "ablated channels in one batch; 0: chosen from memory")},
+    {INT("unlearn.variants", unlearn.variants, 0, 65536), RESUMABLE, DEFAULT("0", "ablated channels in one batch; 0: as many as fill one, fewer where memory is short")},
 
     {TEXT("device", device), DEFAULT("auto", "auto, cpu, cuda or cuda:N")},
     {CHOICE("precision", precision, "fp32", "tf32", "bf16"), DEFAULT("fp32", "precision of convolutions and matrix products")},

@@ -7,6 +7,7 @@
 #
 # OUT (default runs/demo) gets a run folder per step: train, ce, de, de-random, head, retrain, and
 # table.txt, table.json. A step that is complete is not run again; an interrupted training goes on.
+# An OUT belongs to one configuration and class: another request needs another OUT.
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 
 out=
@@ -41,6 +42,12 @@ if [ "$dataset" != synthetic ]; then
 fi
 
 mkdir -p "$out"
+# What is complete in OUT must be an answer to this request.
+request=$(printf '%s\n' "class $class" "${settings[@]}" && cat "$config")
+if [ -e "$out/request.txt" ] && [ "$request" != "$(cat "$out/request.txt")" ]; then
+    die "$out holds the results of another configuration or class; name another OUT, or remove it"
+fi
+printf '%s\n' "$request" >"$out/request.txt"
 started=$SECONDS
 
 # A run folder is complete when its report is there: it is written last.

@@ -24,8 +24,7 @@ ex_status ex_method_find(const ex_method **out, const char *name)
             *out = methods[i];
             return EX_OK;
         }
-        const size_t used = strlen(names);
-        snprintf(names + used, sizeof names - used, "%s%s", i ? ", " : "", methods[i]->name);
+        ex_append(names, sizeof names, "%s%s", i ? ", " : "", methods[i]->name);
     }
     *out = NULL;
     return EX_FAIL(EX_ERR_USAGE, "there is no method \"%s\"; one of %s", name, names);

@@ -57,3 +57,12 @@ void ex_error_adopt(const char *message, const char *where)
     snprintf(last_message, sizeof last_message, "%s", message);
     snprintf(last_where, sizeof last_where, "%s", where);
 }
+
+void ex_append(char *text, size_t room, const char *format, ...)
+{
+    const size_t used = strlen(text);
+    va_list args;
+    va_start(args, format);
+    vsnprintf(text + used, room - used, format, args);
+    va_end(args);
+}

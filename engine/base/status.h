@@ -7,6 +7,7 @@
 #define EX_STATUS_H
 
 #include <stdarg.h>
+#include <stddef.h>
 
 /* X(code, exit status of the program, text) */
 #define EX_STATUS_LIST(X)                                                                          \
@@ -39,6 +40,9 @@ ex_status ex_fail_at(ex_status code, const char *where, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 /* The message set last in this thread; never NULL. */
 const char *ex_error_message(void);
+/* Appends to a text of `room` bytes, as far as it fits: for lists in messages. */
+void ex_append(char *text, size_t room, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
 /* Where in our sources it was set, for --verbose and bug reports; never NULL. */
 const char *ex_error_where(void);
 /* Copies an error from a worker thread to the one that reports it. */

@@ -136,8 +136,7 @@ static ex_status find_source(const ex_source **out, const char *name)
         *out = sources[i];
         if (strcmp(ex_dataset_names()[i], name) == 0)
             return EX_OK;
-        const size_t used = strlen(known);
-        snprintf(known + used, sizeof known - used, "%s%s", i ? ", " : "", ex_dataset_names()[i]);
+        ex_append(known, sizeof known, "%s%s", i ? ", " : "", ex_dataset_names()[i]);
     }
     return EX_FAIL(EX_ERR_CONFIG, "dataset is \"%s\"; one of %s", name, known);
 }

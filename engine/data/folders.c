@@ -57,8 +57,7 @@ ex_status ex_data_find_folder(char folder[PATH_MAX], const char *name, const cha
         if (subfolder && join(folder, folders[i], subfolder, NULL) &&
             ex_data_find_file(path, folder, first_file))
             return EX_OK;
-        const size_t used = strlen(searched);
-        snprintf(searched + used, sizeof searched - used, "%s%.255s", i ? ", " : "", folders[i]);
+        ex_append(searched, sizeof searched, "%s%.255s", i ? ", " : "", folders[i]);
     }
     return EX_FAIL(EX_ERR_INPUT,
                    "no %s found: %s, plain or with .gz, is in none of %s; run scripts/get_data.sh "

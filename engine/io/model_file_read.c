@@ -29,10 +29,8 @@ __attribute__((format(printf, 2, 3))) static void note(finding *f, const char *f
 static void format_shape(char *out, size_t room, const size_t *shape, int ndim)
 {
     out[0] = '\0';
-    for (int i = 0; i < ndim; i++) {
-        const size_t used = strlen(out);
-        snprintf(out + used, room - used, "%s%zu", i ? " x " : "", shape[i]);
-    }
+    for (int i = 0; i < ndim; i++)
+        ex_append(out, room, "%s%zu", i ? " x " : "", shape[i]);
     if (ndim == 0)
         snprintf(out, room, "a scalar");
 }

@@ -43,10 +43,8 @@ static ex_status check_shape(const char *name, ex_model_shape s)
 static ex_status fail_unknown(const char *name)
 {
     char known[256] = "";
-    for (int i = 0; i < MODELS; i++) {
-        const size_t used = strlen(known);
-        snprintf(known + used, sizeof known - used, "%s%s", i ? ", " : "", models[i].name);
-    }
+    for (int i = 0; i < MODELS; i++)
+        ex_append(known, sizeof known, "%s%s", i ? ", " : "", models[i].name);
     return EX_FAIL(EX_ERR_CONFIG, "model is \"%s\"; one of %s", name, known);
 }
 

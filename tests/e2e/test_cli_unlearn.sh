@@ -31,6 +31,13 @@ present ce/{effects.csv,mask.json} de/{effects.csv,mask.json} de-random/mask.jso
 absent retrain/mask.json head/effects.csv
 diff -r run kept >/dev/null || fail "the run that was read has changed"
 
+# --- timed algorithms: two runs may choose differently, one that is given the choices repeats the bits
+succeeds unlearn run --method ce --class 1 -s conv=auto -o timed
+succeeds unlearn run --method ce --class 1 -s conv=auto --algorithms timed/algorithms.json -o again
+same again/model.safetensors timed/model.safetensors
+same again/algorithms.json timed/algorithms.json
+refuses 2 "nowhere.json" unlearn run --method ce --class 1 --algorithms nowhere.json -o other
+
 # --- effects from a file: the same result as measured on the way
 succeeds unlearn run --method ce --class 1 --effects effects.csv -o given
 same given/model.safetensors ce/model.safetensors

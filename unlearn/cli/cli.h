@@ -24,6 +24,7 @@ typedef struct cli_args {
     const char *config;  /* -c */
     const char *output;  /* -o */
     const char *effects, *class_text;
+    const char *algorithms; /* algorithms.json to repeat */
     bool resume, overwrite, train_data;
     bool help, quiet, json, verbose;
     cli_setting settings[CLI_SETTINGS_MAX];
@@ -56,8 +57,9 @@ typedef struct cli_command {
     const cli_option *options; /* its own, before the common ones */
     bool configured;           /* takes -c, -s and the options of a configuration */
     bool takes_subject;
-    bool lists_keys; /* --help ends with the configuration's reference */
-    bool passes_on;  /* gets the rest of the command line unparsed */
+    bool lists_keys;        /* --help ends with the configuration's reference */
+    bool passes_on;         /* gets the rest of the command line unparsed */
+    void (*describe)(void); /* prints more of the description, from a table; may be NULL */
     ex_status (*run)(const cli_args *args);
     ex_status (*pass_on)(int argc, char **argv);
 } cli_command;

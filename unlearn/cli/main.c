@@ -94,7 +94,8 @@ static void print_error(ex_status status, bool verbose)
         fputc(*p < 0x20 || *p == 0x7f ? '?' : *p, stderr);
     fputc('\n', stderr);
     if (verbose)
-        fprintf(stderr, "excise: %s at %s\n", ex_status_name(status), ex_error_where());
+        fprintf(stderr, "excise: %s (%s) at %s\n", ex_status_name(status), ex_status_text(status),
+                ex_error_where());
 }
 
 /* A file opened later must not become stdout because that was closed; what is written to the

@@ -18,6 +18,8 @@ static const cli_option configured_options[] = {
     {"threads", 0, "N", CLI_KEY_OPTION("server.threads")},
     {"lanes", 0, "N", CLI_KEY_OPTION("lanes")},
     {"memory", 0, "BYTES", CLI_KEY_OPTION("memory")},
+    {"algorithms", 0, "FILE", CLI_TEXT_OPTION(algorithms),
+     .help = "algorithms.json of an earlier run, to repeat its convolutions bit for bit"},
     {0},
 };
 
@@ -166,6 +168,8 @@ void cli_print_help(const cli_command *command)
 {
     printf("excise %s: %s\n\nUsage: excise %s %s\n\n%s\n", command->name, command->summary,
            command->name, command->usage, command->description);
+    if (command->describe)
+        command->describe();
     if (!command->passes_on) {
         const cli_option *all[OPTIONS_MAX];
         const int count = collect(command, all);

@@ -53,6 +53,7 @@ static ex_status find_subject(cli_session *s, const char *subject)
 ex_status cli_session_init(cli_session *s, const cli_args *args)
 {
     memset(s, 0, sizeof *s);
+    s->algorithms = args->algorithms;
     ex_config_default(&s->config);
     EX_TRY(find_subject(s, args->subject));
     char path[PATH_MAX];
@@ -82,9 +83,13 @@ ex_status cli_open_federation(ex_federation **out, const ex_config *config)
     return EX_OK;
 }
 
-ex_status cli_read_algorithms(ex_federation *f, const char *folder)
+ex_status cli_read_algorithms(ex_federation *f, const char *file, const char *folder)
 {
     char path[PATH_MAX];
+    if (file)
+        return ex_device_read_algorithms(f->device, file);
+    if (!*folder)
+        return EX_OK;
     EX_TRY(join(path, folder, "algorithms.json"));
     return access(path, F_OK) == 0 ? ex_device_read_algorithms(f->device, path) : EX_OK;
 }
@@ -93,7 +98,7 @@ ex_status cli_session_open(cli_session *s)
 {
     EX_TRY(cli_open_federation(&s->f, &s->config));
     EX_TRY(ex_model_file_read(s->model, s->f->model, s->f->params, s->f->stats, NULL));
-    return s->run[0] ? cli_read_algorithms(s->f, s->run) : EX_OK;
+    return cli_read_algorithms(s->f, s->algorithms, s->run);
 }
 
 void cli_session_close(cli_session *s)

@@ -9,8 +9,9 @@
 #include <limits.h>
 
 typedef struct cli_session {
-    char run[PATH_MAX];   /* the run folder read from; "" for a bare model file */
-    char model[PATH_MAX]; /* the model file */
+    char run[PATH_MAX];     /* the run folder read from; "" for a bare model file */
+    char model[PATH_MAX];   /* the model file */
+    const char *algorithms; /* as in cli_args */
     ex_config config;
     ex_federation *f;
 } cli_session;
@@ -18,7 +19,8 @@ typedef struct cli_session {
 /* Resolves args->subject and the configuration: defaults, the run's config.yaml, -c, then options
  * in their order. Loads nothing yet. */
 ex_status cli_session_init(cli_session *s, const cli_args *args);
-/* Data, device, and the model's values; the run's algorithms.json if it has one. */
+/* Data, device, and the model's values; the run's algorithms.json if it has one, unless another was
+ * named. */
 ex_status cli_session_open(cli_session *s);
 void cli_session_close(cli_session *s);
 
@@ -26,8 +28,8 @@ void cli_session_close(cli_session *s);
 ex_status cli_apply_settings(ex_config *c, const cli_args *args);
 /* Opens the federation and says in the log where it runs. */
 ex_status cli_open_federation(ex_federation **out, const ex_config *config);
-/* Reads FOLDER/algorithms.json if it is there. */
-ex_status cli_read_algorithms(ex_federation *f, const char *folder);
+/* Reads `file`; where it is NULL, FOLDER/algorithms.json if that is there. folder "": none. */
+ex_status cli_read_algorithms(ex_federation *f, const char *file, const char *folder);
 /* EX_ERR_USAGE if `output` is the folder that the session reads from. */
 ex_status cli_check_output(const cli_session *s, const char *output);
 

@@ -112,10 +112,9 @@ static ex_status after_round(void *context, ex_federation *f, int round,
 
 /* --- start and end -------------------------------------------------------------------------- */
 
-static ex_status restore(training *t, ex_federation *f, const char *folder)
+static ex_status restore(training *t, ex_federation *f)
 {
     json_t *state = NULL;
-    EX_TRY(cli_read_algorithms(f, folder));
     EX_TRY(ex_run_restore(t->run, f->params, f->model->param_count, f->stats, f->model->stat_count,
                           &state));
     t->first_round = (int)json_integer_value(json_object_get(state, "round"));
@@ -130,7 +129,7 @@ static ex_status start(training *t, ex_federation *f, const cli_args *args)
 {
     EX_TRY(ex_config_write(&f->config, ex_run_path(t->run, "config.yaml")));
     if (args->resume)
-        return restore(t, f, args->output);
+        return restore(t, f);
     return checkpoint(t, f, 0);
 }
 
@@ -208,6 +207,7 @@ static ex_status run_train(const cli_args *args)
     EX_TRY(configure(&config, args));
     EX_TRY(ex_run_check(args->output, mode));
     EX_TRY_GOTO(cli_open_federation(&f, &config), done);
+    EX_TRY_GOTO(cli_read_algorithms(f, args->algorithms, args->resume ? args->output : ""), done);
     EX_TRY_GOTO(ex_run_open(&t.run, args->output, mode), done);
     EX_TRY_GOTO(start(&t, f, args), done);
     EX_TRY_GOTO(train_rounds(&t, f), interrupted);

@@ -124,6 +124,13 @@ done:
     return status;
 }
 
+static void print_methods(void)
+{
+    printf("\nMethods:\n");
+    for (const ex_method *const *m = ex_methods(); *m; m++)
+        printf("  %-10s %s\n", (*m)->name, (*m)->help);
+}
+
 static const cli_option options[] = {
     {"output", 'o', "RUN2", CLI_TEXT_OPTION(output),
      .help = "folder of the result; made if missing"},
@@ -141,11 +148,10 @@ const cli_command cli_unlearn = {
     .summary = "remove a class from a trained model",
     .usage = "RUN --class K [options] -o RUN2 | MODEL.safetensors -c EXP.yaml --class K [options] "
              "-o RUN2",
-    .description =
-        "Methods: ce (server only), de (with the clients), de-random and head (controls), "
-        "retrain.\nWrites RUN2: config.yaml, metrics.jsonl, model.safetensors, "
-        "effects.csv and mask.json where\nthe method has them, ledger.json, "
-        "algorithms.json and report.json. RUN stays as it is.",
+    .description = "Writes RUN2: config.yaml, metrics.jsonl, model.safetensors, "
+                   "effects.csv and mask.json where\nthe method has them, ledger.json, "
+                   "algorithms.json and report.json. RUN stays as it is.",
+    .describe = print_methods,
     .example = "  excise unlearn runs/demo/train --method ce --class 1 -o runs/demo/ce\n"
                "  excise unlearn runs/demo/train --method de --class 1 --delta 0.05 \\\n"
                "      --effects runs/demo/ce/effects.csv -o runs/demo/de\n",
