@@ -8,17 +8,13 @@
 extern const ex_backend ex_backend_cpu;
 #endif
 
+/* Those built in, best first. */
 static const ex_backend *const backends[] = {
 #ifdef EXCISE_HAVE_ONEDNN
     &ex_backend_cpu,
 #endif
     NULL,
 };
-
-const ex_backend *const *ex_backends(void)
-{
-    return backends;
-}
 
 /* --- devices ---------------------------------------------------------------------------------- */
 

@@ -139,8 +139,6 @@ struct ex_backend {
 
 /* --- devices ------------------------------------------------------------------------------- */
 
-/* NULL-terminated list of the back ends built in, best first. */
-const ex_backend *const *ex_backends(void);
 /* "auto" takes the first back end that can be used. EX_ERR_UNSUPPORTED with the reason otherwise. */
 ex_status ex_device_open(ex_device **out, const ex_device_options *options);
 void ex_device_close(ex_device **device);

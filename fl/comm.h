@@ -13,7 +13,7 @@
 typedef struct ex_comm ex_comm;
 
 typedef struct ex_communicator {
-    const char *name, *help;
+    const char *name;
     ex_status (*create)(ex_comm **out);
     void (*destroy)(ex_comm **comm);
     ex_status (*sum)(ex_comm *comm, double *values, size_t n);

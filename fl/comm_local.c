@@ -29,7 +29,6 @@ static ex_status local_broadcast(ex_comm *comm, void *bytes, size_t size, int ro
 
 const ex_communicator ex_communicator_local = {
     .name = "local",
-    .help = "one process",
     .create = local_create,
     .destroy = local_destroy,
     .sum = local_sum,

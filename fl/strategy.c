@@ -81,7 +81,6 @@ static void fedavg_apply(const ex_aggregate *a, float *params, float *stats)
 
 const ex_strategy ex_strategy_fedavg = {
     .name = "fedavg",
-    .help = "mean of the updates, weighted by samples or uniformly",
     .weigh = fedavg_weigh,
     .add = fedavg_add,
     .apply = fedavg_apply,

@@ -19,7 +19,7 @@ typedef struct ex_aggregate {
 } ex_aggregate;
 
 struct ex_strategy {
-    const char *name, *help;
+    const char *name;
     /* weight (cohort) of each client's update, from its samples (cohort), none of them 0. */
     void (*weigh)(double *weight, const size_t *samples, int cohort, ex_weighting weighting);
     /* Adds one update; params, stats: flat vectors, read on the segments only. */
