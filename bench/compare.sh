@@ -1,0 +1,162 @@
+#!/usr/bin/env bash
+# Runs a benchmark of excise and the same job in PyTorch by turns, and compares their medians.
+#
+#   bench/compare.sh step|eval|ablate [options]
+#
+#   --model M        resnet20 (default) or vgg11
+#   --shape S        cifar (default) or fashion
+#   --batch N        step, eval: images in a batch (128)
+#   --threads T      threads of either side (2)
+#   --rounds R       processes of either side, by turns (5)
+#   --repetitions N  timings in a process; 0: each side's own number (0)
+#   --probe N        ablate: images that every channel is judged on (256)
+#   --strategy S     ablate: ours; naive, streams or batched (default)
+#   --peer P         ablate: naive, or prefix (default: maps before the layer are kept)
+#   --conv C         ours; auto (default) or direct
+#   --json           only the JSON object
+#
+# The last line is a JSON object; its ratio is the peer's time over ours: above 1, ours is faster.
+# PyTorch runs the way that is fastest here: memory format, optimizer or folding, malloc settings.
+# PYTHON names the interpreter that has it (/usr/bin/python3); EXCISE_BUILD the build folder.
+source "$(dirname "${BASH_SOURCE[0]}")/../scripts/common.sh"
+
+python=${PYTHON:-/usr/bin/python3}
+peer_program=$root/bench/peers/torch_peer.py
+
+refuse() {
+    printf 'error: %s\n' "$*" >&2
+    exit 2
+}
+
+# --- options
+
+jobs='step, eval, ablate'
+[ $# -gt 0 ] || refuse "a benchmark is expected, one of $jobs"
+case $1 in
+step | eval | ablate) job=$1 ;;
+-h | --help) print_usage ;;
+*) refuse "unknown benchmark \"$1\"; one of $jobs" ;;
+esac
+shift
+rounds=5 json=no threads=2 repetitions=0 ours=() theirs=()
+count='^[1-9][0-9]*$'
+while [ $# -gt 0 ]; do
+    case $1 in
+    -h | --help) print_usage ;;
+    --json)
+        json=yes
+        shift
+        continue
+        ;;
+    --model | --shape | --batch | --probe | --threads | --repetitions | --rounds | --strategy | --conv | --peer) ;;
+    *) refuse "unknown option \"$1\"; see bench/compare.sh --help" ;;
+    esac
+    [ $# -ge 2 ] || refuse "$1 needs a value"
+    case $1 in
+    --batch | --threads | --rounds | --probe)
+        [[ $2 =~ $count ]] || refuse "$1 is \"$2\"; a number from 1 is expected" ;;
+    --repetitions)
+        [[ $2 =~ ^[0-9]+$ ]] || refuse "$1 is \"$2\"; a number from 0 is expected" ;;
+    esac
+    case $1 in
+    --rounds) rounds=$2 ;;
+    --threads) threads=$2 ;;
+    --repetitions) repetitions=$2 ;;
+    --strategy | --conv) ours+=("$1" "$2") ;;
+    --peer)
+        case $2 in naive | prefix) ;; *) refuse "--peer is \"$2\"; one of naive, prefix" ;; esac
+        theirs+=("$1" "$2")
+        ;;
+    *) ours+=("$1" "$2") theirs+=("$1" "$2") ;;
+    esac
+    shift 2
+done
+both=(--threads "$threads" --repetitions "$repetitions")
+
+"$python" -c 'import torch' 2>/dev/null ||
+    refuse "$python has no PyTorch: run scripts/setup.sh --peers, or set PYTHON"
+if [ -f "$build/CMakeCache.txt" ]; then
+    cmake --build "$build" --target excise-bench >&2
+else
+    build_tree "$build"
+fi
+
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+export OMP_NUM_THREADS=$threads # the same for both, as is whatever else of OMP_ the caller set
+
+# --- the peer's settings
+
+# PyTorch allocates every map anew; whether malloc gives them back to the system each time decides
+# much of its speed.
+mallocs=(
+    ""
+    "MALLOC_MMAP_THRESHOLD_=33554432 MALLOC_TRIM_THRESHOLD_=8589934592 MALLOC_TOP_PAD_=268435456"
+    "MALLOC_MMAP_MAX_=0 MALLOC_TRIM_THRESHOLD_=8589934592 MALLOC_TOP_PAD_=268435456"
+)
+
+# peer "ENVIRONMENT" ARGUMENTS...
+peer() {
+    local settings
+    read -ra settings <<<"$1"
+    shift
+    env "${settings[@]}" "$python" "$peer_program" "$job" "${theirs[@]}" "${both[@]}" "$@"
+}
+
+field() {
+    "$python" -c 'import json, sys; print(json.load(open(sys.argv[1]))[sys.argv[2]])' "$@"
+}
+
+best='' use='' malloc=''
+for settings in "${mallocs[@]}"; do
+    fixed=()
+    # Trials of an ablation are long: its way is chosen once.
+    [ "$job" != ablate ] || [ -z "$use" ] || fixed=(--use "$use")
+    peer "$settings" --trial "${fixed[@]}" >"$work/trial.json"
+    took=$(field "$work/trial.json" trial_seconds)
+    if [ -z "$best" ] || awk "BEGIN { exit !($took < $best) }"; then
+        best=$took malloc=$settings use=$(field "$work/trial.json" use)
+    fi
+    say "peer: $(field "$work/trial.json" use)${settings:+, $settings}: $took s"
+done
+
+# --- by turns
+
+for ((round = 1; round <= rounds; round++)); do
+    say "round $round of $rounds"
+    "$build/excise-bench" "$job" "${ours[@]}" "${both[@]}" --json | tail -n 1 >>"$work/ours"
+    peer "$malloc" --use "$use" >>"$work/peer"
+done
+
+"$python" - "$work/ours" "$work/peer" "$use" "$malloc" "$json" <<'PY'
+import json, statistics, sys
+
+ours, peer = ([json.loads(line) for line in open(path)] for path in sys.argv[1:3])
+use, malloc, only_json = sys.argv[3], sys.argv[4], sys.argv[5] == "yes"
+a, b = ([r["median"] for r in rows] for rows in (ours, peer))
+first = ours[0]
+result = {key: first[key] for key in ("job", "model", "shape")}
+result["batch"] = first.get("batch")
+for key in ("strategy", "lanes", "probe", "channels"):
+    if key in first:
+        result[key] = first[key]
+result.update({
+    "ours": statistics.median(a), "peer": statistics.median(b), "unit": first["unit"],
+    "ratio": statistics.median(b) / statistics.median(a),
+    "ours_rounds": a, "peer_rounds": b, "rounds": len(a),
+    "peer_name": f'{peer[0]["peer"]} {peer[0]["version"]}',
+    "peer_settings": {"way": use, "environment": malloc}, "threads": first["threads"],
+    "conv": first["conv"], "precision": first["precision"], "wrong": sum(r["wrong"] for r in ours),
+    "cpu": first["device_description"], "version": first["version"], "commit": first["commit"]})
+if not only_json:
+    what = f'batch {result["batch"]}' if result["batch"] else f'probe {result["probe"]}'
+    print(f'# {result["job"]} {result["model"]}, {result["shape"]}, {what}, '
+          f'{result["threads"]} threads, {result["rounds"]} rounds; {result["cpu"]}')
+    print(f'# peer settings: {use}{"; " + malloc if malloc else ""}')
+    print(f'#{"who":<27} {"median":>10} {"min":>10} {"max":>10} {"ratio":>8}')
+    print(f'#{"":<27} {first["unit"]:>10} {first["unit"]:>10} {first["unit"]:>10} {"":>8}')
+    for name, row, ratio in (("excise", a, 1), (result["peer_name"], b, result["ratio"])):
+        print(f' {name:<27} {statistics.median(row):>10.4g} {min(row):>10.4g} {max(row):>10.4g} '
+              f'{ratio:>8.3g}')
+print(json.dumps(result))
+PY
