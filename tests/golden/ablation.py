@@ -1,4 +1,8 @@
-"""Golden ablation: Algorithm 1 by its definition, one forward pass of the probe set per channel."""
+"""Golden ablation: Algorithm 1 by its definition, one forward pass of the probe set per channel.
+
+filter: the filter row and the bias are zero. activation: the layer's output behind norm, residual and
+ReLU is zero in that channel.
+"""
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -35,8 +39,33 @@ def probe_images(setting):
     return images[index], index
 
 
-def effects(model, x, channel_done):
-    """(correct, mean loss) with each channel's filter and bias at zero, layer by layer."""
+def activation_effects(model, x):
+    """What count() gives with each channel's output map at zero, layer by layer."""
+    y = torch.full((len(x),), CLASS)
+    found = []
+    for name, layer in torch_models.conv_and_linear(model):
+        for c in range(layer.weight.shape[0]):
+            def zero_channel(module, inputs, output, c=c):
+                output = output.clone()
+                output[:, c] = 0
+                return output
+            hook = output_module(model, name).register_forward_hook(zero_channel)
+            found.append(count(model(x), y))
+            hook.remove()
+    return np.array(found)
+
+
+def output_module(model, name):
+    """The module whose output is that of resnet20's layer: its ReLU, or the classifier itself."""
+    relu = {"conv_bn.conv": "relu", "linear": "linear"}.get(name)
+    if relu is None:
+        block, which = name.rsplit(".conv_bn", 1)
+        relu = f"{block}.relu{which[0]}"
+    return model.get_submodule(relu)
+
+
+def filter_effects(model, x):
+    """What count() gives with each channel's filter and bias at zero, layer by layer."""
     y = torch.full((len(x),), CLASS)
     found = []
     for _, layer in torch_models.conv_and_linear(model):
@@ -45,7 +74,7 @@ def effects(model, x, channel_done):
             layer.weight[c] = 0
             if layer.bias is not None:
                 layer.bias[c] = 0
-            found.append(channel_done(model(x), y))
+            found.append(count(model(x), y))
             layer.weight[c] = kept[0]
             if layer.bias is not None:
                 layer.bias[c] = kept[1]
@@ -53,9 +82,20 @@ def effects(model, x, channel_done):
 
 
 def count(logits, y):
+    """(correct, mean loss, near ties)"""
     first, second = logits.topk(2, dim=1).values.unbind(1)
     return (int((logits.argmax(1) == y).sum()), float(F.cross_entropy(logits, y)),
             int((first - second < TIE).sum()))
+
+
+def write_effects(out, name, found, base):
+    correct = found[:, 0].astype(np.int32)
+    print(f"  {name}: baseline {base[0]} of {PROBE}, correct from {correct.min()} to "
+          f"{correct.max()}, {len(np.unique(correct))} different counts, "
+          f"{int((found[:, 2] > 0).sum())} channels with a near tie")
+    assert 0.6 * PROBE < base[0] and len(np.unique(correct)) > 10
+    out.add(f"{name}/correct", correct)
+    out.add(f"{name}/loss_delta", found[:, 1] - base[1])
 
 
 @torch.no_grad()
@@ -65,18 +105,11 @@ def write_ablation(out, setting):
     images, index = probe_images(setting)
     x = setting.normalise(images, torch.float32)
     base = count(model(x), torch.full((PROBE,), CLASS))
-    found = effects(model, x, count)
-    correct = found[:, 0].astype(np.int32)
-    print(f"  ablation: baseline {base[0]} of {PROBE}, correct from {correct.min()} to "
-          f"{correct.max()}, {len(np.unique(correct))} different counts, "
-          f"{int((found[:, 2] > 0).sum())} channels with a near tie")
-    assert 0.6 * PROBE < base[0] and len(np.unique(correct)) > 10
     for name, value in model.state_dict().items():
         if "tracked" not in name:
             out.add(f"value/{name}", value.numpy())
     out.add("ablation/setup", np.int32([CLASS, PROBE, POOL, POOL_SEED]))
     out.add("ablation/index", index.astype(np.int32))
     out.add("ablation/baseline", np.float32(base[:2]))
-    out.add("ablation/correct", correct)
-    out.add("ablation/loss_delta", found[:, 1] - base[1])
-    out.add("ablation/near_ties", found[:, 2].astype(np.int32))
+    write_effects(out, "filter", filter_effects(model, x), base)
+    write_effects(out, "activation", activation_effects(model, x), base)

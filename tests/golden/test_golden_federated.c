@@ -235,11 +235,11 @@ static void load_trained(setting *s)
 }
 
 /* Counts agree but for one probe image in at most one channel of two hundred. */
-static void check_counts(const setting *s, const ex_effects *e)
+static void check_counts(const setting *s, const char *ablation, const ex_effects *e)
 {
     const size_t channels = (size_t)s->f->model->channel_count;
-    const int32_t *correct = ex_golden_ints(s->net.file, channels, "ablation/correct");
-    const float *loss_delta = ex_golden_floats(s->net.file, channels, "ablation/loss_delta");
+    const int32_t *correct = ex_golden_ints(s->net.file, channels, "%s/correct", ablation);
+    const float *loss_delta = ex_golden_floats(s->net.file, channels, "%s/loss_delta", ablation);
     const float *base = ex_golden_floats(s->net.file, 2, "ablation/baseline");
     assert_int_equal(e->baseline_correct[0], (int)base[0]);
     assert_true(fabs(e->baseline_loss[0] - (double)base[1]) < 1e-4 * (double)base[1]);
@@ -257,7 +257,8 @@ static void check_counts(const setting *s, const ex_effects *e)
     assert_true(off * 200 <= channels);
 }
 
-static void check_ablation(ex_strategy_choice strategy, ex_conv_choice conv, int lanes)
+static void check_ablation(ex_strategy_choice strategy, ex_ablation ablation, ex_conv_choice conv,
+                           int lanes)
 {
     setting s;
     open_setting(&s, conv, lanes);
@@ -276,11 +277,11 @@ static void check_ablation(ex_strategy_choice strategy, ex_conv_choice conv, int
         assert_int_equal(probe.label[i], setup[0]);
     }
     s.f->config.unlearn.strategy = (int)strategy;
-    s.f->config.unlearn.ablate = EX_ABLATE_FILTER;
+    s.f->config.unlearn.ablate = (int)ablation;
     const int label = setup[0];
     ex_effects *e;
     assert_ok(ex_ablate_samples(&e, s.f, &probe, &label, 1, (ex_ablate_limits){0}));
-    check_counts(&s, e);
+    check_counts(&s, ablation == EX_ABLATE_FILTER ? "filter" : "activation", e);
     ex_effects_destroy(&e);
     ex_samples_free(&probe);
     close_setting(&s);
@@ -289,20 +290,27 @@ static void check_ablation(ex_strategy_choice strategy, ex_conv_choice conv, int
 static void test_naive_ablation_counts_what_pytorch_counts(void **state)
 {
     (void)state;
-    check_ablation(EX_STRATEGY_NAIVE, EX_CONV_DIRECT, 1);
+    check_ablation(EX_STRATEGY_NAIVE, EX_ABLATE_FILTER, EX_CONV_DIRECT, 1);
 }
 
 static void test_batched_ablation_counts_what_pytorch_counts(void **state)
 {
     (void)state;
-    check_ablation(EX_STRATEGY_BATCHED, EX_CONV_DIRECT, 1);
-    check_ablation(EX_STRATEGY_BATCHED, EX_CONV_AUTO, 2);
+    check_ablation(EX_STRATEGY_BATCHED, EX_ABLATE_FILTER, EX_CONV_DIRECT, 1);
+    check_ablation(EX_STRATEGY_BATCHED, EX_ABLATE_FILTER, EX_CONV_AUTO, 2);
+}
+
+static void test_ablated_activations_count_what_pytorch_counts(void **state)
+{
+    (void)state;
+    check_ablation(EX_STRATEGY_NAIVE, EX_ABLATE_ACTIVATION, EX_CONV_DIRECT, 1);
+    check_ablation(EX_STRATEGY_BATCHED, EX_ABLATE_ACTIVATION, EX_CONV_DIRECT, 2);
 }
 
 static void test_ablation_on_streams_counts_what_pytorch_counts(void **state)
 {
     (void)state;
-    check_ablation(EX_STRATEGY_STREAMS, EX_CONV_DIRECT, 2);
+    check_ablation(EX_STRATEGY_STREAMS, EX_ABLATE_FILTER, EX_CONV_DIRECT, 2);
 }
 
 int main(void)
@@ -316,6 +324,7 @@ int main(void)
         cmocka_unit_test(test_masked_steps_equal_pytorch_and_leave_other_bits),
         cmocka_unit_test(test_naive_ablation_counts_what_pytorch_counts),
         cmocka_unit_test(test_batched_ablation_counts_what_pytorch_counts),
+        cmocka_unit_test(test_ablated_activations_count_what_pytorch_counts),
         cmocka_unit_test(test_ablation_on_streams_counts_what_pytorch_counts),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
