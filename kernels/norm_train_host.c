@@ -51,11 +51,11 @@ EX_INLINE lanes repeat(const float *p, int block)
     return v;
 }
 
-/* v where y > 0, else 0. */
+/* 0 where y <= 0, else v: a NaN goes on, and is found in the loss. */
 EX_INLINE lanes where_positive(lanes v, lanes y)
 {
     const lanes zero = {0};
-    return (lanes)((lane_mask)v & (y > zero));
+    return (lanes)((lane_mask)v & ~(y <= zero));
 }
 
 /* Lanes of the same channel added up. */
