@@ -21,6 +21,7 @@ typedef struct ex_federation {
     ex_comm *comm;
     ex_mask *full;         /* every channel: what a round without a mask exchanges */
     float *params, *stats; /* the global model */
+    int64_t batches;       /* num_batches_tracked of the file it was read from, else 0 */
     ex_samples *clients;   /* (config.num_clients) */
     ex_samples server;     /* the server's own samples */
     int lane_count;

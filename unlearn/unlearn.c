@@ -63,7 +63,7 @@ static ex_status write_run(const ex_run *run, const ex_federation *f, json_t *re
 {
     json_t *ledger = ex_ledger_json(f->ledger);
     ex_status status = ex_model_file_write(ex_run_path(run, "model.safetensors"), f->model,
-                                           f->params, f->stats, 0, NULL);
+                                           f->params, f->stats, f->batches, NULL);
     if (status == EX_OK)
         status = write_json(run, "ledger.json", ledger);
     if (status == EX_OK)

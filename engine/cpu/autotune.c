@@ -7,6 +7,7 @@
 #include "base/log.h"
 #include "base/memory.h"
 #include "cpu/cpu_impl.h"
+#include "io/file.h"
 
 #include <jansson.h>
 #include <stdio.h>
@@ -212,11 +213,10 @@ ex_status ex_cpu_algorithms_write(const ex_device *device, const char *path)
                             json_string(names[d->choices[i].algorithm]));
     json_t *root = json_pack("{s:i, s:s, s:o}", "schema", SCHEMA, "device", device->description,
                              "algorithms", algorithms);
-    const int failed = !root || json_dump_file(root, path, JSON_INDENT(2)) != 0;
+    const ex_status status =
+        root ? ex_json_write(path, root) : EX_FAIL(EX_ERR_MEMORY, "no memory for %s", path);
     json_decref(root);
-    if (failed)
-        return EX_FAIL(EX_ERR_IO, "cannot write the algorithms to %s", path);
-    return EX_OK;
+    return status;
 }
 
 static ex_status adopt(ex_cpu_device *d, json_t *algorithms, const char *path)

@@ -97,7 +97,7 @@ ex_status cli_read_algorithms(ex_federation *f, const char *file, const char *fo
 ex_status cli_session_open(cli_session *s)
 {
     EX_TRY(cli_open_federation(&s->f, &s->config));
-    EX_TRY(ex_model_file_read(s->model, s->f->model, s->f->params, s->f->stats, NULL));
+    EX_TRY(ex_model_file_read(s->model, s->f->model, s->f->params, s->f->stats, &s->f->batches));
     return cli_read_algorithms(s->f, s->algorithms, s->run);
 }
 
