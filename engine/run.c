@@ -75,7 +75,12 @@ ex_status ex_run_open(ex_run **out, const char *path, ex_run_mode mode)
     EX_TRY(look(path, &exists, &empty));
     if (strlen(path) >= PATH_MAX - 64)
         return EX_FAIL(EX_ERR_USAGE, "the path %.64s... is too long", path);
-    EX_TRY(ex_make_folders(path));
+    if (ex_make_folders(path) != EX_OK)
+        return EX_FAIL(EX_ERR_INPUT, "%s; name a folder that can be made and written to",
+                       ex_error_message());
+    if (access(path, W_OK | X_OK) != 0)
+        return EX_FAIL(EX_ERR_INPUT, "%s cannot be written to: %s; name another folder", path,
+                       strerror(errno));
     if (mode == EX_RUN_OVERWRITE)
         remove_files(path);
     ex_run *run;

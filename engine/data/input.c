@@ -91,7 +91,12 @@ ex_status ex_input_end(ex_input *input)
 {
     char byte;
     uint64_t got;
+    int code;
     EX_TRY(ex_input_read_some(input, &byte, 1, &got));
+    gzerror(input->file, &code);
+    if (code == Z_BUF_ERROR) /* the values are there, the checksum behind them is not */
+        return EX_FAIL(EX_ERR_INPUT, "%s is truncated: the end of its gzip stream is missing",
+                       input->path);
     if (got)
         return EX_FAIL(EX_ERR_INPUT, "%s goes on after the %" PRIu64 " bytes expected", input->path,
                        input->done - 1);

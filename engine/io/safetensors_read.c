@@ -165,11 +165,14 @@ ex_status ex_safetensors_read(ex_safetensors **out, const char *path)
     char *text = NULL;
     size_t text_bytes = 0;
     struct stat info;
+    /* Before it is opened: opening a pipe waits for a writer. */
+    if (stat(path, &info) == 0 && !S_ISREG(info.st_mode))
+        return EX_FAIL(EX_ERR_INPUT, "%s is no regular file", path);
     FILE *stream = fopen(path, "rbe");
     if (!stream)
         return EX_FAIL(EX_ERR_INPUT, "%s cannot be read: %s", path, strerror(errno));
-    if (fstat(fileno(stream), &info) != 0 || !S_ISREG(info.st_mode)) {
-        status = EX_FAIL(EX_ERR_INPUT, "%s is no regular file", path);
+    if (fstat(fileno(stream), &info) != 0) {
+        status = EX_FAIL(EX_ERR_INPUT, "%s cannot be read: %s", path, strerror(errno));
         goto done;
     }
     EX_TRY_GOTO(ex_alloc(&file, 1, sizeof *file, path), done);

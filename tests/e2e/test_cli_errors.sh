@@ -102,8 +102,18 @@ refuses 2 "cut/model.safetensors" eval cut
 rm cut/config.yaml
 refuses 2 "cut/config.yaml" eval cut
 
+mkfifo pipe
+refuses 2 "pipe is no regular file" eval pipe -c tiny.yaml # and does not wait for a writer
+
+# --- requests for a table
+refuses 2 '--class is "-1"' ablate run --class -1 -o e.csv
+refuses 2 "a file of 0 bytes" ablate run --class 1 -o ''
+refuses 2 "a file of 300 bytes" ablate run --class 1 -o "$(printf '%0300d' 0)"
+absent e.csv
+
 # --- output that cannot be made
 touch file
+refuses 2 "cannot be made" train -c tiny.yaml -o /proc/run
 refuses 2 "file" train -c tiny.yaml -o file
 refuses 2 "" train -c tiny.yaml -o ''
 if [ "$(id -u)" -ne 0 ]; then

@@ -98,6 +98,8 @@ has err "going on after round 2"
 same damaged/model.safetensors timed/model.safetensors
 printf X | dd of=damaged/checkpoint/round-3.bin bs=1 seek=5000 conv=notrunc status=none
 truncate -s 100 damaged/checkpoint/round-2.bin
-refuses 2 "damaged/checkpoint/round-2.bin is damaged" train -o damaged --resume
+cp damaged/config.yaml before.yaml
+refuses 2 "damaged/checkpoint/round-2.bin is damaged" train -o damaged --resume -s rounds=9
+same damaged/config.yaml before.yaml
 refuses 2 "has no checkpoint" train -o nowhere --resume
 absent nowhere

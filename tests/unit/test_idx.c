@@ -138,6 +138,33 @@ static void test_damaged_and_cut_gzip_streams_are_refused(void **state)
     assert_message("sum.gz is damaged");
 }
 
+/* All values are there, only the checksum and length behind them are cut: zlib reports that once
+ * and then as the end of the file. */
+static void test_a_gzip_stream_without_its_end_is_refused(void **state)
+{
+    (void)state;
+    enum { IMAGES = 60, SIDE = 28, BYTES = 16 + IMAGES * SIDE * SIDE };
+    static uint8_t images[BYTES] = {0, 0, 8, 3, 0, 0, 0, IMAGES, 0, 0, 0, SIDE, 0, 0, 0, SIDE};
+    static uint8_t packed[2 * BYTES];
+    const uint8_t labels[8 + IMAGES] = {0, 0, 8, 1, 0, 0, 0, IMAGES};
+    uint32_t noise = 1; /* so that nothing is compressed */
+    for (int i = 16; i < BYTES; i++)
+        images[i] = (uint8_t)((noise = noise * 1664525u + 1013904223u) >> 24);
+    const char *label_path = ex_temp_write("labels", labels, sizeof labels, 0);
+    FILE *file = fopen(ex_temp_write("images.gz", images, sizeof images, 1), "rb");
+    const size_t size = fread(packed, 1, sizeof packed, file);
+    fclose(file);
+    for (size_t missing = 0; missing <= 8; missing++) {
+        ex_dataset d = {.classes = 10};
+        const ex_status status =
+            ex_idx_read(&d, ex_temp_write("cut.gz", packed, size - missing, 0), label_path);
+        assert_status(status, missing ? EX_ERR_INPUT : EX_OK);
+        if (missing)
+            assert_message("cut.gz is truncated");
+        ex_dataset_close(&d);
+    }
+}
+
 static void test_missing_files_and_folders_are_refused(void **state)
 {
     (void)state;
@@ -157,6 +184,7 @@ int main(void)
         cmocka_unit_test(test_wrong_headers_are_refused),
         cmocka_unit_test(test_labels_out_of_range_are_refused),
         cmocka_unit_test(test_damaged_and_cut_gzip_streams_are_refused),
+        cmocka_unit_test(test_a_gzip_stream_without_its_end_is_refused),
         cmocka_unit_test(test_missing_files_and_folders_are_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -11,7 +11,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { SHOWN = 5 }; /* channels of highest effect in the text */
+enum {
+    SHOWN = 5,                      /* channels of highest effect in the text */
+    NAME_BYTES_MAX = NAME_MAX - 16, /* the rest is for the temporary file's ending */
+};
 
 /* --class K|all into the configuration; -1 stands for all. */
 static ex_status set_class(ex_config *c, const char *text)
@@ -24,7 +27,10 @@ static ex_status set_class(ex_config *c, const char *text)
         return EX_OK;
     }
     snprintf(assignment, sizeof assignment, "unlearn.class=%.40s", text);
-    return ex_config_set(c, assignment, "--class");
+    EX_TRY(ex_config_set(c, assignment, "--class"));
+    if (c->unlearn.class_label < 0)
+        return EX_FAIL(EX_ERR_USAGE, "--class is \"%s\"; a class from 0 on, or all", text);
+    return EX_OK;
 }
 
 /* The table's place is checked before minutes are spent on what goes there. */
@@ -39,8 +45,13 @@ static ex_status check_file(const cli_args *args)
     if (stat(args->output, &info) == 0 && S_ISDIR(info.st_mode))
         return EX_FAIL(EX_ERR_USAGE, "-o %s is a folder; a file is expected", args->output);
     char folder[PATH_MAX];
-    snprintf(folder, sizeof folder, "%s", args->output);
+    if (snprintf(folder, sizeof folder, "%s", args->output) >= (int)sizeof folder)
+        return EX_FAIL(EX_ERR_USAGE, "the path %.64s... is too long", args->output);
     char *slash = strrchr(folder, '/');
+    const char *name = slash ? slash + 1 : folder;
+    if (!*name || strlen(name) > NAME_BYTES_MAX)
+        return EX_FAIL(EX_ERR_USAGE, "-o names a file of %zu bytes; 1 to %d are expected",
+                       strlen(name), NAME_BYTES_MAX);
     if (slash)
         slash[slash == folder] = '\0';
     if (access(slash ? folder : ".", W_OK) != 0)

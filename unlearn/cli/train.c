@@ -127,10 +127,10 @@ static ex_status restore(training *t, ex_federation *f)
 /* A run that is interrupted in its first round can be resumed too: it starts with a checkpoint. */
 static ex_status start(training *t, ex_federation *f, const cli_args *args)
 {
+    if (args->resume) /* a refusal leaves the configuration as it was */
+        EX_TRY(restore(t, f));
     EX_TRY(ex_config_write(&f->config, ex_run_path(t->run, "config.yaml")));
-    if (args->resume)
-        return restore(t, f);
-    return checkpoint(t, f, 0);
+    return args->resume ? EX_OK : checkpoint(t, f, 0);
 }
 
 static ex_status train_rounds(training *t, ex_federation *f)
