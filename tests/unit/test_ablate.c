@@ -261,6 +261,36 @@ static void test_lanes_do_not_change_a_bit(void **state)
     }
 }
 
+/* Batches shrink until they fit, down to what cannot fit at all. */
+static void test_a_memory_limit_shrinks_batches_and_keeps_the_numbers(void **state)
+{
+    (void)state;
+    const int label = 1;
+    const ex_ablate_limits limits = {.chunk = 20, .variants = 16};
+    enum { CHANNELS = 688 + 10 }; /* of resnet20 */
+    /* Of 24 MiB most are taken before ablation starts; the batches asked for take about 12. */
+    static const size_t room[3] = {0, (size_t)24 << 20, 1};
+    ex_effects *e[3];
+    for (int i = 0; i < 3; i++) {
+        bench b = open_bench("resnet20", 2, &label, 1, 20);
+        b.f->config.unlearn.strategy = EX_STRATEGY_BATCHED;
+        b.f->device->options.memory = room[i];
+        assert_status(ex_ablate_samples(&e[i], b.f, &b.probe, &label, 1, limits),
+                      i < 2 ? EX_OK : EX_ERR_MEMORY);
+        if (i > 0)
+            assert_message("memory allows"); /* larger ones were tried */
+        close_bench(&b);
+    }
+    assert_null(e[2]);
+    assert_int_equal(e[0]->baseline_correct[0], e[1]->baseline_correct[0]);
+    for (int flat = 0; flat < CHANNELS; flat++) {
+        const double loss = e[0]->loss_delta[flat];
+        assert_true(fabs(e[1]->loss_delta[flat] - loss) < ROUNDING * (1.0 + fabs(loss)));
+    }
+    ex_effects_destroy(&e[0]);
+    ex_effects_destroy(&e[1]);
+}
+
 /* --- what is removed ----------------------------------------------------------------------- */
 
 /* A channel whose norm has scale 0 emits its shift, whatever its filter is: without the filter
@@ -410,6 +440,7 @@ int main(void)
         cmocka_unit_test(test_every_strategy_gives_the_definition_on_resnet20),
         cmocka_unit_test(test_one_pass_over_all_classes_equals_a_pass_for_each),
         cmocka_unit_test(test_lanes_do_not_change_a_bit),
+        cmocka_unit_test(test_a_memory_limit_shrinks_batches_and_keeps_the_numbers),
         cmocka_unit_test(test_filter_ablation_keeps_the_constant_of_the_norm),
         cmocka_unit_test(test_activation_ablation_is_the_same_in_every_strategy),
         cmocka_unit_test(test_vgg11_batched_gives_the_definition_in_every_layer),
