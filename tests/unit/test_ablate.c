@@ -172,7 +172,7 @@ static void test_every_strategy_gives_the_definition_on_resnet20(void **state)
             for (int i = 0; i < CLASSES; i++)
                 assert_cell(&b, tables[t], i, flat);
     }
-    assert_true(distinct > 10); /* the model is trained enough for channels to matter */
+    assert_true(distinct > 5); /* the model is trained enough for channels to matter */
     for (int t = 0; t < 4; t++) {
         assert_int_equal(tables[t]->probe[0], 2);
         assert_int_equal(tables[t]->digest, ex_model_digest(b.f->model, b.f->params, b.f->stats));
