@@ -31,7 +31,7 @@ static bench open_bench(const char *model, int lanes, const int *labels, int lab
     snprintf(c.device, sizeof c.device, "cpu");
     c.train_samples = 400, c.test_samples = 100;
     c.server.samples = 200;
-    c.num_clients = 2, c.rounds = 1, c.local_epochs = 3, c.batch_size = 20;
+    c.num_clients = 2, c.rounds = 1, c.local_epochs = 2, c.batch_size = 20;
     c.lr = 0.02; /* right by narrow margins, so that channels matter */
     c.lanes = lanes, c.server.threads = 1;
     c.conv = EX_CONV_DIRECT; /* timing chooses nothing: two federations compute the same */
@@ -172,7 +172,7 @@ static void test_every_strategy_gives_the_definition_on_resnet20(void **state)
             for (int i = 0; i < CLASSES; i++)
                 assert_cell(&b, tables[t], i, flat);
     }
-    assert_true(distinct > 5); /* the model is trained enough for channels to matter */
+    assert_true(distinct > 10); /* the model is trained enough for channels to matter */
     for (int t = 0; t < 4; t++) {
         assert_int_equal(tables[t]->probe[0], 2);
         assert_int_equal(tables[t]->digest, ex_model_digest(b.f->model, b.f->params, b.f->stats));
