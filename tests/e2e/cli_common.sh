@@ -2,6 +2,7 @@
 # in seconds, and checks that say what they saw.
 set -u
 excise=${1:?the build folder}/excise
+tests=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 cd "$work" || exit 1
