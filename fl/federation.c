@@ -3,6 +3,7 @@
 
 #include "partition.h"
 
+#include "base/log.h"
 #include "base/memory.h"
 
 /* --- samples -------------------------------------------------------------------------------- */
@@ -92,6 +93,15 @@ static ex_status open_model(ex_federation *f)
     return EX_OK;
 }
 
+/* Sums are split by threads, so their number is the configuration's and is not cut here. */
+static void warn_of_threads(const ex_federation *f, const char *key, int threads)
+{
+    if (threads > f->device->lanes_default)
+        ex_log_warn("%s is %d, on %d cores: threads that wait for each other make this many times "
+                    "slower",
+                    key, threads, f->device->lanes_default);
+}
+
 static ex_status open_device(ex_federation *f)
 {
     const ex_config *c = &f->config;
@@ -100,6 +110,8 @@ static ex_status open_device(ex_federation *f)
                                        .conv = (ex_conv_choice)c->conv,
                                        .memory = c->memory};
     EX_TRY(ex_device_open(&f->device, &options));
+    warn_of_threads(f, "threads_per_lane", c->threads_per_lane);
+    warn_of_threads(f, "server.threads", c->server.threads);
     const int fill = f->device->lanes_default / c->threads_per_lane;
     f->lane_count = c->lanes > 0 ? c->lanes : fill;
     if (f->lane_count > c->num_clients)

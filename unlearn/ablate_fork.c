@@ -186,12 +186,22 @@ static int chunk_of(const ex_ablate_job *job, int standard)
     return (size_t)chunk < job->probe->count ? chunk : (int)job->probe->count;
 }
 
+static int most_channels(const ex_model *m)
+{
+    int most = 1;
+    for (int i = 0; i < m->layer_count; i++)
+        most = m->layers[i].channels > most ? m->layers[i].channels : most;
+    return most;
+}
+
 static ex_status run_batched(const ex_ablate_job *job)
 {
     const int chunk = chunk_of(job, BATCHED_CHUNK);
-    const int variants = job->limits.variants > 0 ? job->limits.variants : BATCH_IMAGES / chunk;
+    const int wanted = job->limits.variants > 0 ? job->limits.variants : BATCH_IMAGES / chunk;
+    const int most = most_channels(job->f->model); /* a batch ablates channels of one layer */
+    const int variants = wanted < 1 ? 1 : wanted < most ? wanted : most;
     EX_TRY(ex_federation_lanes(job->f));
-    return run_forks(job, chunk, variants > 0 ? variants : 1, job->f->lane_count);
+    return run_forks(job, chunk, variants, job->f->lane_count);
 }
 
 static ex_status run_streams(const ex_ablate_job *job)

@@ -51,6 +51,16 @@ int ex_effects_class_index(const ex_effects *e, int label)
     return -1;
 }
 
+ex_status ex_effects_find_class(int *row, const ex_effects *e, int label)
+{
+    *row = ex_effects_class_index(e, label);
+    return *row >= 0 ? EX_OK
+                     : EX_FAIL(EX_ERR_INPUT,
+                               "the table of effects does not cover class %d; run `excise ablate "
+                               "--class %d` or with --class all",
+                               label, label);
+}
+
 /* What a channel is ranked by. Counts are integers, so that ties are ties. */
 typedef struct rank {
     int correct;

@@ -26,6 +26,8 @@ ex_status ex_effects_alloc(ex_effects **out, const ex_model *model, int classes)
 void ex_effects_destroy(ex_effects **e);
 /* Row of the class `label`, or -1. */
 int ex_effects_class_index(const ex_effects *e, int label);
+/* The same; EX_ERR_INPUT saying what to do where the table has none. */
+ex_status ex_effects_find_class(int *row, const ex_effects *e, int label);
 static inline double ex_effect(const ex_effects *e, int class_index, int channel)
 {
     return (double)(e->baseline_correct[class_index] -

@@ -31,6 +31,8 @@ typedef struct ex_method {
     bool needs_effects;
     bool uses_delta;
     bool from_scratch; /* starts from freshly initialised values */
+    /* What the method cannot work without; EX_ERR_CONFIG saying what to do. Changes nothing. */
+    ex_status (*check)(const ex_federation *f, int label);
     /* Makes u->mask; NULL: none is needed. */
     ex_status (*select)(ex_unlearning *u);
     /* Changes the federation's values; the ledger phase "unlearn" is open. */
@@ -49,9 +51,15 @@ ex_status ex_method_find(const ex_method **out, const char *name);
  * Evaluation time is kept out of the ledger's compute_s. */
 ex_status ex_unlearning_trace(ex_unlearning *u, int epoch, double seconds, bool *stop);
 
-/* The whole of `excise unlearn`: before-accuracy, effects (unless given), mask, method,
- * after-accuracy, and report.json's object (*report, new reference). Writes effects.csv, mask.json,
- * model.safetensors, ledger.json, algorithms.json and, last, report.json into run if there is one.
+/* Everything about the request that can be told before any work: the class, its samples, what the
+ * method needs, and that the effects (NULL: none given) were measured on these values. */
+ex_status ex_unlearn_check(const ex_federation *f, const ex_method *method, int label,
+                           const ex_effects *effects);
+
+/* The whole of `excise unlearn`, its check included: before-accuracy, effects (unless given), mask,
+ * method, after-accuracy, and report.json's object (*report, new reference). Writes effects.csv,
+ * mask.json, model.safetensors, ledger.json, algorithms.json and, last, report.json into run if
+ * there is one.
  */
 ex_status ex_unlearn(ex_federation *f, const ex_method *method, int label, ex_effects *effects,
                      ex_run *run, json_t **report);

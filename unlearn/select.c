@@ -38,14 +38,9 @@ ex_status ex_select_important(ex_mask **out, const ex_effects *e, int label, dou
 {
     *out = NULL;
     const ex_model *m = e->model;
-    const int class_index = ex_effects_class_index(e, label);
+    int class_index;
     EX_TRY(check_delta(delta));
-    if (class_index < 0)
-        return EX_FAIL(
-            EX_ERR_INPUT,
-            "the table of effects does not cover class %d; run `excise ablate --class %d` "
-            "or with --class all",
-            label, label);
+    EX_TRY(ex_effects_find_class(&class_index, e, label));
     ex_status status;
     ex_mask *mask = NULL;
     int *order = NULL;

@@ -8,25 +8,35 @@
 
 #include <inttypes.h>
 
-static ex_status check_effects(const ex_unlearning *u)
+static ex_status check_effects(const ex_federation *f, const ex_effects *effects, int label)
 {
-    const ex_federation *f = u->f;
     const uint64_t digest = ex_model_digest(f->model, f->params, f->stats);
-    if (u->effects->digest != digest)
+    if (effects->digest != digest)
         return EX_FAIL(EX_ERR_INPUT,
                        "the effects were measured on a model with digest %016" PRIx64
                        "; this one has %016" PRIx64 ": run `excise ablate` on it",
-                       u->effects->digest, digest);
-    return EX_OK;
+                       effects->digest, digest);
+    int row;
+    return ex_effects_find_class(&row, effects, label);
+}
+
+ex_status ex_unlearn_check(const ex_federation *f, const ex_method *method, int label,
+                           const ex_effects *effects)
+{
+    ex_samples probe = {0};
+    EX_CHECK_ARG(label >= 0 && label < f->model->classes, "class %d; %s has 0 to %d", label,
+                 f->model->name, f->model->classes - 1);
+    EX_TRY(ex_probe_make(&probe, f, &label, 1, f->config.unlearn.probe));
+    ex_samples_free(&probe);
+    EX_TRY(method->check(f, label));
+    return method->needs_effects && effects ? check_effects(f, effects, label) : EX_OK;
 }
 
 /* Effects where the method needs them, then its mask. *own: effects that were made here. */
 static ex_status prepare(ex_unlearning *u, const ex_method *method, ex_effects **own)
 {
     if (method->needs_effects) {
-        if (u->effects) {
-            EX_TRY(check_effects(u));
-        } else {
+        if (!u->effects) {
             EX_TRY(ex_ablate(own, u->f, u->label));
             u->effects = *own;
         }
@@ -78,8 +88,7 @@ ex_status ex_unlearn(ex_federation *f, const ex_method *method, int label, ex_ef
                      ex_run *run, json_t **report)
 {
     *report = NULL;
-    EX_CHECK_ARG(label >= 0 && label < f->model->classes, "class %d; %s has 0 to %d", label,
-                 f->model->name, f->model->classes - 1);
+    EX_TRY(ex_unlearn_check(f, method, label, effects));
     ex_status status;
     ex_unlearning u = {.f = f, .label = label, .effects = effects, .run = run};
     ex_standing before = {0}, after = {0};

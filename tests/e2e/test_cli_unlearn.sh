@@ -44,7 +44,7 @@ same given/model.safetensors ce/model.safetensors
 has out "the class, test"
 has out "stored samples"
 refuses 2 "" unlearn ce --method ce --class 1 --effects effects.csv -o other # another model's
-refuses 2 "no effects on class 2" unlearn run --method ce --class 2 --effects effects.csv -o other
+refuses 2 "does not cover class 2" unlearn run --method ce --class 2 --effects effects.csv -o other
 head -n 100 effects.csv >cut.csv
 refuses 2 "" unlearn run --method ce --class 1 --effects cut.csv -o other
 refuses 2 "nowhere.csv" unlearn run --method ce --class 1 --effects nowhere.csv -o other
@@ -58,6 +58,13 @@ same bare/model.safetensors de/model.safetensors
 refuses 2 "--class K" unlearn run --method ce -o other
 refuses 2 "-o RUN2" unlearn run --method ce --class 1
 refuses 2 "unlearn.class is 10" unlearn run --method ce --class 10 -o other
+
+# --- what --overwrite would have replaced stays when the request cannot be met
+cp -r ce before
+missing=0 # the server's only sample is of class 0, or it has none of that class
+excise unlearn run --method head --class 0 -s server.samples=1 -o one && missing=1
+refuses 2 "server's 1 samples" unlearn run --method ce --class $missing -s server.samples=1 -o ce --overwrite
+diff -r ce before >/dev/null || fail "a refusal has changed what --overwrite names"
 refuses 2 "de-random" unlearn run --method fedsomething --class 1 -o other
 for delta in 0 1.5 -1 nan; do
     refuses 2 'a number above 0, at most 1' unlearn run --class 1 --delta $delta -o other

@@ -25,11 +25,11 @@ CASES = {
     ("resnet20", "cifar"): [Case("train1", 1, 1), Case("train7", 7, 4),
                             Case("train33", 33, 34, nesterov=True),
                             Case("frozen7", 7, 1, frozen=True)],
-    ("resnet20", "fashion"): [Case("train7", 7, 1), Case("train33", 33, 4),
+    ("resnet20", "fashion"): [Case("train1", 1, 1), Case("train7", 7, 1), Case("train33", 33, 4),
                               Case("frozen7", 7, 2, frozen=True)],
-    ("vgg11", "cifar"): [Case("train7", 7, 4), Case("train33", 33, 1),
+    ("vgg11", "cifar"): [Case("train1", 1, 1), Case("train7", 7, 4), Case("train33", 33, 1),
                          Case("frozen7", 7, 1, frozen=True)],
-    ("vgg11", "fashion"): [Case("train7", 7, 2)],
+    ("vgg11", "fashion"): [Case("train1", 1, 1), Case("train7", 7, 2)],
 }
 EVALUATE = Case("eval", 33, 5)
 

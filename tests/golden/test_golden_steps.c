@@ -24,12 +24,15 @@ static const step steps[] = {
     {"resnet20_cifar", "resnet20", 3, 32, "train7"},
     {"resnet20_cifar", "resnet20", 3, 32, "train33"}, /* Nesterov */
     {"resnet20_cifar", "resnet20", 3, 32, "frozen7"},
+    {"resnet20_fashion", "resnet20", 1, 28, "train1"},
     {"resnet20_fashion", "resnet20", 1, 28, "train7"},
     {"resnet20_fashion", "resnet20", 1, 28, "train33"},
     {"resnet20_fashion", "resnet20", 1, 28, "frozen7"},
+    {"vgg11_cifar", "vgg11", 3, 32, "train1"},
     {"vgg11_cifar", "vgg11", 3, 32, "train7"},
     {"vgg11_cifar", "vgg11", 3, 32, "train33"},
     {"vgg11_cifar", "vgg11", 3, 32, "frozen7"},
+    {"vgg11_fashion", "vgg11", 1, 28, "train1"},
     {"vgg11_fashion", "vgg11", 1, 28, "train7"},
 };
 

@@ -23,17 +23,14 @@ static ex_status check_request(const cli_session *s, const cli_args *args, const
     return ex_run_check(args->output, args->overwrite ? EX_RUN_OVERWRITE : EX_RUN_NEW);
 }
 
-static ex_status read_effects(ex_effects **out, const ex_federation *f, const char *path)
+/* Everything that can be wrong with the request, before anything is written. */
+static ex_status check_work(ex_effects **effects, const ex_federation *f, const ex_method *method,
+                            const char *effects_path)
 {
-    const int label = f->config.unlearn.class_label;
-    EX_TRY(ex_effects_read(out, f->model, ex_model_digest(f->model, f->params, f->stats), path));
-    for (int i = 0; i < (*out)->classes; i++)
-        if ((*out)->class_label[i] == label)
-            return EX_OK;
-    return EX_FAIL(EX_ERR_INPUT,
-                   "%s holds no effects on class %d; measure them with `excise ablate "
-                   "--class %d`",
-                   path, label, label);
+    if (effects_path && method->needs_effects)
+        EX_TRY(ex_effects_read(effects, f->model, ex_model_digest(f->model, f->params, f->stats),
+                               effects_path));
+    return ex_unlearn_check(f, method, f->config.unlearn.class_label, *effects);
 }
 
 typedef enum report_unit { SHARE, SECONDS, BYTES, COUNT } report_unit;
@@ -103,8 +100,7 @@ static ex_status run_unlearn(const cli_args *args)
     EX_TRY(cli_session_init(&s, args));
     EX_TRY(check_request(&s, args, &method));
     EX_TRY_GOTO(cli_session_open(&s), done);
-    if (args->effects && method->needs_effects)
-        EX_TRY_GOTO(read_effects(&effects, s.f, args->effects), done);
+    EX_TRY_GOTO(check_work(&effects, s.f, method, args->effects), done);
     EX_TRY_GOTO(ex_run_open(&run, args->output, args->overwrite ? EX_RUN_OVERWRITE : EX_RUN_NEW),
                 done);
     EX_TRY_GOTO(unlearn_into(run, s.f, method, effects, &report), done);

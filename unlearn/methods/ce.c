@@ -6,6 +6,7 @@ const ex_method ex_method_ce = {
     .help = "the server tunes the most important channels on its own samples",
     .needs_effects = true,
     .uses_delta = true,
+    .check = ex_scheme_check_server,
     .select = ex_scheme_important,
     .run = ex_scheme_central,
 };

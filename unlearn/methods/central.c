@@ -4,17 +4,17 @@
 #include "methods/schemes.h"
 #include "select.h"
 
-static ex_status check_samples(const ex_unlearning *u)
+ex_status ex_scheme_check_server(const ex_federation *f, int label)
 {
-    const ex_samples *server = &u->f->server;
+    const ex_samples *server = &f->server;
     if (!server->count)
         return EX_FAIL(EX_ERR_CONFIG, "the server holds no samples, and this method trains on them "
                                       "alone; set server.samples, or use --method de");
-    if (!ex_count_label(server, u->label))
+    if (!ex_count_label(server, label))
         return EX_FAIL(EX_ERR_CONFIG,
                        "none of the server's %zu samples is of class %d; raise server.samples, or "
                        "use --method de",
-                       server->count, u->label);
+                       server->count, label);
     return EX_OK;
 }
 
@@ -58,7 +58,6 @@ ex_status ex_scheme_central(ex_unlearning *u)
     ex_samples samples = {0};
     double seconds = 0.0;
     bool stop = false;
-    EX_TRY(check_samples(u));
     EX_TRY(ex_federation_central(f, &trainer));
     ex_record_stored(u, &f->server, 1);
     for (int epoch = 0; epoch < c->unlearn.epochs && !stop; epoch++) {

@@ -13,6 +13,7 @@ const ex_method ex_method_de_random = {
     .name = "de-random",
     .help = "as de, with channels drawn at random: the control",
     .uses_delta = true,
+    .check = ex_scheme_check_clients,
     .select = select_random,
     .run = ex_scheme_decentral,
 };

@@ -4,15 +4,15 @@
 #include "methods/schemes.h"
 #include "select.h"
 
-static ex_status check_clients(const ex_unlearning *u)
+ex_status ex_scheme_check_clients(const ex_federation *f, int label)
 {
-    for (int i = 0; i < u->f->config.num_clients; i++)
-        if (ex_count_label(&u->f->clients[i], u->label))
+    for (int i = 0; i < f->config.num_clients; i++)
+        if (ex_count_label(&f->clients[i], label))
             return EX_OK;
     return EX_FAIL(EX_ERR_CONFIG,
                    "no client holds a sample of class %d, so there is nothing to perturb; choose "
                    "another class, or --method ce",
-                   u->label);
+                   label);
 }
 
 static void free_sets(ex_samples *sets, int count)
@@ -59,7 +59,6 @@ ex_status ex_scheme_decentral(ex_unlearning *u)
     ex_samples *clients;
     double seconds = 0.0;
     bool stop = false;
-    EX_TRY(check_clients(u));
     EX_TRY(ex_alloc(&clients, (size_t)c->num_clients, sizeof *clients, "perturbed clients"));
     EX_TRY_GOTO(perturb_clients(clients, u, 0), done);
     ex_record_stored(u, f->clients, c->num_clients);

@@ -10,6 +10,7 @@ static ex_status select_head(ex_unlearning *u)
 const ex_method ex_method_head = {
     .name = "head",
     .help = "as ce, with the classifier's row of the class alone: the control",
+    .check = ex_scheme_check_server,
     .select = select_head,
     .run = ex_scheme_central,
 };

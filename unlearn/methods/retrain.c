@@ -22,17 +22,19 @@ static ex_status after_round(void *context, ex_federation *f, int round,
 static ex_status remove_class(ex_samples *out, const ex_unlearning *u)
 {
     const ex_federation *f = u->f;
-    size_t left = 0;
-    for (int i = 0; i < f->config.num_clients; i++) {
+    for (int i = 0; i < f->config.num_clients; i++)
         EX_TRY(ex_samples_of_class(&out[i], &f->clients[i], u->label, 0));
-        left += out[i].count;
-    }
-    if (!left)
-        return EX_FAIL(EX_ERR_CONFIG,
-                       "without class %d no client has samples left to train on; raise "
-                       "train_samples",
-                       u->label);
     return EX_OK;
+}
+
+static ex_status check(const ex_federation *f, int label)
+{
+    for (int i = 0; i < f->config.num_clients; i++)
+        if (ex_count_label(&f->clients[i], label) < f->clients[i].count)
+            return EX_OK;
+    return EX_FAIL(EX_ERR_CONFIG,
+                   "without class %d no client has samples left to train on; raise train_samples",
+                   label);
 }
 
 static ex_status run(ex_unlearning *u)
@@ -57,5 +59,6 @@ const ex_method ex_method_retrain = {
     .name = "retrain",
     .help = "training from scratch without the class: the baseline",
     .from_scratch = true,
+    .check = check,
     .run = run,
 };

@@ -8,10 +8,12 @@
 ex_status ex_scheme_important(ex_unlearning *u);
 
 /* The server alone tunes u->mask on its own samples with the class perturbed, until stop_forget or
- * unlearn.epochs. EX_ERR_CONFIG if it holds no sample of the class. */
+ * unlearn.epochs. Its check: the server holds a sample of the class. */
+ex_status ex_scheme_check_server(const ex_federation *f, int label);
 ex_status ex_scheme_central(ex_unlearning *u);
 /* Rounds in which the clients tune u->mask on their samples with the class perturbed, until
- * stop_forget or unlearn.rounds. EX_ERR_CONFIG if no client holds a sample of the class. */
+ * stop_forget or unlearn.rounds. Its check: a client holds a sample of the class. */
+ex_status ex_scheme_check_clients(const ex_federation *f, int label);
 ex_status ex_scheme_decentral(ex_unlearning *u);
 
 /* How many of the samples carry the label. */
