@@ -36,6 +36,10 @@ void ex_norm_fold_cuda(float *weight_out, float *bias_out, const float *weight, 
 void ex_norm_running_cuda(float *running_mean, float *running_var, const float *batch_mean,
                           const float *batch_var, const uint8_t *selected, size_t count,
                           float momentum, int C, ex_stream s);
+void ex_norm_train_fwd_cuda(float *y, const float *x, const float *residual, const ex_norm_train *n,
+                            ex_stream s);
+void ex_norm_train_bwd_cuda(const ex_norm_train_gradient *g, const ex_norm_train *n, ex_stream s);
+size_t ex_norm_train_scratch_cuda(const ex_map_shape *shape);
 void ex_add_relu_fwd_cuda(float *out, const float *a, const float *b, size_t n, ex_stream s);
 void ex_add_relu_bwd_cuda(float *dx, const float *g1, const float *g2, const float *y, size_t n,
                           ex_stream s);

@@ -7,9 +7,10 @@
  * fewer than 2^31 elements.
  *
  * On the CUDA instance every pointer to data is a device pointer: vectors, images, indexes, labels,
- * channels, and the segment list too. Only the shapes (ex_gather_shape, ex_map_shape) are read on
- * the host, before the call returns; the `scale` and `shift` inside are device pointers. The call
- * returns when the work is queued: data must stay until it ran. Pointers that are multiples of 16
+ * channels, and the segment list too. Only the descriptions (ex_gather_shape, ex_map_shape,
+ * ex_norm_train, ex_norm_train_gradient) are read on the host, before the call returns; the vectors
+ * and maps inside are device pointers. The call returns when the work is queued: data must stay
+ * until it ran. Pointers that are multiples of 16
  * bytes are faster, others are correct. A launch that fails is kept: ex_kernels_cuda_error
  * (cuda.h).
  *
@@ -65,6 +66,35 @@ typedef struct ex_sgd_coeff {
     float lr, momentum, weight_decay;
     int nesterov; /* 0 or 1 */
 } ex_sgd_coeff;
+
+/* Batch norm of a training step with what stands around it fused in: residual, ReLU, sums of
+ * gradients.
+ *
+ *   y  = max(a (x - mean) + shift + residual, 0)              a = scale / sqrt(var + eps)
+ *   g  = (g1 + g2) where y > 0       dshift = sum g           dscale = sum g (x - mean) a / scale
+ *   dx = a g - a dshift / M - (x - mean) a dscale / (M sqrt(var + eps)),           M = N * H * W
+ *
+ * Frozen: mean and var are given and not differentiated, dx = a g. */
+typedef struct ex_norm_train {
+    ex_map_shape shape;         /* the host instance takes the blocks 1, 2, 4, 8 and 16 alone */
+    const float *scale, *shift; /* (C) */
+    float *mean, *var;          /* (C) of the batch (var biased): outputs of norm_train_fwd, inputs
+                                   of norm_train_bwd; frozen: inputs of both */
+    float eps;
+    int frozen, relu;
+    float *scratch; /* norm_train_scratch floats; holds nothing between calls */
+} ex_norm_train;
+
+typedef struct ex_norm_train_gradient {
+    float *dx;              /* (N, C, H, W) "="; may be g1 unless keep */
+    float *dscale, *dshift; /* (C) "=" */
+    float *g1;       /* (N, C, H, W) gradient of y; becomes g if keep, else stays unless dx */
+    const float *g2; /* (N, C, H, W) a second one, or NULL; needs keep */
+    const float *x;  /* (N, C, H, W) as given to norm_train_fwd */
+    const float *y; /* (N, C, H, W) its output, where it had a residual and a ReLU: needs keep; else
+                       NULL, and where the ReLU passes follows from x */
+    int keep;
+} ex_norm_train_gradient;
 
 typedef struct ex_kernels {
     const char *name; /* "host" or "cuda" */
@@ -125,6 +155,14 @@ typedef struct ex_kernels {
     void (*norm_running)(float *running_mean, float *running_var, const float *batch_mean,
                          const float *batch_var, const uint8_t *selected, size_t count,
                          float momentum, int C, ex_stream s);
+
+    /* y (N, C, H, W) "=" the norm of x (N, C, H, W), + residual (N, C, H, W, or NULL), ReLU; all in
+     * n->shape.block. Unless frozen, mean and var "=" the batch's. A NaN stays one. */
+    void (*norm_train_fwd)(float *y, const float *x, const float *residual, const ex_norm_train *n,
+                           ex_stream s);
+    void (*norm_train_bwd)(const ex_norm_train_gradient *g, const ex_norm_train *n, ex_stream s);
+    /* Floats of scratch memory that both need for a shape. */
+    size_t (*norm_train_scratch)(const ex_map_shape *shape);
 
     /* --- residual blocks -------------------------------------------------------------------- */
 

@@ -1,45 +1,45 @@
-/* Batch norm for training with what stands around it fused in: residual, ReLU, sums of gradients.
- *
- *   y  = max(a (x - mean) + shift + residual, 0)              a = scale / sqrt(var + eps)
- *   g  = (g1 + g2) where y > 0       dshift = sum g           dscale = sum g (x - mean) a / scale
- *   dx = a g - a dshift / M - (x - mean) a dscale / (M sqrt(var + eps)),           M = N * H * W
- * (frozen: dx = a g).
- *
- * oneDNN's own primitive reads a map three times forward and four times backward and leaves
- * residual and sums to others; these read it twice and thrice in all. Maps are in blocks of 1, 8 or
- * 16 channels. Results do not depend on the number of threads. For the CPU back end alone: cuDNN
- * has its own, and so this is no row of kernels.h's table. */
+/* What the two host passes of training's batch norm share. A chunk is one image's map of one block
+ * of channels: pixels * block floats in a row, handled by one thread. */
 #ifndef EX_KERNELS_NORM_TRAIN_H
 #define EX_KERNELS_NORM_TRAIN_H
 
-#include "kernels.h"
+#include "norm.h"
+#include "wide.h"
 
-/* Floats of scratch memory that the functions below need. */
-size_t ex_norm_train_scratch(const ex_map_shape *shape);
+/* Everything that a pass over chunks needs. Scratch: two sums a chunk's channel, three
+ * coefficients a channel. */
+typedef struct ex_norm_pass {
+    const ex_norm_train *norm;
+    const ex_norm_train_gradient *gradient;
+    const float *x, *residual;
+    float *y;
+    float *sums; /* (N, C, 2): per chunk block of the first, block of the second */
+    float *ratio, *slope, *constant; /* (C) */
+    size_t chunk;                    /* floats */
+    int blocks;                      /* chunks of an image */
+} ex_norm_pass;
 
-typedef struct ex_norm_train {
-    ex_map_shape shape;
-    const float *scale, *shift; /* (C) */
-    float *mean, *var;          /* (C) of the batch: outputs of the forward pass; frozen: inputs */
-    float eps;
-    int frozen, relu;
-    float *scratch;
-} ex_norm_train;
+/* All but the maps and the gradient. */
+ex_norm_pass ex_norm_pass_of(const ex_norm_train *n);
+/* ratio "=" scale / sqrt(var + eps). */
+void ex_norm_pass_ratio(const ex_norm_pass *p);
 
-/* y = the norm of x, + residual (may be NULL), ReLU. */
-void ex_norm_train_fwd_host(float *y, const float *x, const float *residual, const ex_norm_train *n,
-                            ex_stream s);
+/* A norm's values of a chunk's channels. The mean is taken off before the product: the other way
+ * round, values far from 0 would lose what they differ in. */
+typedef struct ex_norm_channel {
+    ex_wide mean, ratio, shift;
+} ex_norm_channel;
 
-typedef struct ex_norm_train_gradient {
-    float *dx;              /* may be g1 unless keep */
-    float *dscale, *dshift; /* (C) */
-    float *g1;              /* gradient of y; becomes g if keep */
-    const float *g2;        /* a second one, or NULL; needs keep */
-    const float *x;
-    const float *y; /* output of the forward pass, read only with a residual; NULL without */
-    int keep;
-} ex_norm_train_gradient;
+EX_INLINE ex_norm_channel ex_norm_channel_at(const ex_norm_pass *p, size_t c, int block)
+{
+    return (ex_norm_channel){.mean = ex_wide_repeat(p->norm->mean + c, block),
+                             .ratio = ex_wide_repeat(p->ratio + c, block),
+                             .shift = ex_wide_repeat(p->norm->shift + c, block)};
+}
 
-void ex_norm_train_bwd_host(const ex_norm_train_gradient *g, const ex_norm_train *n, ex_stream s);
+EX_INLINE ex_wide ex_norm_apply(ex_wide x, ex_norm_channel k)
+{
+    return (x - k.mean) * k.ratio + k.shift;
+}
 
 #endif

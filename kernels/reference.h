@@ -27,6 +27,10 @@ void ex_norm_fold_ref(float *weight_out, float *bias_out, const float *weight, c
 void ex_norm_running_ref(float *running_mean, float *running_var, const float *batch_mean,
                          const float *batch_var, const uint8_t *selected, size_t count,
                          float momentum, int C);
+/* In float64; statistics and results are rounded once at the end. The backward pass takes mean and
+ * var as the forward pass left them. */
+void ex_norm_train_fwd_ref(float *y, const float *x, const float *residual, const ex_norm_train *n);
+void ex_norm_train_bwd_ref(const ex_norm_train_gradient *g, const ex_norm_train *n);
 void ex_add_relu_fwd_ref(float *out, const float *a, const float *b, size_t n);
 void ex_add_relu_bwd_ref(float *dx, const float *g1, const float *g2, const float *y, size_t n);
 void ex_shortcut_a_fwd_ref(float *out, const float *in, const ex_map_shape *in_shape, int K,

@@ -14,6 +14,9 @@ static constexpr ex_kernels table()
     k.accumulate = ex_accumulate_cuda;
     k.norm_fold = ex_norm_fold_cuda;
     k.norm_running = ex_norm_running_cuda;
+    k.norm_train_fwd = ex_norm_train_fwd_cuda;
+    k.norm_train_bwd = ex_norm_train_bwd_cuda;
+    k.norm_train_scratch = ex_norm_train_scratch_cuda;
     k.add_relu_fwd = ex_add_relu_fwd_cuda;
     k.add_relu_bwd = ex_add_relu_bwd_cuda;
     k.shortcut_a_fwd = ex_shortcut_a_fwd_cuda;

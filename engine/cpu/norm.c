@@ -1,6 +1,4 @@
 /* Batch norm of training plans, with residual, ReLU and the sum of gradients fused in. */
-#include "norm_train.h"
-
 #include "cpu/cpu_impl.h"
 
 static const ex_layer *layer_of(const ex_cpu_plan *plan, int node)
@@ -55,7 +53,8 @@ static ex_status add_norm(ex_cpu_plan *plan, const char *what, int node, ex_cpu_
     const ex_map_shape shape = shape_of(plan, node);
     ex_cpu_ref scratch;
     ex_cpu_step *step;
-    EX_TRY(ex_cpu_buffer_add(plan, ex_norm_train_scratch(&shape) * sizeof(float), &scratch));
+    EX_TRY(ex_cpu_buffer_add(plan, ex_kernels_host.norm_train_scratch(&shape) * sizeof(float),
+                             &scratch));
     EX_TRY(ex_cpu_step_add(plan, what, node, call, &step));
     step->shape = shape;
     step->relu = plan->model->nodes[node].relu;
@@ -68,8 +67,8 @@ static ex_status add_norm(ex_cpu_plan *plan, const char *what, int node, ex_cpu_
 static ex_status run_forward(ex_cpu_plan *plan, const ex_cpu_step *step)
 {
     const ex_norm_train n = norm_of(plan, step);
-    ex_norm_train_fwd_host(step->at[FIRST_FREE], step->at[FIRST_FREE + 1], step->at[FIRST_FREE + 2],
-                           &n, ex_cpu_stream(plan));
+    ex_kernels_host.norm_train_fwd(step->at[FIRST_FREE], step->at[FIRST_FREE + 1],
+                                   step->at[FIRST_FREE + 2], &n, ex_cpu_stream(plan));
     return EX_OK;
 }
 
@@ -98,7 +97,7 @@ static ex_status run_backward(ex_cpu_plan *plan, const ex_cpu_step *step)
                                       .dscale = at[5] + l->scale,
                                       .dshift = at[5] + l->shift,
                                       .keep = at[0] != at[1] || at[2]};
-    ex_norm_train_bwd_host(&g, &n, ex_cpu_stream(plan));
+    ex_kernels_host.norm_train_bwd(&g, &n, ex_cpu_stream(plan));
     return EX_OK;
 }
 

@@ -1,0 +1,134 @@
+/* Training's batch norm backward: sums of the gradient, then the input's gradient. Three reads of a
+ * map in all, where oneDNN's own primitive makes four and leaves residual and sums to others. */
+#include "norm_train.h"
+
+#include <math.h>
+
+/* The gradient through the ReLU; with a residual its sign is y's, else it follows from x. */
+EX_INLINE ex_wide through_relu(ex_wide g, ex_wide x, const float *y, ex_norm_channel k, int relu,
+                               size_t some)
+{
+    if (y)
+        return ex_wide_where_positive(g, some == EX_WIDE ? ex_wide_load(y)
+                                                         : ex_wide_load_some(y, some));
+    return relu ? ex_wide_where_positive(g, ex_norm_apply(x, k)) : g;
+}
+
+EX_INLINE void reduce_chunk(float *sums, float *g1, const float *g2, const float *x, const float *y,
+                            ex_norm_channel k, int relu, int keep, size_t count, int block)
+{
+    ex_wide first = {0}, second = {0};
+    size_t i = 0;
+    for (; i + EX_WIDE <= count; i += EX_WIDE) {
+        const ex_wide v = ex_wide_load(x + i);
+        ex_wide g = ex_wide_load(g1 + i);
+        if (g2)
+            g += ex_wide_load(g2 + i);
+        g = through_relu(g, v, y ? y + i : NULL, k, relu, EX_WIDE);
+        if (keep)
+            ex_wide_store(g1 + i, g);
+        first += g;
+        second += g * (v - k.mean);
+    }
+    if (i < count) { /* g is 0 in the missing lanes */
+        const size_t some = count - i;
+        const ex_wide v = ex_wide_load_some(x + i, some);
+        ex_wide g = ex_wide_load_some(g1 + i, some);
+        if (g2)
+            g += ex_wide_load_some(g2 + i, some);
+        g = through_relu(g, v, y ? y + i : NULL, k, relu, some);
+        if (keep)
+            ex_wide_store_some(g1 + i, g, some);
+        first += g;
+        second += g * (v - k.mean);
+    }
+    ex_wide_fold(sums, first, block);
+    ex_wide_fold(sums + block, second, block);
+}
+
+EX_CLONES static void reduce_range(const ex_norm_pass *p, size_t begin, size_t end)
+{
+    const ex_norm_train_gradient *d = p->gradient;
+    const int block = p->norm->shape.block, relu = p->norm->relu;
+    for (size_t u = begin; u < end; u++) {
+        const size_t at = u * p->chunk;
+        const ex_norm_channel k =
+            ex_norm_channel_at(p, u % (size_t)p->blocks * (size_t)block, block);
+        float *sums = p->sums + u * 2 * (size_t)block, *g1 = d->g1 + at;
+        const float *x = d->x + at, *y = d->y ? d->y + at : NULL;
+        if (!d->keep)
+            reduce_chunk(sums, g1, NULL, x, NULL, k, relu, 0, p->chunk, block);
+        else if (!d->g2)
+            reduce_chunk(sums, g1, NULL, x, y, k, relu, 1, p->chunk, block);
+        else
+            reduce_chunk(sums, g1, d->g2 + at, x, y, k, relu, 1, p->chunk, block);
+    }
+}
+
+/* Gradients of scale and shift; dx = ratio g + slope (x - mean) + constant. */
+static void backward_coefficients(const ex_norm_pass *p)
+{
+    const ex_norm_train *n = p->norm;
+    const ex_map_shape *m = &n->shape;
+    const double count = (double)m->N * (double)m->H * (double)m->W;
+    for (int c = 0; c < m->C; c++) {
+        const float *sums = p->sums + (size_t)(c / m->block) * 2 * (size_t)m->block + c % m->block;
+        double first = 0.0, second = 0.0;
+        for (int i = 0; i < m->N; i++) {
+            first += (double)sums[(size_t)i * 2 * (size_t)m->C];
+            second += (double)sums[(size_t)i * 2 * (size_t)m->C + (size_t)m->block];
+        }
+        const double r = 1.0 / sqrt((double)n->var[c] + (double)n->eps);
+        p->gradient->dshift[c] = (float)first;
+        p->gradient->dscale[c] = (float)(second * r);
+        const double ratio = n->frozen ? 0.0 : (double)p->ratio[c];
+        p->slope[c] = (float)(-ratio * r * r * second / count);
+        p->constant[c] = (float)(-ratio * first / count);
+    }
+}
+
+EX_INLINE void input_chunk(float *dx, const float *g1, const float *x, ex_norm_channel k,
+                           ex_wide slope, ex_wide constant, int relu, size_t count)
+{
+    size_t i = 0;
+    for (; i + EX_WIDE <= count; i += EX_WIDE) {
+        const ex_wide v = ex_wide_load(x + i),
+                      g = through_relu(ex_wide_load(g1 + i), v, NULL, k, relu, EX_WIDE);
+        ex_wide_store(dx + i, g * k.ratio + (v - k.mean) * slope + constant);
+    }
+    if (i < count) {
+        const size_t some = count - i;
+        const ex_wide v = ex_wide_load_some(x + i, some);
+        const ex_wide g = through_relu(ex_wide_load_some(g1 + i, some), v, NULL, k, relu, some);
+        ex_wide_store_some(dx + i, g * k.ratio + (v - k.mean) * slope + constant, some);
+    }
+}
+
+EX_CLONES static void input_range(const ex_norm_pass *p, size_t begin, size_t end)
+{
+    const ex_norm_train_gradient *d = p->gradient;
+    const int block = p->norm->shape.block, relu = p->norm->relu && !d->keep;
+    for (size_t u = end; u-- > begin;) {
+        const size_t c = u % (size_t)p->blocks * (size_t)block, at = u * p->chunk;
+        const ex_norm_channel k = ex_norm_channel_at(p, c, block);
+        const ex_wide slope = ex_wide_repeat(p->slope + c, block),
+                      constant = ex_wide_repeat(p->constant + c, block);
+        if (relu)
+            input_chunk(d->dx + at, d->g1 + at, d->x + at, k, slope, constant, 1, p->chunk);
+        else
+            input_chunk(d->dx + at, d->g1 + at, d->x + at, k, slope, constant, 0, p->chunk);
+    }
+}
+
+void ex_norm_train_bwd_host(const ex_norm_train_gradient *g, const ex_norm_train *n, ex_stream s)
+{
+    if (ex_norm_empty(&n->shape))
+        return;
+    ex_norm_pass p = ex_norm_pass_of(n);
+    const size_t units = (size_t)n->shape.N * (size_t)p.blocks, floats = units * p.chunk;
+    p.gradient = g;
+    ex_norm_pass_ratio(&p);
+    EX_SHARE(units, floats, s, reduce_range(&p, begin, end));
+    backward_coefficients(&p);
+    EX_SHARE(units, floats, s, input_range(&p, begin, end));
+}
