@@ -16,10 +16,28 @@ ex_status ex_alloc(void *out, size_t count, size_t size, const char *what)
     const size_t bytes = (count * size + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
     memory = aligned_alloc(ALIGNMENT, bytes ? bytes : ALIGNMENT);
     if (!memory)
-        return EX_FAIL(EX_ERR_MEMORY, "%s: %zu bytes are not to be had; lower batch_size, lanes or "
-                                      "memory", what, bytes);
+        return EX_FAIL(EX_ERR_MEMORY,
+                       "%s: %zu bytes are not to be had; lower batch_size, lanes or "
+                       "memory",
+                       what, bytes);
     memset(memory, 0, bytes);
     memcpy(out, &memory, sizeof memory);
+    return EX_OK;
+}
+
+ex_status ex_grow(void *list, int count, int *room, int first, size_t size, const char *what)
+{
+    void *old, *grown;
+    if (count < *room)
+        return EX_OK;
+    const int wanted = *room ? 2 * *room : first;
+    memcpy(&old, list, sizeof old);
+    EX_TRY(ex_alloc(&grown, (size_t)wanted, size, what));
+    if (old)
+        memcpy(grown, old, (size_t)count * size);
+    memcpy(list, &grown, sizeof grown);
+    ex_free(&old);
+    *room = wanted;
     return EX_OK;
 }
 

@@ -14,7 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { RUNS = 3, ARGS_MAX = 5, SCHEMA = 1 };
+enum { RUNS = 3, ARGS_MAX = 5, SCHEMA = 1, FIRST_ROOM = 64 };
 
 /* A first run so many times slower than the best will not win when warm. */
 static const double HOPELESS = 2.0;
@@ -42,16 +42,8 @@ static const ex_cpu_choice *find(const ex_cpu_device *device, const char *key)
 
 static ex_status remember(ex_cpu_device *device, const char *key, ex_dnn_algorithm algorithm)
 {
-    if (device->choice_count == device->choice_room) {
-        const int room = device->choice_room ? 2 * device->choice_room : 64;
-        ex_cpu_choice *grown;
-        EX_TRY(ex_alloc(&grown, (size_t)room, sizeof *grown, "algorithms"));
-        if (device->choices)
-            memcpy(grown, device->choices, (size_t)device->choice_count * sizeof *grown);
-        ex_free(&device->choices);
-        device->choices = grown;
-        device->choice_room = room;
-    }
+    EX_TRY(ex_grow(&device->choices, device->choice_count, &device->choice_room, FIRST_ROOM,
+                   sizeof *device->choices, "algorithms"));
     ex_cpu_choice *choice = &device->choices[device->choice_count++];
     snprintf(choice->key, sizeof choice->key, "%s", key);
     choice->algorithm = algorithm;

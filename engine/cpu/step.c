@@ -8,21 +8,10 @@
 
 enum { CACHE_LINE = 64, FIRST_ROOM = 64 };
 
-/* Room for one more element. */
+/* Room for one more element in one of a plan's lists. */
 static ex_status grow(void *list, int count, int *room, size_t size)
 {
-    void *old, *grown;
-    if (count < *room)
-        return EX_OK;
-    const int more = *room ? 2 * *room : FIRST_ROOM;
-    memcpy(&old, list, sizeof old);
-    EX_TRY(ex_alloc(&grown, (size_t)more, size, "steps of a plan"));
-    if (old)
-        memcpy(grown, old, (size_t)count * size);
-    ex_free(&old);
-    memcpy(list, &grown, sizeof grown);
-    *room = more;
-    return EX_OK;
+    return ex_grow(list, count, room, FIRST_ROOM, size, "steps of a plan");
 }
 
 ex_status ex_cpu_buffer_add(ex_cpu_plan *plan, size_t bytes, ex_cpu_ref *out)

@@ -5,21 +5,10 @@
 #include <stdio.h>
 #include <string.h>
 
-/* Makes room for one more element of `size` bytes in the array at *array. */
-static ex_status grow(void *array, int count, int *room, size_t size)
+/* Room for one more element in one of the model's lists. */
+static ex_status grow(void *list, int count, int *room, size_t size)
 {
-    if (count < *room)
-        return EX_OK;
-    const int wanted = *room ? 2 * *room : 16;
-    void *old, *bigger;
-    memcpy(&old, array, sizeof old);
-    EX_TRY(ex_alloc(&bigger, (size_t)wanted, size, "model description"));
-    if (old)
-        memcpy(bigger, old, (size_t)count * size);
-    memcpy(array, &bigger, sizeof bigger);
-    ex_free(&old);
-    *room = wanted;
-    return EX_OK;
+    return ex_grow(list, count, room, 16, size, "model description");
 }
 
 static int add_node(ex_builder *b, ex_node node)
