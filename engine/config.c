@@ -77,23 +77,47 @@ ex_status ex_config_check_resume(const ex_config *before, const ex_config *now)
     return EX_OK;
 }
 
-/* Numbers and plain words go bare; other text in double quotes, as JSON and YAML both read it. */
+/* Text in double quotes, as JSON and YAML both read it. Escaped are also the characters that YAML
+ * takes for ends of lines (U+2028, U+2029) or does not allow (U+FEFF, U+FFFE, U+FFFF). */
+static void write_quoted(FILE *out, const char *text)
+{
+    static const struct {
+        const char *bytes, *escape;
+    } escapes[] = {
+        {"\"", "\\\""},
+        {"\\", "\\\\"},
+        {"\xe2\x80\xa8", "\\u2028"},
+        {"\xe2\x80\xa9", "\\u2029"},
+        {"\xef\xbb\xbf", "\\ufeff"},
+        {"\xef\xbf\xbe", "\\ufffe"},
+        {"\xef\xbf\xbf", "\\uffff"},
+    };
+    enum { ESCAPES = sizeof escapes / sizeof *escapes };
+    fputc('"', out);
+    while (*text) {
+        size_t i = 0;
+        while (i < ESCAPES && strncmp(text, escapes[i].bytes, strlen(escapes[i].bytes)) != 0)
+            i++;
+        if (i < ESCAPES) {
+            fputs(escapes[i].escape, out);
+            text += strlen(escapes[i].bytes);
+        } else {
+            fputc(*text++, out);
+        }
+    }
+    fputc('"', out);
+}
+
+/* Numbers and plain words go bare, other text in quotes. */
 static void write_value(FILE *out, const ex_field *field, const char *text)
 {
     static const char word[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-./";
     const bool letter = (*text | 0x20) >= 'a' && (*text | 0x20) <= 'z';
     if (field->type != EX_FIELD_TEXT ||
-        (letter && text[strspn(text, word)] == '\0' && strcmp(text, "null") != 0)) {
+        (letter && text[strspn(text, word)] == '\0' && strcmp(text, "null") != 0))
         fputs(text, out);
-        return;
-    }
-    fputc('"', out);
-    for (; *text; text++) {
-        if (*text == '"' || *text == '\\')
-            fputc('\\', out);
-        fputc(*text, out);
-    }
-    fputc('"', out);
+    else
+        write_quoted(out, text);
 }
 
 static void write_yaml(FILE *out, const ex_config *c)

@@ -131,9 +131,11 @@ static ex_status read_entry(reader *r, const char *prefix, const yaml_event_t *e
     if (e->type != YAML_SCALAR_EVENT)
         return EX_FAIL(EX_ERR_CONFIG, "%s: a key is expected, found a %s", at_event(r, e),
                        e->type == YAML_SEQUENCE_START_EVENT ? "list" : "map");
+    const char *name = (const char *)e->data.scalar.value;
+    if (strlen(name) != e->data.scalar.length)
+        return EX_FAIL(EX_ERR_CONFIG, "%s: a key holds a NUL character", at_event(r, e));
     char key[KEY_MAX];
-    snprintf(key, sizeof key, "%s%s%s", prefix, *prefix ? "." : "",
-             (const char *)e->data.scalar.value);
+    snprintf(key, sizeof key, "%s%s%s", prefix, *prefix ? "." : "", name);
     return read_value(r, key, e);
 }
 

@@ -7,6 +7,8 @@
 
 #include <string.h>
 
+enum { FIRST_ROOM = 16 };
+
 static const char UNASSIGNED[] = "unassigned"; /* always has a place in the table */
 
 ex_status ex_ledger_create(ex_ledger **out)
@@ -60,21 +62,27 @@ ex_ledger_kind *ex_ledger_kind_find(ex_ledger_phase *p, const char *name)
     return k;
 }
 
+/* Rows take the memory of the clients that were seen, whatever their numbers. */
 ex_ledger_client_row *ex_ledger_client_find(ex_ledger_phase *p, int client)
 {
-    if (client >= p->client_room) {
-        const int room = client + 1 > 2 * p->client_room ? client + 1 : 2 * p->client_room;
-        ex_ledger_client_row *grown;
-        if (ex_alloc(&grown, (size_t)room, sizeof *grown, "ledger's clients") != EX_OK)
-            return NULL;
-        if (p->clients)
-            memcpy(grown, p->clients, (size_t)p->client_room * sizeof *grown);
-        ex_free(&p->clients);
-        p->clients = grown;
-        p->client_room = room;
+    int low = 0, high = p->client_count; /* the row, or its place, is in low..high */
+    while (low < high) {
+        const int middle = low + (high - low) / 2;
+        if (p->clients[middle].client < client)
+            low = middle + 1;
+        else
+            high = middle;
     }
-    p->clients[client].seen = true;
-    return &p->clients[client];
+    if (low < p->client_count && p->clients[low].client == client)
+        return &p->clients[low];
+    if (ex_grow(&p->clients, p->client_count, &p->client_room, FIRST_ROOM, sizeof *p->clients,
+                "ledger's clients") != EX_OK)
+        return NULL;
+    ex_ledger_client_row *row = &p->clients[low];
+    memmove(row + 1, row, (size_t)(p->client_count - low) * sizeof *row);
+    p->client_count++;
+    *row = (ex_ledger_client_row){.client = client};
+    return row;
 }
 
 double ex_ledger_wall(const ex_ledger *l, const ex_ledger_phase *p)

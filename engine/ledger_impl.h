@@ -12,7 +12,7 @@ enum { EX_LEDGER_NAME = 32, EX_LEDGER_PHASES = 16, EX_LEDGER_KINDS = 8, EX_LEDGE
 typedef struct ex_ledger_client_row {
     double seconds;
     size_t samples, bytes_up, bytes_down;
-    bool seen;
+    int client;
 } ex_ledger_client_row;
 
 typedef struct ex_ledger_kind {
@@ -27,8 +27,8 @@ typedef struct ex_ledger_phase {
     size_t stored_bytes, peak_memory;
     ex_ledger_kind kinds[EX_LEDGER_KINDS];
     int kind_count;
-    ex_ledger_client_row *clients; /* (client_room), by client; the seen ones count */
-    int client_room;
+    ex_ledger_client_row *clients; /* (client_count) sorted by client */
+    int client_count, client_room;
 } ex_ledger_phase;
 
 struct ex_ledger {

@@ -28,14 +28,12 @@ static json_t *kinds_json(const ex_ledger_phase *p)
 static json_t *clients_json(const ex_ledger_phase *p)
 {
     json_t *clients = json_array();
-    for (int i = 0; i < p->client_room; i++) {
+    for (int i = 0; i < p->client_count; i++) {
         const ex_ledger_client_row *c = &p->clients[i];
-        if (c->seen)
-            json_array_append_new(clients,
-                                  json_pack("{s:i,s:f,s:I,s:I,s:I}", "client", i, "seconds",
-                                            c->seconds, "samples", (json_int_t)c->samples,
-                                            "bytes_up", (json_int_t)c->bytes_up, "bytes_down",
-                                            (json_int_t)c->bytes_down));
+        json_array_append_new(
+            clients, json_pack("{s:i,s:f,s:I,s:I,s:I}", "client", c->client, "seconds", c->seconds,
+                               "samples", (json_int_t)c->samples, "bytes_up",
+                               (json_int_t)c->bytes_up, "bytes_down", (json_int_t)c->bytes_down));
     }
     return clients;
 }
@@ -136,6 +134,8 @@ static bool read_phase(ex_ledger *l, const json_t *json)
     if (!p)
         return false;
     bool good = true;
+    const size_t rounds = count(json, "rounds", NULL, &good);
+    good = good && rounds <= EX_RNG_ROUNDS;
     p->cost = (ex_cost){
         .wall_s = number(json, "wall_s", NULL, &good),
         .compute_s = number(json, "compute_s", &p->has_compute, &good),
@@ -144,7 +144,7 @@ static bool read_phase(ex_ledger *l, const json_t *json)
         .bytes_up = count(json, "bytes_up", NULL, &good),
         .bytes_down = count(json, "bytes_down", NULL, &good),
         .stored_samples = count(json, "stored_samples", &p->has_stored, &good),
-        .rounds = (int)count(json, "rounds", NULL, &good),
+        .rounds = good ? (int)rounds : 0,
     };
     p->stored_bytes = count(json, "stored_bytes", &p->has_stored, &good);
     p->peak_memory = count(json, "peak_memory_bytes", &p->has_peak, &good);

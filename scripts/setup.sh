@@ -4,6 +4,7 @@
 #
 #   scripts/setup.sh            compiler, CMake, libraries, the Fashion-MNIST package where it exists
 #   scripts/setup.sh --peers    also PyTorch (CPU) for golden files, interoperation tests and peers
+#   scripts/setup.sh --fuzz     also clang with libFuzzer, for tests/fuzz
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 
 need=(gcc libc6-dev cmake ninja-build pkg-config
@@ -13,8 +14,9 @@ wish=(dataset-fashion-mnist) # Debian has it, Ubuntu may not: get_data.sh downlo
 for argument in "$@"; do
     case $argument in
     --peers) need+=(python3-torch) ;;
+    --fuzz) need+=(clang libclang-rt-dev libomp-dev) ;;
     -h | --help) print_usage ;;
-    *) die "unknown option $argument; one of --peers, --help" ;;
+    *) die "unknown option $argument; one of --peers, --fuzz, --help" ;;
     esac
 done
 

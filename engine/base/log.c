@@ -1,6 +1,7 @@
 #include "base/log.h"
 
 #include "base/clock.h"
+#include "base/status.h"
 
 #include <pthread.h>
 #include <stdarg.h>
@@ -53,6 +54,7 @@ static void print_line(const char *prefix, const char *format, va_list args)
 {
     char text[2048];
     vsnprintf(text, sizeof text, format, args);
+    ex_make_printable(text);
     fprintf(stderr, "%s%s%s\n", log_state.active ? CLEAR_LINE : "", prefix, text);
     if (log_state.active)
         draw(ex_now());

@@ -1,5 +1,6 @@
 #include "base/status.h"
 
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -55,7 +56,19 @@ const char *ex_error_where(void)
 void ex_error_adopt(const char *message, const char *where)
 {
     snprintf(last_message, sizeof last_message, "%s", message);
+    ex_make_printable(last_message);
     snprintf(last_where, sizeof last_where, "%s", where);
+}
+
+void ex_make_printable(char *text)
+{
+    for (unsigned char *p = (unsigned char *)text; *p; p++) {
+        const bool c1 = p[0] == 0xc2 && p[1] >= 0x80 && p[1] < 0xa0;
+        if (c1)
+            *p++ = '?';
+        if (c1 || *p < 0x20 || *p == 0x7f)
+            *p = '?';
+    }
 }
 
 void ex_append(char *text, size_t room, const char *format, ...)

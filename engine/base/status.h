@@ -34,8 +34,8 @@ const char *ex_status_name(ex_status s);
 const char *ex_status_text(ex_status s);
 int ex_status_exit_code(ex_status s);
 
-/* Sets the thread's last message (printf style, one line, no trailing period or newline) and
- * returns `code`. `where` is "file:line (expression)" or NULL. */
+/* Sets the thread's last message (printf style, one line, no trailing period or newline; it is made
+ * printable, whatever a file or an argument has put into it) and returns `code`. `where` is "file:line (expression)" or NULL. */
 ex_status ex_fail_at(ex_status code, const char *where, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 /* The message set last in this thread; never NULL. */
@@ -45,6 +45,9 @@ void ex_append(char *text, size_t room, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 /* Where in our sources it was set, for --verbose and bug reports; never NULL. */
 const char *ex_error_where(void);
+/* Puts "?" in place of every control character (C0, DEL, and C1 as UTF-8 has it): text from a file
+ * must neither break a line of the log nor command a terminal. */
+void ex_make_printable(char *text);
 /* Copies an error from a worker thread to the one that reports it. */
 void ex_error_adopt(const char *message, const char *where);
 

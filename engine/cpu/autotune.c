@@ -14,7 +14,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { RUNS = 3, ARGS_MAX = 5, SCHEMA = 1, FIRST_ROOM = 64 };
+enum {
+    RUNS = 3,
+    ARGS_MAX = 5,
+    SCHEMA = 1,
+    FIRST_ROOM = 64,
+    CHOICES_MAX = 1 << 12, /* of a file */
+};
 
 /* A first run so many times slower than the best will not win when warm. */
 static const double HOPELESS = 2.0;
@@ -183,7 +189,12 @@ ex_status ex_cpu_choose(ex_cpu_device *device, dnnl_stream_t stream, ex_dnn_conv
     key_of(key, sizeof key, c, threads);
     pthread_mutex_lock(&device->lock);
     const ex_cpu_choice *choice = find(device, key);
-    if (choice) {
+    if (choice && !may_use(c, choice->algorithm)) {
+        status = EX_FAIL(EX_ERR_INPUT,
+                         "the file of algorithms has %s for \"%s\", which cannot be computed that "
+                         "way; delete the file",
+                         names[choice->algorithm], key);
+    } else if (choice) {
         c->algorithm = choice->algorithm;
     } else {
         status = time_all(device, stream, c, threads);
@@ -215,6 +226,11 @@ static ex_status adopt(ex_cpu_device *d, json_t *algorithms, const char *path)
 {
     const char *key;
     json_t *value;
+    if (!json_is_object(algorithms) || json_object_size(algorithms) > CHOICES_MAX)
+        return EX_FAIL(
+            EX_ERR_INPUT,
+            "%s: \"algorithms\" with at most %d convolutions is expected; delete the file", path,
+            CHOICES_MAX);
     json_object_foreach(algorithms, key, value)
     {
         const char *name = json_string_value(value);
@@ -225,6 +241,9 @@ static ex_status adopt(ex_cpu_device *d, json_t *algorithms, const char *path)
             return EX_FAIL(EX_ERR_INPUT,
                            "%s: \"%s\" must be direct, pixels or winograd; delete the file", path,
                            key);
+        if (strlen(key) >= sizeof((ex_cpu_choice){0}.key))
+            return EX_FAIL(EX_ERR_INPUT, "%s: \"%.32s...\" is no convolution; delete the file",
+                           path, key);
         if (!find(d, key))
             EX_TRY(remember(d, key, (ex_dnn_algorithm)a));
     }

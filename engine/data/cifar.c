@@ -53,13 +53,14 @@ static ex_status append_records(ex_dataset *d, const uint8_t *records, size_t co
     return EX_OK;
 }
 
-static ex_status read_file(ex_dataset *d, const char *path, uint8_t *records)
+static ex_status read_file(ex_dataset *d, const char *path)
 {
     ex_status status;
     ex_input *in;
+    uint8_t *records = NULL;
     uint64_t got;
     EX_TRY(ex_input_open(&in, path));
-    EX_TRY_GOTO(ex_input_read_some(in, records, (uint64_t)RECORDS_MAX * RECORD, &got), done);
+    EX_TRY_GOTO(ex_input_take(in, &records, (uint64_t)RECORDS_MAX * RECORD, &got), done);
     EX_TRY_GOTO(ex_input_end(in), done);
     if (got == 0 || got % RECORD != 0) {
         status = EX_FAIL(EX_ERR_INPUT,
@@ -70,6 +71,7 @@ static ex_status read_file(ex_dataset *d, const char *path, uint8_t *records)
     }
     status = append_records(d, records, got / RECORD, path);
 done:
+    ex_free(&records);
     ex_input_close(&in);
     return status;
 }
@@ -77,15 +79,12 @@ done:
 ex_status ex_cifar10_read(ex_dataset *dataset, const char *const *paths, int path_count)
 {
     ex_status status = EX_OK;
-    uint8_t *records;
-    EX_TRY(ex_alloc(&records, RECORDS_MAX, RECORD, "CIFAR-10 file"));
     dataset->classes = CLASSES;
     dataset->channels = CHANNELS;
     dataset->height = dataset->width = SIDE;
     dataset->count = 0;
     for (int i = 0; i < path_count && status == EX_OK; i++)
-        status = read_file(dataset, paths[i], records);
-    ex_free(&records);
+        status = read_file(dataset, paths[i]);
     if (status != EX_OK)
         ex_dataset_close(dataset);
     return status;

@@ -4,6 +4,8 @@
 #include "data/dataset.h"
 #include "data/input.h"
 
+#include <inttypes.h>
+
 enum { TYPE_BYTE = 0x08, IMAGE_AXES = 3, LABEL_AXES = 1, SIDE_MAX = 4096 };
 
 static ex_status read_header(ex_input *in, const char *path, int axes, uint32_t *sizes)
@@ -32,12 +34,16 @@ static ex_status read_images(ex_dataset *d, ex_input *in, const char *path)
     if (sizes[1] < 1 || sizes[1] > SIDE_MAX || sizes[2] < 1 || sizes[2] > SIDE_MAX)
         return EX_FAIL(EX_ERR_INPUT, "%s holds images of %u x %u; 1 to %d a side are expected",
                        path, sizes[1], sizes[2], SIDE_MAX);
+    uint64_t got;
     const uint64_t bytes = (uint64_t)sizes[0] * sizes[1] * sizes[2];
     if (bytes > ex_input_most(in))
         return EX_FAIL(EX_ERR_INPUT, "%s is truncated: its header tells %u images of %u x %u", path,
                        sizes[0], sizes[1], sizes[2]);
-    EX_TRY(ex_alloc(&d->images, bytes, 1, path));
-    EX_TRY(ex_input_read(in, d->images, bytes, "the images"));
+    EX_TRY(ex_input_take(in, &d->images, bytes, &got));
+    if (got < bytes)
+        return EX_FAIL(EX_ERR_INPUT,
+                       "%s is truncated: the images need %" PRIu64 " bytes, %" PRIu64 " are there",
+                       path, bytes, got);
     EX_TRY(ex_input_end(in));
     d->channels = 1;
     d->count = sizes[0];

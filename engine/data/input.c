@@ -13,6 +13,8 @@
 enum {
     CHUNK = 1 << 30,
     DEFLATE_RATIO = 1032, /* no deflate stream is denser (zlib's technical notes) */
+    USUAL_RATIO = 8,      /* images are less dense than this: read without growing */
+    ROOM_MIN = 1 << 12,
 };
 
 struct ex_input {
@@ -85,6 +87,38 @@ ex_status ex_input_read(ex_input *input, void *out, uint64_t bytes, const char *
                        " on, %" PRIu64 " are there",
                        input->path, what, bytes, start, got);
     return EX_OK;
+}
+
+static uint64_t smaller(uint64_t a, uint64_t b)
+{
+    return a < b ? a : b;
+}
+
+ex_status ex_input_take(ex_input *input, uint8_t **out, uint64_t most, uint64_t *got)
+{
+    ex_status status;
+    uint8_t *bytes = NULL, *bigger = NULL;
+    uint64_t more, room = smaller(most, ROOM_MIN + USUAL_RATIO * input->stored);
+    *out = NULL;
+    *got = 0;
+    EX_TRY_GOTO(ex_alloc(&bytes, room, 1, input->path), done);
+    for (;;) {
+        EX_TRY_GOTO(ex_input_read_some(input, bytes + *got, room - *got, &more), done);
+        *got += more;
+        if (*got < room || room == most)
+            break;
+        const uint64_t twice = smaller(most, 2 * room);
+        EX_TRY_GOTO(ex_alloc(&bigger, twice, 1, input->path), done);
+        memcpy(bigger, bytes, room);
+        ex_free(&bytes);
+        bytes = bigger;
+        room = twice;
+    }
+    *out = bytes;
+    bytes = NULL;
+done:
+    ex_free(&bytes);
+    return status;
 }
 
 ex_status ex_input_end(ex_input *input)

@@ -16,10 +16,12 @@ void ex_input_close(ex_input **input);
 ex_status ex_input_read(ex_input *input, void *out, uint64_t bytes, const char *what);
 /* Up to `bytes` bytes; *got says how many there were. */
 ex_status ex_input_read_some(ex_input *input, void *out, uint64_t bytes, uint64_t *got);
+/* Up to `most` bytes in new memory, freed by ex_free: *got of them. The memory grows with what the
+ * file turns out to hold, so that a size from a header costs nothing until the bytes are there. */
+ex_status ex_input_take(ex_input *input, uint8_t **out, uint64_t most, uint64_t *got);
 /* Nothing may follow. */
 ex_status ex_input_end(ex_input *input);
-/* The file cannot hold more than so many bytes, even if it is compressed. Sizes from its header
- * are compared with this before memory is allocated for them. */
+/* The file cannot hold more than so many bytes, even if it is compressed. */
 uint64_t ex_input_most(const ex_input *input);
 
 #endif

@@ -182,6 +182,7 @@ static void test_bad_files_are_refused_by_line(void **state)
         {"model: lenet\n", "exp.yaml:1:", "model is \"lenet\"; one of resnet20"},
         {"\n\nrounds: many\n", "exp.yaml:3:", "an integer from 1 to 16777215"},
         {"rounds: 1.5\n", "exp.yaml:1:", "an integer"},
+        {"\"lr\\0x\": 0.1\n", "exp.yaml:1:", "a key holds a NUL character"},
         {"rounds: 0\n", "exp.yaml:1:", "an integer from 1"},
         {"rounds: -3\n", "exp.yaml:1:", "an integer from 1"},
         {"rounds: 99999999999999999999999\n", "exp.yaml:1:", "an integer from 1"},
@@ -342,6 +343,8 @@ static void test_what_is_written_reads_back_the_same(void **state)
         "*a",
         "x #y",
         "\xf0\x9f\x98\x80",
+        "U+2028 \xe2\x80\xa8 U+2029 \xe2\x80\xa9 and \xe2\x80\xaa",
+        "U+FEFF \xef\xbb\xbf U+FFFE \xef\xbf\xbe U+FFFF \xef\xbf\xbf and \xef\xbf\xbd",
     };
     for (size_t t = 0; t < sizeof texts / sizeof *texts; t++) {
         ex_config c, back;

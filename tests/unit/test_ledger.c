@@ -98,6 +98,31 @@ static void test_file_holds_kinds_directions_and_clients(void **state)
     json_decref(json);
 }
 
+/* Clients are recorded as lanes finish, in any order and with gaps. */
+static void test_clients_are_listed_in_order_whatever_came_first(void **state)
+{
+    (void)state;
+    static const int order[] = {900000, 7, 40, 0, 7, 41, 39, 900000};
+    enum { RECORDS = sizeof order / sizeof *order, CLIENTS = 6 };
+    static const struct {
+        int client, samples;
+    } expected[CLIENTS] = {{0, 8}, {7, 2 + 16}, {39, 64}, {40, 4}, {41, 32}, {900000, 1 + 128}};
+    assert_ok(ex_ledger_begin(ledger, "train"));
+    for (int i = 0; i < RECORDS; i++)
+        ex_ledger_client(ledger, order[i], 1.0, (size_t)1 << i);
+    for (int client = 100; client < 140; client++) /* the table grows */
+        ex_ledger_client(ledger, client, 1.0, 1);
+    json_t *json = ex_ledger_json(ledger);
+    const json_t *clients = json_object_get(phase_of(json, "train"), "clients");
+    assert_int_equal(json_array_size(clients), CLIENTS + 40);
+    for (size_t i = 0; i < CLIENTS; i++) {
+        const size_t row = expected[i].client < 100 ? i : i + 40;
+        assert_int_equal(integer_at(json_array_get(clients, row), "client"), expected[i].client);
+        assert_int_equal(integer_at(json_array_get(clients, row), "samples"), expected[i].samples);
+    }
+    json_decref(json);
+}
+
 static void test_what_was_not_measured_is_null(void **state)
 {
     (void)state;
@@ -196,6 +221,11 @@ static void test_damaged_files_are_refused(void **state)
     json_object_set_new(phase_of(json, "train"), "samples", json_real(1.5)); /* counts are whole */
     assert_status(ex_ledger_restore(ledger, json), EX_ERR_INPUT);
     json_decref(json);
+    record_two_rounds();
+    json = ex_ledger_json(ledger);
+    json_object_set_new(phase_of(json, "train"), "rounds", json_integer((json_int_t)1 << 32));
+    assert_status(ex_ledger_restore(ledger, json), EX_ERR_INPUT);
+    json_decref(json);
     json = json_pack("{s:i,s:[]}", "schema", 2, "phases");
     assert_status(ex_ledger_restore(ledger, json), EX_ERR_INPUT);
     json_decref(json);
@@ -228,6 +258,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(test_totals_are_the_sums_of_what_was_recorded),
         TEST(test_file_holds_kinds_directions_and_clients),
+        TEST(test_clients_are_listed_in_order_whatever_came_first),
         TEST(test_what_was_not_measured_is_null),
         TEST(test_inner_phase_takes_costs_and_outer_wall_time_goes_on),
         TEST(test_costs_outside_any_phase_are_not_lost),

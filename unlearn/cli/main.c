@@ -85,14 +85,10 @@ static ex_status dispatch(int argc, char **argv, bool *verbose)
     return command->run(&args);
 }
 
-/* One line, whatever a file or an argument has put into the message. */
 static void print_error(ex_status status, bool verbose)
 {
     const char *kind = status == EX_ERR_INTERRUPTED ? "" : "error: ";
-    fprintf(stderr, "excise: %s", kind);
-    for (const unsigned char *p = (const unsigned char *)ex_error_message(); *p; p++)
-        fputc(*p < 0x20 || *p == 0x7f ? '?' : *p, stderr);
-    fputc('\n', stderr);
+    fprintf(stderr, "excise: %s%s\n", kind, ex_error_message());
     if (verbose)
         fprintf(stderr, "excise: %s (%s) at %s\n", ex_status_name(status), ex_status_text(status),
                 ex_error_where());

@@ -1,0 +1,151 @@
+#include "fuzz.h"
+
+#include "model/builder.h"
+
+#include <ftw.h>
+#include <limits.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+void fuzz_fail(const char *file, int line, const char *condition, const char *format, ...)
+{
+    fprintf(stderr, "%s:%d: %s does not hold: ", file, line, condition);
+    va_list args;
+    va_start(args, format);
+    vfprintf(stderr, format, args);
+    va_end(args);
+    fputc('\n', stderr);
+    abort();
+}
+
+void fuzz_check_status(ex_status status, ex_status expected)
+{
+    if (status == EX_OK)
+        return;
+    const unsigned char *message = (const unsigned char *)ex_error_message();
+    FUZZ_CHECK(status == expected, "%s: %s", ex_status_name(status), message);
+    FUZZ_CHECK(*message, "no message");
+    for (const unsigned char *p = message; *p; p++)
+        FUZZ_CHECK(*p >= 0x20 && *p != 0x7f, "byte %#x in the message: %s", *p, message);
+}
+
+/* --- memory --------------------------------------------------------------------------------- */
+
+/* Of the sanitizers' runtimes, gcc's as well as clang's; absent from other builds. */
+__attribute__((weak)) int
+__sanitizer_install_malloc_and_free_hooks(void (*on_malloc)(const volatile void *, size_t),
+                                          void (*on_free)(const volatile void *));
+__attribute__((weak)) size_t __sanitizer_get_allocated_size(const volatile void *memory);
+
+static _Thread_local struct {
+    bool counting;
+    long long held, limit; /* bytes */
+} memory;
+
+static void on_malloc(const volatile void *pointer, size_t size)
+{
+    (void)pointer;
+    if (!memory.counting)
+        return;
+    memory.held += (long long)size;
+    if (memory.held <= memory.limit)
+        return;
+    memory.counting = false;
+    FUZZ_CHECK(memory.held <= memory.limit,
+               "%lld bytes are held after asking for %zu; at most %lld are in proportion",
+               memory.held, size, memory.limit);
+}
+
+static void on_free(const volatile void *pointer)
+{
+    if (memory.counting && pointer)
+        memory.held -= (long long)__sanitizer_get_allocated_size(pointer);
+}
+
+void fuzz_memory_begin(size_t bytes)
+{
+    static bool installed;
+    if (!installed && __sanitizer_install_malloc_and_free_hooks && __sanitizer_get_allocated_size)
+        __sanitizer_install_malloc_and_free_hooks(on_malloc, on_free);
+    installed = true;
+    memory.held = 0;
+    memory.limit = (long long)bytes;
+    memory.counting = true;
+}
+
+void fuzz_memory_end(void)
+{
+    memory.counting = false;
+}
+
+/* --- files ---------------------------------------------------------------------------------- */
+
+static char folder[PATH_MAX];
+
+static int remove_entry(const char *path, const struct stat *info, int type, struct FTW *level)
+{
+    (void)info, (void)type, (void)level;
+    return remove(path);
+}
+
+static void remove_folder(void)
+{
+    nftw(folder, remove_entry, 16, FTW_DEPTH | FTW_PHYS);
+}
+
+const char *fuzz_folder(void)
+{
+    if (!folder[0]) {
+        const char *base = getenv("TMPDIR");
+        if (!base)
+            base = access("/dev/shm", W_OK | X_OK) == 0 ? "/dev/shm" : "/tmp";
+        snprintf(folder, sizeof folder, "%s/excise-fuzz-XXXXXX", base);
+        FUZZ_CHECK(mkdtemp(folder), "%s", folder);
+        atexit(remove_folder);
+    }
+    return folder;
+}
+
+const char *fuzz_path(const char *name)
+{
+    static char paths[4][PATH_MAX + 256];
+    static unsigned next;
+    char *path = paths[next++ % 4];
+    snprintf(path, sizeof paths[0], "%s/%s", fuzz_folder(), name);
+    return path;
+}
+
+const char *fuzz_write(const char *name, const void *data, size_t size)
+{
+    const char *path = fuzz_path(name);
+    FILE *file = fopen(path, "wb");
+    FUZZ_CHECK(file, "%s", path);
+    FUZZ_CHECK(fwrite(data, 1, size, file) == size, "%s", path);
+    FUZZ_CHECK(fclose(file) == 0, "%s", path);
+    return path;
+}
+
+/* --- model ---------------------------------------------------------------------------------- */
+
+const ex_model *fuzz_model(void)
+{
+    enum { CHANNELS = 4, CLASSES = 3, SIDE = 8 };
+    static ex_model model;
+    if (model.node_count)
+        return &model;
+    ex_builder b = {.model = &model};
+    snprintf(model.name, sizeof model.name, "tiny");
+    model.classes = CLASSES;
+    int x = ex_builder_input(&b, 1, SIDE, SIDE);
+    const ex_conv_spec conv = {
+        .K = CHANNELS, .R = 3, .stride = 1, .pad = 1, .relu = true, .norm = "bn"};
+    x = ex_builder_conv(&b, x, "conv", conv);
+    x = ex_builder_global_pool(&b, x);
+    ex_builder_linear(&b, x, "linear", CLASSES, false);
+    FUZZ_CHECK(b.status == EX_OK, "%s", ex_error_message());
+    return &model;
+}
