@@ -62,13 +62,20 @@ ex_status ex_config_check(const ex_config *c)
     return EX_OK;
 }
 
-ex_status ex_config_check_resume(const ex_config *before, const ex_config *now)
+static bool may_change(const ex_field *f, bool unlearning)
+{
+    const bool shapes_unlearning =
+        strncmp(f->key, "unlearn.", 8) == 0 || strcmp(f->key, "rounds") == 0;
+    return f->resumable && !(unlearning && shapes_unlearning);
+}
+
+ex_status ex_config_check_resume(const ex_config *before, const ex_config *now, bool unlearning)
 {
     for (const ex_field *f = ex_fields(); f->key; f++) {
         char then[EX_TEXT_MAX], this[EX_TEXT_MAX];
         ex_field_format(before, f, then, sizeof then);
         ex_field_format(now, f, this, sizeof this);
-        if (!f->resumable && strcmp(then, this) != 0)
+        if (!may_change(f, unlearning) && strcmp(then, this) != 0)
             return EX_FAIL(EX_ERR_CONFIG,
                            "%s is \"%s\", but the run to resume began with \"%s\"; leave it as it "
                            "was, or start a new run",

@@ -83,8 +83,9 @@ ex_status ex_config_set(ex_config *c, const char *assignment, const char *origin
 /* Rules between fields (clients_per_round <= num_clients, ...). Call it after all sources. */
 ex_status ex_config_check(const ex_config *c);
 /* Whether a run that began with *before may go on with *now: EX_ERR_CONFIG naming the first key
- * that would change what is trained. */
-ex_status ex_config_check_resume(const ex_config *before, const ex_config *now);
+ * that would change what is trained. `unlearning`: the run is one of `excise unlearn`, which the
+ * section unlearn and the rounds of training shape too. */
+ex_status ex_config_check_resume(const ex_config *before, const ex_config *now, bool unlearning);
 /* The resolved configuration as YAML, every key, with its help as a comment. */
 ex_status ex_config_write(const ex_config *c, const char *path);
 /* The reference: key, type or choices, range, default, help. markdown: as a table. */

@@ -6,8 +6,10 @@
 
 #include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <unistd.h>
 
 /* What --overwrite may remove. */
@@ -15,7 +17,22 @@ static const char *const files[] = {"config.yaml", "metrics.jsonl",   "model.saf
                                     "effects.csv", "mask.json",       "ledger.json",
                                     "report.json", "algorithms.json", NULL};
 
-/* *exists, and *empty: neither files nor folders in it. */
+/* "report.json.123.tmp": what ex_file_create leaves when its process is killed. */
+static bool is_leftover(const char *name)
+{
+    for (int i = 0; files[i]; i++) {
+        const size_t length = strlen(files[i]);
+        if (strncmp(name, files[i], length) != 0 || name[length] != '.')
+            continue;
+        const char *number = name + length + 1;
+        const size_t digits = strspn(number, "0123456789");
+        if (digits && strcmp(number + digits, ".tmp") == 0)
+            return true;
+    }
+    return false;
+}
+
+/* *exists, and *empty: neither files nor folders in it but leftovers. */
 static ex_status look(const char *path, bool *exists, bool *empty)
 {
     *exists = false;
@@ -29,10 +46,25 @@ static ex_status look(const char *path, bool *exists, bool *empty)
     }
     *exists = true;
     for (const struct dirent *entry; (entry = readdir(folder));)
-        if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0)
+        if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0 &&
+            !is_leftover(entry->d_name))
             *empty = false;
     closedir(folder);
     return EX_OK;
+}
+
+static bool holds(const char *path, const char *name)
+{
+    char file[PATH_MAX + 32];
+    snprintf(file, sizeof file, "%s/%s", path, name);
+    return access(file, F_OK) == 0;
+}
+
+/* Killed between its first file and its first checkpoint, a run has done nothing yet. */
+static bool only_begun(const char *path)
+{
+    return holds(path, "config.yaml") && !holds(path, "metrics.jsonl") &&
+           !holds(path, "model.safetensors") && !holds(path, "report.json");
 }
 
 ex_status ex_run_check(const char *path, ex_run_mode mode)
@@ -44,10 +76,9 @@ ex_status ex_run_check(const char *path, ex_run_mode mode)
     if (mode == EX_RUN_NEW && !empty)
         return EX_FAIL(EX_ERR_EXISTS,
                        "%s is not empty; name another folder, or add --overwrite "
-                       "to replace the run in it",
-                       path);
-    long round;
-    if (mode == EX_RUN_RESUME && ex_run_checkpoints(path, &round, 1) == 0)
+                       "to replace the run in it%s",
+                       path, ex_run_has_checkpoint(path) ? ", or --resume to go on with it" : "");
+    if (mode == EX_RUN_RESUME && !ex_run_has_checkpoint(path) && !only_begun(path))
         return EX_FAIL(EX_ERR_INPUT,
                        "%s has no checkpoint to resume from; start the run without "
                        "--resume",
@@ -55,9 +86,24 @@ ex_status ex_run_check(const char *path, ex_run_mode mode)
     return EX_OK;
 }
 
+static void remove_leftovers(const char *path)
+{
+    char file[PATH_MAX + NAME_MAX + 2];
+    DIR *folder = opendir(path);
+    if (!folder)
+        return;
+    for (const struct dirent *entry; (entry = readdir(folder));) {
+        snprintf(file, sizeof file, "%s/%s", path, entry->d_name);
+        if (is_leftover(entry->d_name))
+            unlink(file);
+    }
+    closedir(folder);
+}
+
 static void remove_files(const char *path)
 {
     char file[PATH_MAX + 32];
+    remove_leftovers(path);
     for (int i = 0; files[i]; i++) {
         snprintf(file, sizeof file, "%s/%s", path, files[i]);
         unlink(file);
@@ -67,12 +113,22 @@ static void remove_files(const char *path)
     rmdir(file);
 }
 
-ex_status ex_run_open(ex_run **out, const char *path, ex_run_mode mode)
+/* Two processes in one folder would cut each other's files. A file system that knows no locks gives
+ * none. */
+static ex_status lock_folder(int *lock, const char *path)
 {
-    *out = NULL;
-    bool exists, empty;
-    EX_TRY(ex_run_check(path, mode));
-    EX_TRY(look(path, &exists, &empty));
+    *lock = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (*lock < 0 || flock(*lock, LOCK_EX | LOCK_NB) == 0 || errno != EWOULDBLOCK)
+        return EX_OK;
+    close(*lock);
+    *lock = -1;
+    return EX_FAIL(EX_ERR_EXISTS,
+                   "%s is in use by another excise; wait until that ends, or name another folder",
+                   path);
+}
+
+static ex_status make_writable(const char *path)
+{
     if (strlen(path) >= PATH_MAX - 64)
         return EX_FAIL(EX_ERR_USAGE, "the path %.64s... is too long", path);
     if (ex_make_folders(path) != EX_OK)
@@ -81,20 +137,39 @@ ex_status ex_run_open(ex_run **out, const char *path, ex_run_mode mode)
     if (access(path, W_OK | X_OK) != 0)
         return EX_FAIL(EX_ERR_INPUT, "%s cannot be written to: %s; name another folder", path,
                        strerror(errno));
+    return EX_OK;
+}
+
+ex_status ex_run_open(ex_run **out, const char *path, ex_run_mode mode)
+{
+    *out = NULL;
+    bool exists, empty;
+    ex_run *run = NULL;
+    ex_status status;
+    EX_TRY(ex_run_check(path, mode));
+    EX_TRY(look(path, &exists, &empty));
+    EX_TRY(ex_alloc(&run, 1, sizeof *run, "run folder"));
+    run->lock = -1;
+    run->made = !exists;
+    EX_TRY_GOTO(make_writable(path), fail);
+    snprintf(run->path, sizeof run->path, "%s", path);
+    EX_TRY_GOTO(lock_folder(&run->lock, path), fail);
     if (mode == EX_RUN_OVERWRITE)
         remove_files(path);
-    ex_run *run;
-    EX_TRY(ex_alloc(&run, 1, sizeof *run, "run folder"));
-    snprintf(run->path, sizeof run->path, "%s", path);
-    run->made = !exists;
+    remove_leftovers(path);
     *out = run;
     return EX_OK;
+fail:
+    ex_run_close(&run);
+    return status;
 }
 
 void ex_run_close(ex_run **run)
 {
     if (*run && (*run)->metrics)
         fclose((*run)->metrics);
+    if (*run && (*run)->lock >= 0)
+        close((*run)->lock);
     ex_free(run);
 }
 
@@ -106,6 +181,17 @@ void ex_run_discard(ex_run **run)
     if ((*run)->made)
         rmdir((*run)->path);
     ex_run_close(run);
+}
+
+ex_status ex_run_reopen(ex_run *run)
+{
+    static const char *const results[] = {"report.json", "ledger.json", "model.safetensors"};
+    for (size_t i = 0; i < sizeof results / sizeof *results; i++) {
+        const char *path = ex_run_path(run, results[i]);
+        if (unlink(path) != 0 && errno != ENOENT)
+            return EX_FAIL(EX_ERR_IO, "%s cannot be removed: %s", path, strerror(errno));
+    }
+    return EX_OK;
 }
 
 const char *ex_run_path(const ex_run *run, const char *name)
@@ -122,11 +208,11 @@ ex_status ex_run_metrics(ex_run *run, json_t *line)
         json_decref(line);
         return EX_FAIL(EX_ERR_IO, "%s cannot be opened: %s", path, strerror(errno));
     }
-    char *text = json_dumps(line, JSON_COMPACT);
+    char *text;
+    const ex_status status = ex_json_text(&text, line, JSON_COMPACT, path);
     json_decref(line);
-    if (!text)
-        return EX_FAIL(EX_ERR_INTERNAL, "%s: a line holds what JSON cannot", path);
+    EX_TRY(status);
     const bool written = fprintf(run->metrics, "%s\n", text) >= 0 && fflush(run->metrics) == 0;
     free(text);
-    return written ? EX_OK : EX_FAIL(EX_ERR_IO, "%s cannot be written: %s", path, strerror(errno));
+    return written ? EX_OK : ex_file_write_error(path);
 }

@@ -1,8 +1,10 @@
 /* Checkpoints of a run: checkpoint/round-N.bin.
  *
  * Values and state are one file, so that they cannot come from different rounds. Little endian:
- * magic "EXCKPT\0\1"; u64 param count, u64 stat count, u64 bytes of JSON; u32 crc32 of all that
- * follows, u32 0; JSON {"metrics_bytes", "state"}; float32 params; float32 stats. */
+ * magic "EXCKPT\0\2"; u64 counts of params, stats, velocity (0 or that of params); u64 bytes of
+ * JSON; u32 crc32 of the file with this field zero, u32 0; JSON {"metrics_bytes", "state"}; float32
+ * params; stats; velocity. Sizes and checksum are checked before anything else in it is believed.
+ */
 #include "run_impl.h"
 
 #include "base/log.h"
@@ -24,11 +26,11 @@
 
 enum { KEPT = 2, LISTED = 64 };
 
-static const char MAGIC[8] = {'E', 'X', 'C', 'K', 'P', 'T', 0, 1};
+static const char MAGIC[8] = {'E', 'X', 'C', 'K', 'P', 'T', 0, 2};
 
 typedef struct header {
     char magic[8];
-    uint64_t param_count, stat_count, json_bytes;
+    uint64_t param_count, stat_count, velocity_count, json_bytes;
     uint32_t crc, zero;
 } header;
 
@@ -69,6 +71,12 @@ int ex_run_checkpoints(const char *path, long *rounds, int room)
     return count;
 }
 
+bool ex_run_has_checkpoint(const char *path)
+{
+    long round;
+    return ex_run_checkpoints(path, &round, 1) > 0;
+}
+
 void ex_run_prune_checkpoints(const char *path, int keep)
 {
     char folder_path[PATH_MAX + 16], file[PATH_MAX + 16 + NAME_MAX];
@@ -92,13 +100,7 @@ void ex_run_prune_checkpoints(const char *path, int keep)
     closedir(folder);
 }
 
-static uint32_t crc_of(const char *json, size_t json_bytes, const float *params, size_t param_count,
-                       const float *stats, size_t stat_count)
-{
-    uLong crc = crc32_z(0, (const Bytef *)json, json_bytes);
-    crc = crc32_z(crc, (const Bytef *)params, param_count * sizeof *params);
-    return (uint32_t)crc32_z(crc, (const Bytef *)stats, stat_count * sizeof *stats);
-}
+/* --- writing -------------------------------------------------------------------------------- */
 
 static size_t metrics_bytes(const ex_run *run)
 {
@@ -106,83 +108,187 @@ static size_t metrics_bytes(const ex_run *run)
     return stat(ex_run_path(run, "metrics.jsonl"), &info) == 0 ? (size_t)info.st_size : 0;
 }
 
-static ex_status write_all(const char *path, const header *h, const char *json, const float *params,
-                           const float *stats)
+typedef struct part {
+    const void *data;
+    size_t bytes;
+} part;
+
+enum { PARTS = 5 };
+
+static ex_status write_parts(const char *path, const part parts[PARTS])
 {
     ex_status status;
     ex_file *file;
     EX_TRY(ex_file_create(&file, path));
-    EX_TRY_GOTO(ex_file_append(file, h, sizeof *h), done);
-    EX_TRY_GOTO(ex_file_append(file, json, h->json_bytes), done);
-    EX_TRY_GOTO(ex_file_append(file, params, h->param_count * sizeof *params), done);
-    EX_TRY_GOTO(ex_file_append(file, stats, h->stat_count * sizeof *stats), done);
+    for (int i = 0; i < PARTS; i++)
+        EX_TRY_GOTO(ex_file_append(file, parts[i].data, parts[i].bytes), done);
     status = ex_file_commit(&file);
 done:
     ex_file_discard(&file);
     return status;
 }
 
-ex_status ex_run_checkpoint(ex_run *run, const float *params, size_t param_count,
-                            const float *stats, size_t stat_count, const json_t *state)
+static ex_status write_checkpoint(const char *path, const ex_run_values *v, const char *json)
+{
+    const size_t velocity_count = v->velocity ? v->param_count : 0;
+    header h = {.param_count = v->param_count,
+                .stat_count = v->stat_count,
+                .velocity_count = velocity_count,
+                .json_bytes = strlen(json)};
+    memcpy(h.magic, MAGIC, sizeof MAGIC);
+    const part parts[PARTS] = {{&h, sizeof h},
+                               {json, strlen(json)},
+                               {v->params, v->param_count * sizeof(float)},
+                               {v->stats, v->stat_count * sizeof(float)},
+                               {v->velocity, velocity_count * sizeof(float)}};
+    uLong crc = 0;
+    for (int i = 0; i < PARTS; i++)
+        if (parts[i].bytes)
+            crc = crc32_z(crc, parts[i].data, parts[i].bytes);
+    h.crc = (uint32_t)crc;
+    return write_parts(path, parts);
+}
+
+/* What the checkpoint counts of metrics.jsonl must be on the disk before it. */
+static ex_status sync_metrics(ex_run *run)
+{
+    if (run->metrics && fsync(fileno(run->metrics)) != 0 && errno != EINVAL)
+        return ex_file_write_error(ex_run_path(run, "metrics.jsonl"));
+    return EX_OK;
+}
+
+ex_status ex_run_checkpoint(ex_run *run, const ex_run_values *values, const json_t *state)
 {
     const json_t *round = json_object_get(state, "round");
     EX_CHECK_ARG(json_is_integer(round), "a checkpoint's state needs its round");
+    ex_status status;
+    char name[64], *text = NULL;
+    snprintf(name, sizeof name, "checkpoint/round-%lld.bin", (long long)json_integer_value(round));
+    EX_TRY(sync_metrics(run));
     json_t *json =
         json_pack("{s:I, s:O}", "metrics_bytes", (json_int_t)metrics_bytes(run), "state", state);
-    char *text = json ? json_dumps(json, JSON_COMPACT) : NULL;
+    EX_TRY_GOTO(ex_json_text(&text, json, JSON_COMPACT, name), done);
+    EX_TRY_GOTO(ex_make_folders(ex_run_path(run, "checkpoint")), done);
+    EX_TRY_GOTO(write_checkpoint(ex_run_path(run, name), values, text), done);
+    ex_run_prune_checkpoints(run->path, KEPT);
+done:
     json_decref(json);
-    if (!text)
-        return EX_FAIL(EX_ERR_INTERNAL, "the state of a checkpoint is no JSON");
-
-    header h = {.param_count = param_count, .stat_count = stat_count, .json_bytes = strlen(text)};
-    memcpy(h.magic, MAGIC, sizeof MAGIC);
-    h.crc = crc_of(text, h.json_bytes, params, param_count, stats, stat_count);
-    char name[64];
-    snprintf(name, sizeof name, "checkpoint/round-%lld.bin", (long long)json_integer_value(round));
-    ex_status status = ex_make_folders(ex_run_path(run, "checkpoint"));
-    if (status == EX_OK)
-        status = write_all(ex_run_path(run, name), &h, text, params, stats);
     free(text);
-    if (status == EX_OK)
-        ex_run_prune_checkpoints(run->path, KEPT);
     return status;
 }
+
+/* --- reading -------------------------------------------------------------------------------- */
 
 static ex_status damaged(const char *path, const char *what)
 {
     return EX_FAIL(EX_ERR_INPUT, "%s is damaged: %s", path, what);
 }
 
-/* Checks sizes and crc; *json is what the file holds of it, new. EX_ERR_CONFIG: another model. */
-static ex_status decode(const char *path, const char *bytes, size_t size, float *params,
-                        size_t param_count, float *stats, size_t stat_count, json_t **json)
+/* The header of a file that is as long as it tells and has the checksum that it tells. */
+static ex_status check_file(header *h, const char *path, const char *bytes, size_t size)
+{
+    if (size < sizeof *h)
+        return damaged(path, "it ends within its header");
+    memcpy(h, bytes, sizeof *h);
+    if (memcmp(h->magic, MAGIC, sizeof MAGIC - 1) != 0)
+        return damaged(path, "it does not begin as a checkpoint");
+    if (h->magic[sizeof MAGIC - 1] != MAGIC[sizeof MAGIC - 1])
+        return damaged(path, "it is of another version of excise");
+    const size_t rest = size - sizeof *h, most = rest / sizeof(float);
+    if (h->param_count > most || h->stat_count > most || h->velocity_count > most ||
+        (h->param_count + h->stat_count + h->velocity_count) * sizeof(float) > rest ||
+        h->json_bytes !=
+            rest - (h->param_count + h->stat_count + h->velocity_count) * sizeof(float) ||
+        (h->velocity_count && h->velocity_count != h->param_count))
+        return damaged(path, "its size does not agree with its header");
+    header blank = *h;
+    blank.crc = 0;
+    const uLong crc = crc32_z(0, (const Bytef *)&blank, sizeof blank);
+    if (crc32_z(crc, (const Bytef *)bytes + sizeof *h, rest) != h->crc)
+        return damaged(path, "its checksum does not agree");
+    return EX_OK;
+}
+
+/* Where the JSON ends, the arrays begin. */
+static void copy_values(const ex_run_values *v, const header *h, const char *at)
+{
+    memcpy(v->params, at, v->param_count * sizeof(float));
+    at += v->param_count * sizeof(float);
+    memcpy(v->stats, at, v->stat_count * sizeof(float));
+    at += v->stat_count * sizeof(float);
+    if (v->velocity && h->velocity_count)
+        memcpy(v->velocity, at, v->param_count * sizeof(float));
+    else if (v->velocity)
+        memset(v->velocity, 0, v->param_count * sizeof(float));
+}
+
+/* *json is what the file holds of it, new. v NULL: only that. EX_ERR_CONFIG: another model. */
+static ex_status decode(const char *path, const char *bytes, size_t size, const ex_run_values *v,
+                        json_t **json)
 {
     header h;
-    if (size < sizeof h)
-        return damaged(path, "it ends within its header");
-    memcpy(&h, bytes, sizeof h);
-    if (memcmp(h.magic, MAGIC, sizeof MAGIC) != 0)
-        return damaged(path, "it does not begin as a checkpoint");
-    if (h.param_count != param_count || h.stat_count != stat_count)
+    json_error_t error;
+    EX_TRY(check_file(&h, path, bytes, size));
+    if (v && (h.param_count != v->param_count || h.stat_count != v->stat_count))
         return EX_FAIL(EX_ERR_CONFIG,
                        "%s holds a model of %llu parameters and %llu statistics, but the "
                        "configuration's has %zu and %zu; resume with the run's own configuration",
                        path, (unsigned long long)h.param_count, (unsigned long long)h.stat_count,
-                       param_count, stat_count);
-    const size_t values = (param_count + stat_count) * sizeof(float);
-    if (size - sizeof h < values || h.json_bytes != size - sizeof h - values)
-        return damaged(path, "its size does not agree with its header");
-    const char *text = bytes + sizeof h;
-    if (crc32_z(0, (const Bytef *)text, size - sizeof h) != h.crc)
-        return damaged(path, "its checksum does not agree");
-    *json = json_loadb(text, h.json_bytes, 0, NULL);
-    if (!json_is_object(json_object_get(*json, "state"))) {
+                       v->param_count, v->stat_count);
+    *json = json_loadb(bytes + sizeof h, h.json_bytes, 0, &error);
+    if (!*json && json_error_code(&error) == json_error_out_of_memory)
+        return EX_FAIL(EX_ERR_MEMORY, "%s: no memory for its state", path);
+    if (!json_is_integer(json_object_get(json_object_get(*json, "state"), "round"))) {
         json_decref(*json);
         *json = NULL;
-        return damaged(path, "its state is no JSON object");
+        return damaged(path, "its state is not that of a checkpoint");
     }
-    memcpy(params, text + h.json_bytes, param_count * sizeof *params);
-    memcpy(stats, text + h.json_bytes + param_count * sizeof *params, stat_count * sizeof *stats);
+    if (v)
+        copy_values(v, &h, bytes + sizeof h + h.json_bytes);
+    return EX_OK;
+}
+
+static ex_status read_checkpoint(const char *folder, long round, const ex_run_values *v,
+                                 json_t **json)
+{
+    char path[PATH_MAX + 64], *bytes = NULL;
+    size_t size;
+    snprintf(path, sizeof path, "%s/checkpoint/round-%ld.bin", folder, round);
+    EX_TRY(ex_file_read(&bytes, &size, path, SIZE_MAX / 2));
+    const ex_status status = decode(path, bytes, size, v, json);
+    ex_free(&bytes);
+    return status;
+}
+
+/* The newest that is whole. Only what is wrong with the file itself lets the one before be tried.
+ */
+static ex_status read_newest(const char *folder, const ex_run_values *v, json_t **json, bool warn)
+{
+    long rounds[LISTED];
+    const int count = ex_run_checkpoints(folder, rounds, LISTED);
+    *json = NULL;
+    if (count == 0)
+        return EX_FAIL(EX_ERR_INPUT, "%s has no checkpoint to resume from", folder);
+    for (int i = 0;; i++) {
+        const ex_status status = read_checkpoint(folder, rounds[i], v, json);
+        if (status != EX_ERR_INPUT)
+            return status;
+        if (i + 1 == count)
+            return EX_FAIL(EX_ERR_INPUT,
+                           "%s; %s has no other checkpoint: start the run anew, with --overwrite",
+                           ex_error_message(), folder);
+        if (warn)
+            ex_log_warn("%s; the one before it is taken", ex_error_message());
+    }
+}
+
+ex_status ex_run_peek(const char *path, json_t **state)
+{
+    json_t *json;
+    *state = NULL;
+    EX_TRY(read_newest(path, NULL, &json, false));
+    *state = json_incref(json_object_get(json, "state"));
+    json_decref(json);
     return EX_OK;
 }
 
@@ -201,35 +307,15 @@ static ex_status cut_metrics(ex_run *run, size_t length)
     return EX_OK;
 }
 
-ex_status ex_run_restore(ex_run *run, float *params, size_t param_count, float *stats,
-                         size_t stat_count, json_t **state)
+ex_status ex_run_restore(ex_run *run, const ex_run_values *values, json_t **state)
 {
-    long rounds[LISTED];
-    const int count = ex_run_checkpoints(run->path, rounds, LISTED);
-    ex_status status = EX_FAIL(EX_ERR_INPUT, "%s has no checkpoint to resume from", run->path);
-    json_t *json = NULL;
-    for (int i = 0; i < count && !json; i++) {
-        char name[64], path[PATH_MAX + 64], *bytes = NULL;
-        size_t size;
-        snprintf(name, sizeof name, "checkpoint/round-%ld.bin", rounds[i]);
-        snprintf(path, sizeof path, "%s", ex_run_path(run, name));
-        status = ex_file_read(&bytes, &size, path, SIZE_MAX / 2);
-        if (status == EX_OK)
-            status = decode(path, bytes, size, params, param_count, stats, stat_count, &json);
-        ex_free(&bytes);
-        if (status == EX_ERR_CONFIG || status == EX_ERR_MEMORY)
-            return status;
-        if (status != EX_OK && i + 1 < count)
-            ex_log_warn("%s; the one before it is taken", ex_error_message());
-    }
-    if (!json)
-        return status;
-    *state = json_incref(json_object_get(json, "state"));
-    status = cut_metrics(run, (size_t)json_integer_value(json_object_get(json, "metrics_bytes")));
+    json_t *json;
+    *state = NULL;
+    EX_TRY(read_newest(run->path, values, &json, true));
+    const json_t *length = json_object_get(json, "metrics_bytes");
+    const ex_status status = cut_metrics(run, (size_t)json_integer_value(length));
+    if (status == EX_OK)
+        *state = json_incref(json_object_get(json, "state"));
     json_decref(json);
-    if (status != EX_OK) {
-        json_decref(*state);
-        *state = NULL;
-    }
     return status;
 }

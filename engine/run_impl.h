@@ -10,6 +10,7 @@
 struct ex_run {
     char path[PATH_MAX];
     bool made;     /* ex_run_open made the folder */
+    int lock;      /* the folder, opened and locked; the lock ends with the process */
     FILE *metrics; /* opened by the first line */
 };
 

@@ -1,10 +1,11 @@
 /* The table of methods, and what they share while they run. */
-#include "report.h"
+#include "progress.h"
 
 #include "base/log.h"
 #include "base/memory.h"
 #include "io/file.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -14,6 +15,11 @@ static const ex_method *const methods[] = {
 const ex_method *const *ex_methods(void)
 {
     return methods;
+}
+
+const char *ex_method_unit(const ex_method *method)
+{
+    return method->on_server ? "epoch" : "round";
 }
 
 ex_status ex_method_find(const ex_method **out, const char *name)
@@ -46,7 +52,7 @@ done:
     return status;
 }
 
-static ex_status append(ex_unlearning *u, const ex_trace_point *point)
+ex_status ex_unlearning_append(ex_unlearning *u, const ex_trace_point *point)
 {
     if (u->trace_count == u->trace_room) {
         const int room = u->trace_room ? 2 * u->trace_room : 16;
@@ -82,6 +88,21 @@ static ex_status write_metrics(ex_unlearning *u, const ex_trace_point *p)
     return ex_run_metrics(u->run, line);
 }
 
+/* "-" where there was nothing to measure it on. */
+static const char *share(char text[16], double value)
+{
+    snprintf(text, 16, isfinite(value) ? "%.4f" : "-", value);
+    return text;
+}
+
+static void log_point(const char *unit, const ex_trace_point *p)
+{
+    char forget[16], retain[16], probe[16];
+    ex_log("%s %d: forget %s, retain %s on test; forget %s on the probe set; %.2f s", unit,
+           p->epoch, share(forget, p->forget_test), share(retain, p->retain_test),
+           share(probe, p->forget_probe), p->seconds);
+}
+
 ex_status ex_unlearning_trace(ex_unlearning *u, int epoch, double seconds, bool *stop)
 {
     ex_trace_point point = {.epoch = epoch, .seconds = seconds};
@@ -91,9 +112,16 @@ ex_status ex_unlearning_trace(ex_unlearning *u, int epoch, double seconds, bool 
     const ex_status status = evaluate(u, &point);
     ex_ledger_end(u->f->ledger);
     EX_TRY(status);
-    EX_TRY(append(u, &point));
-    *stop = point.forget_probe <= u->f->config.unlearn.stop_forget;
-    ex_log("%d: forget %.4f, retain %.4f on test; forget %.4f on the probe set; %.2f s", epoch,
-           point.forget_test, point.retain_test, point.forget_probe, seconds);
-    return write_metrics(u, &point);
+    EX_TRY(ex_unlearning_append(u, &point));
+    log_point(u->unit, &point);
+    EX_TRY(write_metrics(u, &point));
+    ex_unlearning_standing(u, &seconds, stop);
+    return ex_unlearning_checkpoint(u);
+}
+
+void ex_unlearning_standing(const ex_unlearning *u, double *seconds, bool *stop)
+{
+    const ex_trace_point *last = u->trace_count ? &u->trace[u->trace_count - 1] : NULL;
+    *seconds = last ? last->seconds : 0.0;
+    *stop = last && last->forget_probe <= u->f->config.unlearn.stop_forget;
 }

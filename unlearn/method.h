@@ -11,9 +11,13 @@ typedef struct ex_trace_point {
     double forget_test, retain_test, forget_probe, seconds;
 } ex_trace_point;
 
-/* What a method works on, and what it leaves behind. */
+typedef struct ex_standing ex_standing; /* report.h */
+
+/* What a method works on, and what it leaves behind. A method goes on after the trace_count epochs
+ * or rounds that are complete: 0 in a new run. */
 typedef struct ex_unlearning {
     ex_federation *f;      /* its params and stats are changed in place */
+    const char *unit;      /* "epoch" or "round": what the method counts */
     int label;             /* the class that goes */
     ex_effects *effects;   /* measured or read before; NULL where the method needs none */
     ex_mask *mask;         /* made by the method's select; NULL: every value may change */
@@ -22,6 +26,10 @@ typedef struct ex_unlearning {
     double train_loss;     /* of the epoch or round before a trace point */
     ex_cost reported;      /* ledger's phase "unlearn" at the last line of metrics.jsonl */
     size_t stored_samples; /* distinct ones that the method needs */
+    float *velocity;       /* (param_count) the server's momentum after the last epoch, or NULL */
+    uint64_t digest;       /* of the model that the run began with */
+    ex_standing *before;   /* of that model; NULL until it is measured */
+    bool ablated;          /* the effects were measured in this run */
     ex_trace_point *trace;
     int trace_count, trace_room;
 } ex_unlearning;
@@ -30,6 +38,7 @@ typedef struct ex_method {
     const char *name, *help;
     bool needs_effects;
     bool uses_delta;
+    bool on_server;    /* the server trains alone, and its momentum goes on from epoch to epoch */
     bool from_scratch; /* starts from freshly initialised values */
     /* What the method cannot work without; EX_ERR_CONFIG saying what to do. Changes nothing. */
     ex_status (*check)(const ex_federation *f, int label);
@@ -46,10 +55,26 @@ const ex_method *const *ex_methods(void); /* NULL-terminated */
 /* EX_ERR_USAGE listing the names for an unknown one. */
 ex_status ex_method_find(const ex_method **out, const char *name);
 
-/* For methods: evaluates, appends a trace point and a metrics line, and says by *stop whether the
- * class's accuracy on the probe set is at most stop_forget. `seconds` is compute time so far.
- * Evaluation time is kept out of the ledger's compute_s. */
+/* "epoch" or "round": what the method's trace and checkpoints count. */
+const char *ex_method_unit(const ex_method *method);
+
+/* For methods: evaluates, appends a trace point and a metrics line, writes a checkpoint if there is
+ * a run, and says by *stop whether the class's accuracy on the probe set is at most stop_forget.
+ * `seconds` is compute time so far. Evaluation time is kept out of the ledger's compute_s. */
 ex_status ex_unlearning_trace(ex_unlearning *u, int epoch, double seconds, bool *stop);
+/* Adds a point to u->trace. */
+ex_status ex_unlearning_append(ex_unlearning *u, const ex_trace_point *point);
+/* For methods, where they begin or go on: what the last trace point said. */
+void ex_unlearning_standing(const ex_unlearning *u, double *seconds, bool *stop);
+
+/* What is asked for. */
+typedef struct ex_request {
+    const ex_method *method;
+    int label;
+    ex_effects *effects; /* NULL: ablate, where the method needs them */
+    ex_run *run;         /* NULL: nothing is written */
+    bool resume;         /* go on from the run's checkpoint; effects come from its effects.csv */
+} ex_request;
 
 /* Everything about the request that can be told before any work: the class, its samples, what the
  * method needs, and that the effects (NULL: none given) were measured on these values. */
@@ -59,8 +84,9 @@ ex_status ex_unlearn_check(const ex_federation *f, const ex_method *method, int 
 /* The whole of `excise unlearn`, its check included: before-accuracy, effects (unless given), mask,
  * method, after-accuracy, and report.json's object (*report, new reference). Writes effects.csv,
  * mask.json, model.safetensors, ledger.json, algorithms.json and, last, report.json into run if
- * there is one.
- */
+ * there is one, and a checkpoint before the first epoch or round and after each. */
+ex_status ex_unlearn_request(ex_federation *f, const ex_request *request, json_t **report);
+/* The same for a new run. */
 ex_status ex_unlearn(ex_federation *f, const ex_method *method, int label, ex_effects *effects,
                      ex_run *run, json_t **report);
 

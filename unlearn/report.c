@@ -103,7 +103,7 @@ static json_t *cost_json(const ex_report_input *in)
                      "samples", (json_int_t)c->samples);
 }
 
-static json_t *trace_json(const ex_unlearning *u)
+json_t *ex_trace_json(const ex_unlearning *u)
 {
     json_t *trace = json_array();
     for (int i = 0; i < u->trace_count; i++) {
@@ -131,5 +131,5 @@ json_t *ex_report_json(const ex_report_input *in)
         ex_config_choice(c, "precision"), "model", f->model->name, "dataset", c->dataset, "before",
         standing_json(in->before, u->label), "after", standing_json(in->after, u->label), "mask",
         mask_json(u->mask), "effects", effects_json(in), "cost", cost_json(in), "trace",
-        trace_json(u));
+        ex_trace_json(u));
 }

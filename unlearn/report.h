@@ -9,13 +9,16 @@
 json_t *ex_effects_top_json(const ex_effects *e, int class_index, int count);
 
 /* How well the model does on all of the test set and all of the training set. */
-typedef struct ex_standing {
+struct ex_standing {
     ex_accuracy test, train;
-} ex_standing;
+};
 
 /* Measures it in the ledger phase "evaluate". */
 ex_status ex_standing_measure(ex_standing *out, ex_federation *f);
 void ex_standing_free(ex_standing *s);
+
+/* The array "trace" of the report; a new reference. */
+json_t *ex_trace_json(const ex_unlearning *u);
 
 /* All that a report is made from. */
 typedef struct ex_report_input {

@@ -3,7 +3,7 @@
 #include "base/memory.h"
 #include "io/file.h"
 #include "io/model_file.h"
-#include "report.h"
+#include "progress.h"
 #include "select.h"
 
 #include <inttypes.h>
@@ -32,18 +32,67 @@ ex_status ex_unlearn_check(const ex_federation *f, const ex_method *method, int 
     return method->needs_effects && effects ? check_effects(f, effects, label) : EX_OK;
 }
 
+static ex_status write_effects(const ex_unlearning *u)
+{
+    return u->run && u->effects ? ex_effects_write(u->effects, ex_run_path(u->run, "effects.csv"))
+                                : EX_OK;
+}
+
+/* --- beginning and going on ---------------------------------------------------------------- */
+
+static ex_status begin(ex_unlearning *u, const ex_method *method)
+{
+    const ex_federation *f = u->f;
+    u->digest = ex_model_digest(f->model, f->params, f->stats);
+    if (!method->needs_effects)
+        u->effects = NULL;
+    EX_TRY(write_effects(u));
+    return ex_unlearning_checkpoint(u);
+}
+
+/* The run's own table, with what the file does not hold. */
+static ex_status read_own_effects(ex_effects **own, const ex_unlearning *u,
+                                  const ex_effects_origin *origin)
+{
+    int i;
+    EX_TRY(ex_effects_read(own, u->f->model, u->digest, ex_run_path(u->run, "effects.csv")));
+    EX_TRY(ex_effects_find_class(&i, *own, u->label));
+    (*own)->baseline_loss[i] = origin->baseline_loss;
+    return EX_OK;
+}
+
+static ex_status go_on(ex_unlearning *u, ex_effects **own)
+{
+    ex_effects_origin origin;
+    EX_TRY(ex_unlearning_restore(u, &origin));
+    u->effects = NULL;
+    u->ablated = origin.measured;
+    if (!origin.measured && !origin.given)
+        return EX_OK;
+    EX_TRY(read_own_effects(own, u, &origin));
+    u->effects = *own;
+    return EX_OK;
+}
+
+static ex_status measure_before(ex_unlearning *u)
+{
+    if (u->before)
+        return EX_OK;
+    EX_TRY(ex_alloc(&u->before, 1, sizeof *u->before, "accuracies"));
+    return ex_standing_measure(u->before, u->f);
+}
+
+/* --- the steps ----------------------------------------------------------------------------- */
+
 /* Effects where the method needs them, then its mask. *own: effects that were made here. */
 static ex_status prepare(ex_unlearning *u, const ex_method *method, ex_effects **own)
 {
-    if (method->needs_effects) {
-        if (!u->effects) {
-            EX_TRY(ex_ablate(own, u->f, u->label));
-            u->effects = *own;
-        }
-        if (u->run)
-            EX_TRY(ex_effects_write(u->effects, ex_run_path(u->run, "effects.csv")));
-    } else {
-        u->effects = NULL;
+    if (method->needs_effects && !u->effects) {
+        EX_TRY(ex_ablate(own, u->f, u->label));
+        u->effects = *own;
+        u->ablated = true;
+        EX_TRY(ex_unlearning_checkpoint(u)); /* its record, before the table: see progress.c */
+        EX_TRY(write_effects(u));
     }
     if (method->select)
         EX_TRY(method->select(u));
@@ -84,49 +133,82 @@ static ex_status write_run(const ex_run *run, const ex_federation *f, json_t *re
     return status;
 }
 
-ex_status ex_unlearn(ex_federation *f, const ex_method *method, int label, ex_effects *effects,
-                     ex_run *run, json_t **report)
+static ex_status make_report(json_t **report, const ex_unlearning *u, const ex_method *method,
+                             ex_cost unlearn, ex_cost ablation)
 {
-    *report = NULL;
-    EX_TRY(ex_unlearn_check(f, method, label, effects));
+    ex_standing after;
+    ex_federation *f = u->f;
     ex_status status;
-    ex_unlearning u = {.f = f, .label = label, .effects = effects, .run = run};
-    ex_standing before = {0}, after = {0};
-    ex_effects *own = NULL;
-    json_t *made = NULL;
-    const ex_cost unlearn = ex_ledger_cost(f->ledger, "unlearn");
-    const ex_cost ablation = ex_ledger_cost(f->ledger, "ablation");
-    u.reported = unlearn;
-
-    EX_TRY_GOTO(ex_probe_make(&u.probe, f, &label, 1, f->config.unlearn.probe), done);
-    EX_TRY_GOTO(ex_standing_measure(&before, f), done);
-    EX_TRY_GOTO(prepare(&u, method, &own), done);
-    EX_TRY_GOTO(run_method(&u, method), done);
     EX_TRY_GOTO(ex_standing_measure(&after, f), done);
-
-    const ex_report_input in = {.u = &u,
+    const ex_report_input in = {.u = u,
                                 .method = method,
-                                .ablated = own != NULL,
-                                .before = &before,
+                                .ablated = u->ablated,
+                                .before = u->before,
                                 .after = &after,
                                 .unlearn = ex_ledger_since(f->ledger, "unlearn", unlearn),
                                 .ablation = ex_ledger_since(f->ledger, "ablation", ablation)};
-    made = ex_report_json(&in);
-    if (!made)
+    *report = ex_report_json(&in);
+    if (!*report)
         status = EX_FAIL(EX_ERR_MEMORY, "no memory for the report");
-    else if (run)
-        status = write_run(run, f, made);
-    if (status == EX_OK) {
-        *report = made;
-        made = NULL;
-    }
+    else if (u->run)
+        status = write_run(u->run, f, *report);
 done:
-    json_decref(made);
-    ex_standing_free(&before);
     ex_standing_free(&after);
-    ex_effects_destroy(&own);
-    ex_mask_destroy(&u.mask);
-    ex_samples_free(&u.probe);
-    ex_free(&u.trace);
     return status;
+}
+
+static void close_unlearning(ex_unlearning *u)
+{
+    if (u->before)
+        ex_standing_free(u->before);
+    ex_free(&u->before);
+    ex_mask_destroy(&u->mask);
+    ex_samples_free(&u->probe);
+    ex_free(&u->velocity);
+    ex_free(&u->trace);
+}
+
+ex_status ex_unlearn_request(ex_federation *f, const ex_request *request, json_t **report)
+{
+    const ex_method *method = request->method;
+    const int label = request->label;
+    *report = NULL;
+    EX_TRY(ex_unlearn_check(f, method, label, request->resume ? NULL : request->effects));
+    EX_CHECK_ARG(request->run || !request->resume, "a run that goes on has a folder");
+    ex_status status;
+    ex_unlearning u = {.f = f,
+                       .unit = ex_method_unit(method),
+                       .label = label,
+                       .effects = request->effects,
+                       .run = request->run};
+    ex_effects *own = NULL;
+    ex_cost unlearn = {0}, ablation = {0}; /* of other requests, on the same ledger */
+    if (!request->resume) {
+        unlearn = ex_ledger_cost(f->ledger, "unlearn");
+        ablation = ex_ledger_cost(f->ledger, "ablation");
+    }
+    if (method->on_server && u.run)
+        EX_TRY_GOTO(ex_alloc(&u.velocity, f->model->param_count, sizeof(float), "momentum"), done);
+    EX_TRY_GOTO(request->resume ? go_on(&u, &own) : begin(&u, method), done);
+    u.reported = ex_ledger_cost(f->ledger, "unlearn");
+    EX_TRY_GOTO(ex_probe_make(&u.probe, f, &label, 1, f->config.unlearn.probe), done);
+    EX_TRY_GOTO(measure_before(&u), done);
+    EX_TRY_GOTO(prepare(&u, method, &own), done);
+    EX_TRY_GOTO(run_method(&u, method), done);
+    EX_TRY_GOTO(make_report(report, &u, method, unlearn, ablation), done);
+done:
+    if (status != EX_OK) {
+        json_decref(*report);
+        *report = NULL;
+    }
+    ex_effects_destroy(&own);
+    close_unlearning(&u);
+    return status;
+}
+
+ex_status ex_unlearn(ex_federation *f, const ex_method *method, int label, ex_effects *effects,
+                     ex_run *run, json_t **report)
+{
+    const ex_request request = {.method = method, .label = label, .effects = effects, .run = run};
+    return ex_unlearn_request(f, &request, report);
 }

@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -16,9 +17,11 @@ struct ex_file {
     char temporary[PATH_MAX]; /* "" if the place is written directly */
 };
 
-static ex_status fail_write(const char *path)
+ex_status ex_file_write_error(const char *path)
 {
-    return EX_FAIL(EX_ERR_IO, "%s cannot be written: %s", path, strerror(errno));
+    const bool full = errno == ENOSPC || errno == EDQUOT;
+    return EX_FAIL(EX_ERR_IO, "%s cannot be written: %s%s", path, strerror(errno),
+                   full ? "; free some space there" : "");
 }
 
 /* Where the bytes go: fills path, temporary and the mode that the file will have. */
@@ -36,7 +39,7 @@ static ex_status resolve(ex_file *file, const char *path, mode_t *mode)
         }
         *mode = info.st_mode & 07777;
         if (!realpath(path, file->path))
-            return fail_write(path);
+            return ex_file_write_error(path);
     } else {
         written = snprintf(file->path, sizeof file->path, "%s", path);
         if (written < 0 || (size_t)written >= sizeof file->path)
@@ -60,7 +63,7 @@ ex_status ex_file_create(ex_file **out, const char *path)
     const char *target = file->temporary[0] ? file->temporary : file->path;
     const int fd = open(target, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
     if (fd < 0 || (mode && fchmod(fd, mode) != 0) || !(file->stream = fdopen(fd, "wb"))) {
-        status = fail_write(path);
+        status = ex_file_write_error(path);
         if (fd >= 0)
             close(fd);
         goto fail;
@@ -75,7 +78,7 @@ fail:
 ex_status ex_file_append(ex_file *file, const void *data, size_t bytes)
 {
     if (bytes && fwrite(data, 1, bytes, file->stream) != bytes)
-        return fail_write(file->path);
+        return ex_file_write_error(file->path);
     return EX_OK;
 }
 
@@ -100,7 +103,7 @@ ex_status ex_file_commit(ex_file **file)
     int failed = fflush(f->stream) != 0;
     if (f->temporary[0])
         failed = failed || fsync(fileno(f->stream)) != 0;
-    const ex_status status = failed ? fail_write(f->path) : EX_OK;
+    const ex_status status = failed ? ex_file_write_error(f->path) : EX_OK;
     if (failed) {
         ex_file_discard(file);
         return status;
@@ -114,7 +117,7 @@ ex_status ex_file_commit(ex_file **file)
             f->temporary[0] = '\0';
         }
     }
-    const ex_status moved = failed ? fail_write(f->path) : EX_OK;
+    const ex_status moved = failed ? ex_file_write_error(f->path) : EX_OK;
     ex_file_discard(file);
     return moved;
 }

@@ -21,10 +21,21 @@ ex_status ex_file_commit(ex_file **file);
 /* Gives up: the file's place stays as it was. NULL-safe. */
 void ex_file_discard(ex_file **file);
 
+/* EX_ERR_IO for errno: what could not be written, why, and what to do. */
+ex_status ex_file_write_error(const char *path);
+
 /* All of the above in one call. */
 ex_status ex_file_write(const char *path, const void *data, size_t bytes);
 /* Indented, keys in the order in which they were set, newline at the end. */
 ex_status ex_json_write(const char *path, const json_t *value);
+
+/* *text = the value as text, from malloc; NULL values and whatever jansson had no memory for come
+ * out as EX_ERR_MEMORY. `what` opens the message. */
+ex_status ex_json_text(char **text, const json_t *value, size_t flags, const char *what);
+/* Makes ex_json_text notice when jansson runs out of memory while a value is built: its builders
+ * leave out what does not fit, and a report must not be short of a key for that. Call it once,
+ * before any JSON is made. */
+void ex_json_guard(void);
 
 /* *out = the file's bytes, with a zero byte behind them; freed by ex_free. EX_ERR_INPUT if the file
  * cannot be read or has more than `most` bytes. */

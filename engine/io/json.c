@@ -2,10 +2,40 @@
 #include "io/file.h"
 
 #include <math.h>
+#include <stdatomic.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
 enum { JSON_BYTES_MAX = 1 << 28 };
+
+static atomic_bool missed; /* an allocation of jansson's failed since the last ex_json_text */
+
+static void *allocate(size_t bytes)
+{
+    void *memory = malloc(bytes);
+    if (!memory)
+        atomic_store(&missed, true);
+    return memory;
+}
+
+void ex_json_guard(void)
+{
+    json_set_alloc_funcs(allocate, free);
+}
+
+ex_status ex_json_text(char **text, const json_t *value, size_t flags, const char *what)
+{
+    *text = value ? json_dumps(value, flags) : NULL;
+    const bool short_of_memory = atomic_exchange(&missed, false) || !value;
+    if (*text && !short_of_memory)
+        return EX_OK;
+    free(*text);
+    *text = NULL;
+    return short_of_memory
+               ? EX_FAIL(EX_ERR_MEMORY, "%s: no memory to write it as JSON", what)
+               : EX_FAIL(EX_ERR_INTERNAL, "%s: the value cannot be written as JSON", what);
+}
 
 json_t *ex_json_number(double value)
 {
@@ -16,9 +46,9 @@ ex_status ex_json_write(const char *path, const json_t *value)
 {
     ex_status status;
     ex_file *file = NULL;
-    char *text = json_dumps(value, JSON_INDENT(2) | JSON_REAL_PRECISION(17) | JSON_ENCODE_ANY);
-    if (!text)
-        return EX_FAIL(EX_ERR_INTERNAL, "%s: the value cannot be written as JSON", path);
+    char *text;
+    EX_TRY(ex_json_text(&text, value, JSON_INDENT(2) | JSON_REAL_PRECISION(17) | JSON_ENCODE_ANY,
+                        path));
     EX_TRY_GOTO(ex_file_create(&file, path), done);
     EX_TRY_GOTO(ex_file_append(file, text, strlen(text)), done);
     EX_TRY_GOTO(ex_file_append(file, "\n", 1), done);
@@ -38,6 +68,8 @@ ex_status ex_json_read(json_t **out, const char *path)
     json_error_t error;
     *out = json_loadb(text, bytes, JSON_REJECT_DUPLICATES, &error);
     ex_free(&text);
+    if (!*out && json_error_code(&error) == json_error_out_of_memory)
+        return EX_FAIL(EX_ERR_MEMORY, "%s: no memory to read it", path);
     if (!*out)
         return EX_FAIL(EX_ERR_INPUT, "%s:%d:%d: no valid JSON: %s", path, error.line, error.column,
                        error.text);

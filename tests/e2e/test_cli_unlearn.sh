@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# excise unlearn: every method, what it leaves, and that nothing stays when it is stopped.
+# excise unlearn: every method, what it leaves, and how it goes on when it was stopped.
 source "$(dirname "$0")/cli_common.sh"
 
 succeeds train -c tiny.yaml -o run
@@ -74,17 +74,52 @@ refuses 2 "is not empty" unlearn run --class 1 -o ce
 absent other
 diff -r run kept >/dev/null || fail "a refusal has changed the run"
 
-# --- stopped: the folder is gone; one that was there stays
-mkdir there
-for folder in gone there; do
-    "$excise" unlearn run --method retrain --class 1 -s rounds=500 -o $folder >out 2>err &
+# --- stopped, and resumed to the same bits: with and without the model's name
+for folder in by-int by-term; do
+    "$excise" unlearn run --method retrain --class 1 -o $folder >out 2>err &
     pid=$!
-    wait_for 60 test -s $folder/metrics.jsonl
-    kill -INT $pid
+    wait_for 60 test -s $folder/checkpoint/round-1.bin
+    kill -s "${folder#by-}" $pid
     wait $pid
     code=$?
     [ $code -eq 130 ] || fail "an interrupted unlearning gave $code"
-    has err "run it again"
+    has err "kept, what was begun after is lost; \`excise unlearn -o $folder --resume\` goes on"
+    absent $folder/report.json
+    refuses 2 "\`excise unlearn -o $folder --resume\` goes on" eval $folder
 done
+succeeds unlearn -o by-int --resume
+has err "going on after round"
+succeeds unlearn run -o by-term --resume
+same by-int/model.safetensors retrain/model.safetensors
+same by-term/model.safetensors retrain/model.safetensors
+json by-int/report.json 'd["before"] == json.load(open("retrain/report.json"))["before"]'
+json by-int/report.json '[p["epoch"] for p in d["trace"]] == [1, 2, 3]'
+
+# --- the ablation of a run that goes on is not repeated, and its cost stays
+succeeds unlearn run --method ce --class 1 -s unlearn.stop_forget=-1 -o long
+cp -r long cut-long
+rm cut-long/{report.json,model.safetensors,ledger.json} cut-long/checkpoint/round-2.bin
+succeeds unlearn -o cut-long --resume
+has err "going on after epoch 1"
+grep -q ablated err && fail "the ablation was repeated"
+same cut-long/model.safetensors long/model.safetensors
+cp long/report.json expected.json
+json cut-long/report.json 'd["effects"] == json.load(open("expected.json"))["effects"]'
+json cut-long/report.json 'd["cost"]["ablation_s"] == json.load(open("expected.json"))["cost"]["ablation_s"]'
+
+# --- what cannot be resumed
+refuses 2 'unlearn.class is "2", but the run to resume began with' unlearn -o ce --resume --class 2
+refuses 2 'unlearn.delta is "0.5", but the run to resume began with' unlearn -o ce --resume --delta 0.5
+refuses 2 "is not the model that ce began with" unlearn de --resume -o ce
+refuses 2 "is no run of \`excise unlearn\`" unlearn --resume -o run --class 1
+refuses 2 "is no run of \`excise train\`; \`excise unlearn -o ce --resume\`" train -o ce --resume
+refuses 2 "has no checkpoint" unlearn run --resume -o nowhere
+refuses 2 "-o RUN2" unlearn --resume
+diff -r run kept >/dev/null || fail "a refusal has changed the run"
+
+# --- a refused request leaves nothing, and a folder that was there empty
+mkdir there
+refuses 2 "none of the server's" unlearn run --method head --class 1 -s server.samples=1 -o gone
+refuses 2 "none of the server's" unlearn run --method head --class 1 -s server.samples=1 -o there
 absent gone
-[ -z "$(ls -A there)" ] || fail "an interrupted unlearning left files"
+[ -z "$(ls -A there)" ] || fail "a refused unlearning left files"

@@ -315,9 +315,9 @@ static void test_resume_accepts_only_what_does_not_change_training(void **state)
     ex_config_default(&before);
     now = before;
     now.rounds = 60, now.lanes = 2, now.memory = 1 << 30, now.unlearn.delta = 0.5;
-    assert_ok(ex_config_check_resume(&before, &now));
+    assert_ok(ex_config_check_resume(&before, &now, false));
     now.lr = 0.2;
-    assert_status(ex_config_check_resume(&before, &now), EX_ERR_CONFIG);
+    assert_status(ex_config_check_resume(&before, &now, false), EX_ERR_CONFIG);
     assert_message("lr is \"0.2\", but the run to resume began with \"0.1\"");
 }
 

@@ -54,6 +54,9 @@ static void fill(int round)
         stats[i] = (float)(-round * 100 - i);
 }
 
+static const ex_run_values values = {
+    .params = params, .stats = stats, .param_count = PARAMS, .stat_count = STATS};
+
 static ex_run *open_run(ex_run_mode mode)
 {
     ex_run *run;
@@ -65,7 +68,7 @@ static void write_checkpoint(ex_run *run, int round)
 {
     fill(round);
     json_t *state = json_pack("{s:i, s:s}", "round", round, "note", "kept");
-    assert_ok(ex_run_checkpoint(run, params, PARAMS, stats, STATS, state));
+    assert_ok(ex_run_checkpoint(run, &values, state));
     json_decref(state);
 }
 
@@ -75,7 +78,7 @@ static int restored_round(ex_run *run)
     json_t *state;
     memset(params, 0, sizeof params);
     memset(stats, 0, sizeof stats);
-    assert_ok(ex_run_restore(run, params, PARAMS, stats, STATS, &state));
+    assert_ok(ex_run_restore(run, &values, &state));
     const int round = (int)json_integer_value(json_object_get(state, "round"));
     assert_string_equal(json_string_value(json_object_get(state, "note")), "kept");
     json_decref(state);
@@ -247,7 +250,7 @@ static void test_damaged_checkpoints_are_refused_by_name(void **state)
     ex_run *run = open_run(EX_RUN_NEW);
     write_checkpoint(run, 3);
     flip("checkpoint/round-3.bin", -1, SEEK_END);
-    assert_status(ex_run_restore(run, params, PARAMS, stats, STATS, &json), EX_ERR_INPUT);
+    assert_status(ex_run_restore(run, &values, &json), EX_ERR_INPUT);
     assert_message("checkpoint/round-3.bin is damaged: its checksum");
     assert_null(json);
     ex_run_close(&run);
@@ -259,7 +262,9 @@ static void test_a_checkpoint_of_another_model_is_refused(void **state)
     json_t *json = NULL;
     ex_run *run = open_run(EX_RUN_NEW);
     write_checkpoint(run, 3);
-    assert_status(ex_run_restore(run, params, PARAMS - 1, stats, STATS, &json), EX_ERR_CONFIG);
+    ex_run_values smaller = values;
+    smaller.param_count--;
+    assert_status(ex_run_restore(run, &smaller, &json), EX_ERR_CONFIG);
     assert_message("1000 parameters");
     ex_run_close(&run);
 }

@@ -120,7 +120,7 @@ static ex_status run_ablate(const cli_args *args)
     EX_TRY_GOTO(ex_effects_write(effects, args->output), done);
     report = make_report(effects, s.f, args->output);
     if (args->json)
-        cli_print_json(report);
+        status = cli_print_json(report);
     else
         print_report(report);
 done:

@@ -1,5 +1,6 @@
 /* excise devices: what can be used here, and why not. */
 #include "cli.h"
+#include "output.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -42,9 +43,9 @@ static ex_status run_devices(const cli_args *args)
     json_t *report = json_pack("{s:i, s:o, s:s?}", "schema", 1, "devices", rows, "auto",
                                any ? chosen->name : NULL);
     ex_device_close(&chosen);
+    ex_status status = EX_OK;
     if (args->json) {
-        json_dumpf(report, stdout, JSON_INDENT(2));
-        printf("\n");
+        status = cli_print_json(report);
     } else {
         const json_t *row;
         size_t i;
@@ -53,7 +54,7 @@ static ex_status run_devices(const cli_args *args)
                any ? json_string_value(json_object_get(report, "auto")) : "none");
     }
     json_decref(report);
-    return EX_OK;
+    return status;
 }
 
 const cli_command cli_devices = {

@@ -48,7 +48,7 @@ static ex_status run_eval(const cli_args *args)
         json_object_set_new(report, "test", cli_accuracy(&test, label));
         json_object_set_new(report, "train",
                             args->train_data ? cli_accuracy(&train, label) : json_null());
-        cli_print_json(report);
+        status = cli_print_json(report);
     } else {
         print_accuracy("test", &test, label);
         if (args->train_data)

@@ -2,6 +2,7 @@
 #include "cli.h"
 
 #include "base/log.h"
+#include "io/file.h"
 #include "trainer.h"
 #include "version.h"
 
@@ -109,6 +110,7 @@ int main(int argc, char **argv)
     keep_standard_streams();
     signal(SIGPIPE, SIG_IGN); /* a reader of the log that went away does not end a long run */
     ex_interrupt_install();
+    ex_json_guard();
     bool verbose = false;
     ex_status status = dispatch(argc, argv, &verbose);
     if (fflush(stdout) != 0 || ferror(stdout)) {

@@ -112,12 +112,12 @@ static ex_status take_subject(cli_args *args, const cli_command *command, int co
     if (count > wanted)
         return EX_FAIL(EX_ERR_USAGE, "\"%s\" is one argument too many; see `excise %s --help`",
                        words[wanted], command->name);
-    if (count < wanted)
+    if (count < wanted && !args->resume) /* a run that goes on knows its model */
         return EX_FAIL(EX_ERR_USAGE,
                        "a run folder or a model file is expected; see `excise %s "
                        "--help`",
                        command->name);
-    args->subject = wanted ? words[0] : NULL;
+    args->subject = count ? words[0] : NULL;
     return EX_OK;
 }
 

@@ -3,8 +3,11 @@
 #include "io/file.h"
 #include "version.h"
 
+#include <limits.h>
 #include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 
 static double fraction(size_t part, size_t whole)
 {
@@ -45,10 +48,43 @@ json_t *cli_cost(const ex_cost *cost)
                      "stored_samples", (json_int_t)cost->stored_samples, "rounds", cost->rounds);
 }
 
-void cli_print_json(const json_t *json)
+const char *cli_resume_command(const char *command, const char *run)
 {
-    json_dumpf(json, stdout, JSON_INDENT(2));
-    printf("\n");
+    static char text[2 * PATH_MAX];
+    static const char plain[] =
+        "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789/._-+,:=@%";
+    snprintf(text, sizeof text, "`excise %s -o ", command);
+    const bool quoted = run[strspn(run, plain)] != '\0';
+    if (quoted)
+        ex_append(text, sizeof text, "'");
+    for (const char *p = run; *p; p++)
+        ex_append(text, sizeof text, quoted && *p == '\'' ? "'\\''" : "%c", *p);
+    ex_append(text, sizeof text, "%s --resume`", quoted ? "'" : "");
+    return text;
+}
+
+ex_status cli_stopped(ex_status status, const char *resume, const char *unit, int complete)
+{
+    char kept[64];
+    snprintf(kept, sizeof kept, "%d complete %s%s", complete, unit, complete == 1 ? "" : "s");
+    if (status == EX_ERR_INTERRUPTED && complete == 0)
+        return EX_FAIL(status, "interrupted before the first %s was complete; %s goes on", unit,
+                       resume);
+    if (status == EX_ERR_INTERRUPTED)
+        return EX_FAIL(status, "interrupted; %s kept, what was begun after is lost; %s goes on",
+                       kept, resume);
+    if (status == EX_ERR_IO || status == EX_ERR_MEMORY || status == EX_ERR_BACKEND)
+        return EX_FAIL(status, "%s; %s kept, %s then goes on", ex_error_message(), kept, resume);
+    return status;
+}
+
+ex_status cli_print_json(const json_t *json)
+{
+    char *text;
+    EX_TRY(ex_json_text(&text, json, JSON_INDENT(2), "the result"));
+    printf("%s\n", text);
+    free(text);
+    return EX_OK;
 }
 
 void cli_format_bytes(double bytes, char *text, size_t room)

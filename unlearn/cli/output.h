@@ -11,8 +11,14 @@ json_t *cli_accuracy(const ex_accuracy *a, int label);
 json_t *cli_provenance(const ex_federation *f);
 /* {"compute_s", "client_s", "bytes_up", "bytes_down", "samples", "stored_samples", "rounds"} */
 json_t *cli_cost(const ex_cost *cost);
-/* One object on stdout, indented. */
-void cli_print_json(const json_t *json);
+/* "`excise train -o RUN --resume`", quoted for a shell where it must be; valid until the next call.
+ */
+const char *cli_resume_command(const char *command, const char *run);
+/* The error of a run that can go on: adds to the message what is kept and how it goes on. `unit`:
+ * "round" or "epoch"; `complete` of them are in the checkpoint. Gives status. */
+ex_status cli_stopped(ex_status status, const char *resume, const char *unit, int complete);
+/* One object on stdout, indented. EX_ERR_MEMORY if it is NULL or not whole. */
+ex_status cli_print_json(const json_t *json);
 /* "1.2 MB" into text. */
 void cli_format_bytes(double bytes, char *text, size_t room);
 

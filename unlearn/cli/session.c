@@ -1,5 +1,7 @@
 #include "session.h"
 
+#include "output.h"
+
 #include "base/log.h"
 #include "io/model_file.h"
 
@@ -10,6 +12,14 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+/* "FOLDER/name" into path. */
+static ex_status join(char path[PATH_MAX], const char *folder, const char *name)
+{
+    if (snprintf(path, PATH_MAX, "%s/%s", folder, name) >= PATH_MAX)
+        return EX_FAIL(EX_ERR_USAGE, "the path %.64s... is too long", folder);
+    return EX_OK;
+}
+
 ex_status cli_apply_settings(ex_config *c, const cli_args *args)
 {
     for (int i = 0; i < args->setting_count; i++)
@@ -17,12 +27,51 @@ ex_status cli_apply_settings(ex_config *c, const cli_args *args)
     return ex_config_check(c);
 }
 
-/* "FOLDER/name" into path. */
-static ex_status join(char path[PATH_MAX], const char *folder, const char *name)
+/* That the folder is a run of the command that is to go on with it. */
+static ex_status check_command(const char *run, const char *command)
 {
-    if (snprintf(path, PATH_MAX, "%s/%s", folder, name) >= PATH_MAX)
-        return EX_FAIL(EX_ERR_USAGE, "the path %.64s... is too long", folder);
-    return EX_OK;
+    json_t *state;
+    if (!ex_run_has_checkpoint(run))
+        return EX_OK;
+    EX_TRY(ex_run_peek(run, &state));
+    const char *began = json_string_value(json_object_get(state, "command"));
+    ex_status status = EX_OK;
+    if (!began || strcmp(began, command) != 0)
+        status = EX_FAIL(EX_ERR_USAGE, "%s is no run of `excise %s`; %s goes on with it", run,
+                         command, cli_resume_command(began ? began : "train", run));
+    json_decref(state);
+    return status;
+}
+
+ex_status cli_resume_config(ex_config *c, const cli_args *args, bool unlearning)
+{
+    char path[PATH_MAX];
+    ex_config before;
+    EX_TRY(ex_run_check(args->output, EX_RUN_RESUME));
+    EX_TRY(check_command(args->output, unlearning ? "unlearn" : "train"));
+    EX_TRY(join(path, args->output, "config.yaml"));
+    ex_config_default(&before);
+    EX_TRY(ex_config_read(&before, path));
+    if (args->config) {
+        ex_config_default(c);
+        EX_TRY(ex_config_read(c, args->config));
+    } else {
+        *c = before;
+    }
+    EX_TRY(cli_apply_settings(c, args));
+    return ex_config_check_resume(&before, c, unlearning);
+}
+
+static ex_status unfinished(const char *run)
+{
+    json_t *state = NULL;
+    const char *command = NULL;
+    if (ex_run_peek(run, &state) == EX_OK)
+        command = json_string_value(json_object_get(state, "command"));
+    const bool unlearning = command && strcmp(command, "unlearn") == 0;
+    json_decref(state);
+    return EX_FAIL(EX_ERR_INPUT, "%s is a run that is not finished; %s goes on", run,
+                   cli_resume_command(unlearning ? "unlearn" : "train", run));
 }
 
 static ex_status find_subject(cli_session *s, const char *subject)
@@ -41,9 +90,7 @@ static ex_status find_subject(cli_session *s, const char *subject)
     if (access(s->model, F_OK) == 0)
         return EX_OK;
     if (ex_run_check(subject, EX_RUN_RESUME) == EX_OK)
-        return EX_FAIL(EX_ERR_INPUT,
-                       "%s is a run that is not finished; `excise train -o %s --resume` goes on",
-                       subject, subject);
+        return unfinished(subject);
     return EX_FAIL(EX_ERR_INPUT,
                    "%s holds no model.safetensors; the folder of a finished run is "
                    "expected",
@@ -55,7 +102,12 @@ ex_status cli_session_init(cli_session *s, const cli_args *args)
     memset(s, 0, sizeof *s);
     s->algorithms = args->algorithms;
     ex_config_default(&s->config);
-    EX_TRY(find_subject(s, args->subject));
+    if (args->subject)
+        EX_TRY(find_subject(s, args->subject));
+    if (args->resume) {
+        s->resumed = args->output;
+        return cli_resume_config(&s->config, args, true);
+    }
     char path[PATH_MAX];
     if (s->run[0]) {
         EX_TRY(join(path, s->run, "config.yaml"));
@@ -97,8 +149,11 @@ ex_status cli_read_algorithms(ex_federation *f, const char *file, const char *fo
 ex_status cli_session_open(cli_session *s)
 {
     EX_TRY(cli_open_federation(&s->f, &s->config));
-    EX_TRY(ex_model_file_read(s->model, s->f->model, s->f->params, s->f->stats, &s->f->batches));
-    return cli_read_algorithms(s->f, s->algorithms, s->run);
+    if (s->model[0])
+        EX_TRY(
+            ex_model_file_read(s->model, s->f->model, s->f->params, s->f->stats, &s->f->batches));
+    const bool goes_on = s->resumed && ex_run_has_checkpoint(s->resumed);
+    return cli_read_algorithms(s->f, s->algorithms, goes_on ? s->resumed : s->run);
 }
 
 void cli_session_close(cli_session *s)

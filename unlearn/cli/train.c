@@ -17,13 +17,13 @@ typedef struct training {
     ex_accuracy last; /* of the newest evaluation */
     double start;
     int first_round;
+    int complete; /* rounds in the newest checkpoint; -1: none is written yet */
 } training;
 
 /* --- configuration -------------------------------------------------------------------------- */
 
 static ex_status configure(ex_config *c, const cli_args *args)
 {
-    char path[PATH_MAX];
     ex_config_default(c);
     if (!args->output)
         return EX_FAIL(EX_ERR_USAGE, "-o RUN must name the folder that the run is written to");
@@ -33,18 +33,7 @@ static ex_status configure(ex_config *c, const cli_args *args)
         EX_TRY(ex_config_read(c, args->config));
         return cli_apply_settings(c, args);
     }
-    EX_TRY(ex_run_check(args->output, EX_RUN_RESUME));
-    ex_config before;
-    ex_config_default(&before);
-    if (snprintf(path, sizeof path, "%s/config.yaml", args->output) >= (int)sizeof path)
-        return EX_FAIL(EX_ERR_USAGE, "the path %.64s... is too long", args->output);
-    EX_TRY(ex_config_read(&before, path));
-    if (args->config)
-        EX_TRY(ex_config_read(c, args->config));
-    else
-        *c = before;
-    EX_TRY(cli_apply_settings(c, args));
-    return ex_config_check_resume(&before, c);
+    return cli_resume_config(c, args, false);
 }
 
 /* --- a round -------------------------------------------------------------------------------- */
@@ -76,16 +65,27 @@ static ex_status write_metrics(training *t, int round, const ex_round_result *r)
                           (json_int_t)r->samples, "cohort", r->cohort));
 }
 
+static ex_run_values values_of(const ex_federation *f)
+{
+    return (ex_run_values){.params = f->params,
+                           .stats = f->stats,
+                           .param_count = f->model->param_count,
+                           .stat_count = f->model->stat_count};
+}
+
 static ex_status checkpoint(training *t, const ex_federation *f, int complete_rounds)
 {
-    json_t *state =
-        json_pack("{s:i, s:o}", "round", complete_rounds, "ledger", ex_ledger_json(f->ledger));
+    const ex_run_values values = values_of(f);
+    json_t *state = json_pack("{s:i, s:s, s:o}", "round", complete_rounds, "command", "train",
+                              "ledger", ex_ledger_json(f->ledger));
     ex_status status =
         ex_device_write_algorithms(f->device, ex_run_path(t->run, "algorithms.json"));
     if (status == EX_OK)
-        status = ex_run_checkpoint(t->run, f->params, f->model->param_count, f->stats,
-                                   f->model->stat_count, state);
+        status = state ? ex_run_checkpoint(t->run, &values, state)
+                       : EX_FAIL(EX_ERR_MEMORY, "no memory for the state of a checkpoint");
     json_decref(state);
+    if (status == EX_OK)
+        t->complete = complete_rounds;
     return status;
 }
 
@@ -112,25 +112,42 @@ static ex_status after_round(void *context, ex_federation *f, int round,
 
 /* --- start and end -------------------------------------------------------------------------- */
 
-static ex_status restore(training *t, ex_federation *f)
+static ex_status check_rounds(const json_t *state, const ex_federation *f, const char *run)
 {
-    json_t *state = NULL;
-    EX_TRY(ex_run_restore(t->run, f->params, f->model->param_count, f->stats, f->model->stat_count,
-                          &state));
-    t->first_round = (int)json_integer_value(json_object_get(state, "round"));
-    const ex_status status = ex_ledger_restore(f->ledger, json_object_get(state, "ledger"));
+    const int complete = (int)json_integer_value(json_object_get(state, "round"));
+    if (complete > f->config.rounds)
+        return EX_FAIL(EX_ERR_CONFIG,
+                       "rounds is %d, but %d are complete in %s; a run can only be made longer",
+                       f->config.rounds, complete, run);
+    return EX_OK;
+}
+
+static ex_status restore(training *t, ex_federation *f, const char *run)
+{
+    const ex_run_values values = values_of(f);
+    json_t *state;
+    EX_TRY(ex_run_peek(run, &state)); /* a refusal leaves everything as it was */
+    ex_status status = check_rounds(state, f, run);
     json_decref(state);
+    EX_TRY(status);
+    EX_TRY(ex_run_restore(t->run, &values, &state));
+    t->complete = t->first_round = (int)json_integer_value(json_object_get(state, "round"));
+    status = ex_ledger_restore(f->ledger, json_object_get(state, "ledger"));
+    json_decref(state);
+    EX_TRY(status);
     ex_log("going on after round %d", t->first_round);
-    return status;
+    return t->first_round < f->config.rounds ? ex_run_reopen(t->run) : EX_OK;
 }
 
 /* A run that is interrupted in its first round can be resumed too: it starts with a checkpoint. */
-static ex_status start(training *t, ex_federation *f, const cli_args *args)
+static ex_status start(training *t, ex_federation *f, const char *run)
 {
-    if (args->resume) /* a refusal leaves the configuration as it was */
-        EX_TRY(restore(t, f));
+    if (ex_run_has_checkpoint(run)) {
+        EX_TRY(restore(t, f, run));
+        return ex_config_write(&f->config, ex_run_path(t->run, "config.yaml"));
+    }
     EX_TRY(ex_config_write(&f->config, ex_run_path(t->run, "config.yaml")));
-    return args->resume ? EX_OK : checkpoint(t, f, 0);
+    return checkpoint(t, f, 0);
 }
 
 static ex_status train_rounds(training *t, ex_federation *f)
@@ -186,9 +203,9 @@ static ex_status finish(training *t, ex_federation *f, const cli_args *args)
     if (t->last.count == 0) /* resumed after the last round */
         EX_TRY(evaluate(t, f));
     json_t *report = make_report(t, f);
-    const ex_status status = write_results(t, f, report);
+    ex_status status = write_results(t, f, report);
     if (status == EX_OK && args->json)
-        cli_print_json(report);
+        status = cli_print_json(report);
     else if (status == EX_OK)
         print_report(t, f, args->output);
     json_decref(report);
@@ -202,22 +219,20 @@ static ex_status run_train(const cli_args *args)
                                                : EX_RUN_NEW;
     ex_config config;
     ex_federation *f = NULL;
-    training t = {0};
+    training t = {.complete = -1};
     ex_status status;
     EX_TRY(configure(&config, args));
     EX_TRY(ex_run_check(args->output, mode));
     EX_TRY_GOTO(cli_open_federation(&f, &config), done);
     EX_TRY_GOTO(cli_read_algorithms(f, args->algorithms, args->resume ? args->output : ""), done);
     EX_TRY_GOTO(ex_run_open(&t.run, args->output, mode), done);
-    EX_TRY_GOTO(start(&t, f, args), done);
-    EX_TRY_GOTO(train_rounds(&t, f), interrupted);
-    EX_TRY_GOTO(finish(&t, f, args), interrupted);
-interrupted:
-    if (status == EX_ERR_INTERRUPTED)
-        status = EX_FAIL(EX_ERR_INTERRUPTED,
-                         "interrupted; `excise train -o %s --resume` goes on from the last "
-                         "complete round",
-                         args->output);
+    EX_TRY_GOTO(start(&t, f, args->output), stopped);
+    EX_TRY_GOTO(train_rounds(&t, f), stopped);
+    EX_TRY_GOTO(finish(&t, f, args), stopped);
+stopped:
+    if (t.complete >= 0)
+        status =
+            cli_stopped(status, cli_resume_command("train", args->output), "round", t.complete);
 done:
     ex_run_close(&t.run);
     ex_accuracy_free(&t.last);

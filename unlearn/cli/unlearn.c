@@ -6,21 +6,61 @@
 #include "io/file.h"
 #include "method.h"
 
+#include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+
+static ex_run_mode mode_of(const cli_args *args)
+{
+    return args->resume ? EX_RUN_RESUME : args->overwrite ? EX_RUN_OVERWRITE : EX_RUN_NEW;
+}
 
 static ex_status check_request(const cli_session *s, const cli_args *args, const ex_method **method)
 {
     EX_TRY(ex_method_find(method, s->config.unlearn.method));
     if (s->config.unlearn.class_label < 0)
         return EX_FAIL(EX_ERR_USAGE, "--class K must name the class that goes");
-    if (!args->output)
-        return EX_FAIL(EX_ERR_USAGE, "-o RUN2 must name the folder that the result is written to");
-    if (args->effects && !(*method)->needs_effects)
+    if (args->effects && args->resume && ex_run_has_checkpoint(args->output))
+        ex_log_warn("--effects %s is not used: %s goes on with its own", args->effects,
+                    args->output);
+    else if (args->effects && !(*method)->needs_effects)
         ex_log_warn("--effects %s is not used: method %s needs no effects", args->effects,
                     (*method)->name);
     EX_TRY(cli_check_output(s, args->output));
-    return ex_run_check(args->output, args->overwrite ? EX_RUN_OVERWRITE : EX_RUN_NEW);
+    return ex_run_check(args->output, mode_of(args));
+}
+
+/* That the model, if one is named, is the one that the run began with. */
+static ex_status check_model(const cli_session *s, const char *run)
+{
+    json_t *state;
+    const ex_federation *f = s->f;
+    if (!s->model[0])
+        return EX_OK;
+    EX_TRY(ex_run_peek(run, &state));
+    const char *digest = json_string_value(json_object_get(state, "digest"));
+    const uint64_t began = digest ? strtoull(digest, NULL, 16) : 0;
+    json_decref(state);
+    if (ex_model_digest(f->model, f->params, f->stats) != began)
+        return EX_FAIL(EX_ERR_INPUT,
+                       "%s is not the model that %s began with; leave it out, or name that one",
+                       s->model, run);
+    return EX_OK;
+}
+
+/* *resume: there is a checkpoint to go on from. Stopped before its first, a run begins again. */
+static ex_status check_resume(const cli_session *s, const cli_args *args, bool *resume)
+{
+    *resume = args->resume && ex_run_has_checkpoint(args->output);
+    if (*resume)
+        return check_model(s, args->output);
+    if (args->resume && !s->model[0])
+        return EX_FAIL(EX_ERR_USAGE,
+                       "%s was stopped before its first checkpoint; name its RUN or "
+                       "MODEL.safetensors once more",
+                       args->output);
+    return EX_OK;
 }
 
 /* Everything that can be wrong with the request, before anything is written. */
@@ -81,41 +121,73 @@ static void print_report(const json_t *report, const char *output)
                cell(after, report, "cost", costs[i].key, costs[i].unit));
 }
 
-/* Whatever stops it, RUN2 is complete or not there at all. */
-static ex_status unlearn_into(ex_run *run, ex_federation *f, const ex_method *method,
-                              ex_effects *effects, json_t **report)
+/* --- the run ------------------------------------------------------------------------------- */
+
+/* A refused request leaves nothing; nor does one whose learning rate is too high, which no
+ * resuming mends. What else stops a run leaves what is complete. */
+static ex_status stop(ex_run **run, ex_status status, const cli_args *args, const ex_config *c)
 {
-    EX_TRY(ex_config_write(&f->config, ex_run_path(run, "config.yaml")));
-    return ex_unlearn(f, method, f->config.unlearn.class_label, effects, run, report);
+    json_t *state = NULL;
+    const ex_method *method;
+    char message[2048];
+    snprintf(message, sizeof message, "%s", ex_error_message());
+    const bool refused = ex_status_exit_code(status) == 2 || status == EX_ERR_NUMERIC;
+    if ((refused && !args->resume) || ex_run_peek(args->output, &state) != EX_OK ||
+        ex_method_find(&method, c->unlearn.method) != EX_OK) {
+        json_decref(state);
+        if (args->resume)
+            ex_run_close(run);
+        ex_run_discard(run);
+        return EX_FAIL(status, "%s", message);
+    }
+    const int complete = (int)json_integer_value(json_object_get(state, "round"));
+    json_decref(state);
+    ex_run_close(run);
+    ex_error_adopt(message, ex_error_where());
+    return cli_stopped(status, cli_resume_command("unlearn", args->output), ex_method_unit(method),
+                       complete);
+}
+
+static ex_status unlearn_into(cli_session *s, const cli_args *args, const ex_method *method,
+                              json_t **report)
+{
+    ex_run *run = NULL;
+    ex_status status;
+    ex_request request = {.method = method, .label = s->config.unlearn.class_label};
+    EX_TRY(check_resume(s, args, &request.resume));
+    EX_TRY_GOTO(check_work(&request.effects, s->f, method, request.resume ? NULL : args->effects),
+                done);
+    EX_TRY_GOTO(ex_run_open(&run, args->output, mode_of(args)), done);
+    request.run = run;
+    EX_TRY_GOTO(ex_config_write(&s->f->config, ex_run_path(run, "config.yaml")), stopped);
+    EX_TRY_GOTO(ex_unlearn_request(s->f, &request, report), stopped);
+stopped:
+    if (status != EX_OK)
+        status = stop(&run, status, args, &s->config);
+done:
+    ex_run_close(&run);
+    ex_effects_destroy(&request.effects);
+    return status;
 }
 
 static ex_status run_unlearn(const cli_args *args)
 {
     cli_session s;
     const ex_method *method;
-    ex_effects *effects = NULL;
-    ex_run *run = NULL;
     json_t *report = NULL;
     ex_status status;
+    if (!args->output)
+        return EX_FAIL(EX_ERR_USAGE, "-o RUN2 must name the folder that the result is written to");
     EX_TRY(cli_session_init(&s, args));
     EX_TRY(check_request(&s, args, &method));
     EX_TRY_GOTO(cli_session_open(&s), done);
-    EX_TRY_GOTO(check_work(&effects, s.f, method, args->effects), done);
-    EX_TRY_GOTO(ex_run_open(&run, args->output, args->overwrite ? EX_RUN_OVERWRITE : EX_RUN_NEW),
-                done);
-    EX_TRY_GOTO(unlearn_into(run, s.f, method, effects, &report), done);
+    EX_TRY_GOTO(unlearn_into(&s, args, method, &report), done);
     if (args->json)
-        cli_print_json(report);
+        status = cli_print_json(report);
     else
         print_report(report, args->output);
-    ex_run_close(&run);
 done:
-    ex_run_discard(&run);
-    if (status == EX_ERR_INTERRUPTED)
-        status = EX_FAIL(EX_ERR_INTERRUPTED, "interrupted; nothing was written to %s, run it again",
-                         args->output);
     json_decref(report);
-    ex_effects_destroy(&effects);
     cli_session_close(&s);
     return status;
 }
@@ -135,6 +207,8 @@ static const cli_option options[] = {
     {"delta", 0, "D", CLI_KEY_OPTION("unlearn.delta")},
     {"effects", 0, "FILE", CLI_TEXT_OPTION(effects),
      .help = "effects.csv of the same model; without it the channels are ablated first"},
+    {"resume", 0, NULL, CLI_FLAG_OPTION(resume),
+     .help = "go on from the last checkpoint in RUN2; RUN may be left out"},
     {"overwrite", 0, NULL, CLI_FLAG_OPTION(overwrite), .help = "replace the run that RUN2 holds"},
     {0},
 };
@@ -143,14 +217,18 @@ const cli_command cli_unlearn = {
     .name = "unlearn",
     .summary = "remove a class from a trained model",
     .usage = "RUN --class K [options] -o RUN2 | MODEL.safetensors -c EXP.yaml --class K [options] "
-             "-o RUN2",
-    .description = "Writes RUN2: config.yaml, metrics.jsonl, model.safetensors, "
-                   "effects.csv and mask.json where\nthe method has them, ledger.json, "
-                   "algorithms.json and report.json. RUN stays as it is.",
+             "-o RUN2 | -o RUN2 --resume",
+    .description =
+        "Writes RUN2: config.yaml, metrics.jsonl, model.safetensors, "
+        "effects.csv and mask.json where\nthe method has them, ledger.json, "
+        "algorithms.json, report.json and checkpoint/. RUN stays as it is. An interrupted\n"
+        "run (Ctrl-C) goes on with --resume and ends with the same bits; an ablation that\n"
+        "is complete is not repeated.",
     .describe = print_methods,
     .example = "  excise unlearn runs/demo/train --method ce --class 1 -o runs/demo/ce\n"
                "  excise unlearn runs/demo/train --method de --class 1 --delta 0.05 \\\n"
-               "      --effects runs/demo/ce/effects.csv -o runs/demo/de\n",
+               "      --effects runs/demo/ce/effects.csv -o runs/demo/de\n"
+               "  excise unlearn -o runs/demo/de --resume\n",
     .options = options,
     .configured = true,
     .takes_subject = true,

@@ -8,5 +8,6 @@ const ex_method ex_method_ce = {
     .uses_delta = true,
     .check = ex_scheme_check_server,
     .select = ex_scheme_important,
+    .on_server = true,
     .run = ex_scheme_central,
 };

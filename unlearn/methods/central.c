@@ -41,6 +41,8 @@ static ex_status run_epoch(ex_unlearning *u, ex_trainer *trainer, const ex_sampl
     const double start = ex_now();
     EX_TRY(ex_trainer_fit(trainer, &fit, &sums, &processed));
     EX_TRY(ex_lane_store(ex_trainer_lane(trainer), f->params, f->stats));
+    if (u->velocity)
+        EX_TRY(ex_lane_store_velocity(ex_trainer_lane(trainer), u->velocity));
     const double taken = ex_now() - start;
     *seconds += taken;
     u->train_loss = sums.loss / (double)sums.count;
@@ -56,15 +58,19 @@ ex_status ex_scheme_central(ex_unlearning *u)
     ex_status status = EX_OK;
     ex_trainer *trainer;
     ex_samples samples = {0};
-    double seconds = 0.0;
-    bool stop = false;
+    double seconds;
+    bool stop;
     EX_TRY(ex_federation_central(f, &trainer));
+    if (u->trace_count && u->velocity)
+        EX_TRY(ex_lane_load_velocity(ex_trainer_lane(trainer), u->velocity));
+    ex_unlearning_standing(u, &seconds, &stop);
     ex_record_stored(u, &f->server, 1);
-    for (int epoch = 0; epoch < c->unlearn.epochs && !stop; epoch++) {
-        if (epoch == 0 || c->unlearn.relabel == EX_RELABEL_EACH) {
+    for (int epoch = u->trace_count; epoch < c->unlearn.epochs && !stop; epoch++) {
+        const int draw = c->unlearn.relabel == EX_RELABEL_EACH ? epoch : 0;
+        if (!samples.count || draw > 0) {
             ex_samples_free(&samples);
             EX_TRY_GOTO(ex_perturb(&samples, &f->server, u->label, f->model->classes, c->seed,
-                                   c->num_clients, epoch),
+                                   c->num_clients, draw),
                         done);
         }
         EX_TRY_GOTO(run_epoch(u, trainer, &samples, epoch, &seconds), done);

@@ -57,12 +57,13 @@ ex_status ex_scheme_decentral(ex_unlearning *u)
     const ex_config *c = &f->config;
     ex_status status;
     ex_samples *clients;
-    double seconds = 0.0;
-    bool stop = false;
+    double seconds;
+    bool stop;
+    ex_unlearning_standing(u, &seconds, &stop);
     EX_TRY(ex_alloc(&clients, (size_t)c->num_clients, sizeof *clients, "perturbed clients"));
     EX_TRY_GOTO(perturb_clients(clients, u, 0), done);
     ex_record_stored(u, f->clients, c->num_clients);
-    for (int number = 0; number < c->unlearn.rounds && !stop; number++) {
+    for (int number = u->trace_count; number < c->unlearn.rounds && !stop; number++) {
         if (number > 0 && c->unlearn.relabel == EX_RELABEL_EACH)
             EX_TRY_GOTO(perturb_clients(clients, u, number), done);
         EX_TRY_GOTO(run_round(u, clients, number, &seconds), done);

@@ -12,5 +12,6 @@ const ex_method ex_method_head = {
     .help = "as ce, with the classifier's row of the class alone: the control",
     .check = ex_scheme_check_server,
     .select = select_head,
+    .on_server = true,
     .run = ex_scheme_central,
 };

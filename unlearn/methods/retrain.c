@@ -45,9 +45,12 @@ static ex_status run(ex_unlearning *u)
     retraining context = {.u = u};
     EX_TRY(ex_alloc(&clients, (size_t)f->config.num_clients, sizeof *clients, "remaining samples"));
     EX_TRY_GOTO(remove_class(clients, u), done);
-    ex_model_init(f->model, f->config.seed, f->params, f->stats);
+    bool stop;
+    ex_unlearning_standing(u, &context.seconds, &stop);
+    if (!u->trace_count)
+        ex_model_init(f->model, f->config.seed, f->params, f->stats);
     ex_record_stored(u, clients, f->config.num_clients);
-    status = ex_federation_train(f, clients, 0, after_round, &context);
+    status = ex_federation_train(f, clients, u->trace_count, after_round, &context);
 done:
     for (int i = 0; i < f->config.num_clients; i++)
         ex_samples_free(&clients[i]);

@@ -1,0 +1,191 @@
+/* What a checkpoint of an unlearning run holds beside the values, and how a run takes it up again.
+ *
+ * {"round", "command", "digest", "batches", "ledger", "effects": {"measured", "baseline_loss"},
+ *  "before": {"test", "train"}, "trace": [...]}; effects and before are null until they are there.
+ */
+#include "progress.h"
+
+#include "base/log.h"
+#include "base/memory.h"
+#include "io/file.h"
+
+#include <inttypes.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+/* --- writing ------------------------------------------------------------------------------- */
+
+static json_t *counts_json(const size_t *counts, int count)
+{
+    json_t *json = json_array();
+    for (int i = 0; i < count; i++)
+        json_array_append_new(json, json_integer((json_int_t)counts[i]));
+    return json;
+}
+
+static json_t *accuracy_json(const ex_accuracy *a)
+{
+    return json_pack("{s:o, s:o, s:o}", "correct", counts_json(a->class_correct, a->classes),
+                     "count", counts_json(a->class_count, a->classes), "loss",
+                     ex_json_number(a->loss));
+}
+
+static json_t *before_json(const ex_standing *before)
+{
+    if (!before)
+        return json_null();
+    return json_pack("{s:o, s:o}", "test", accuracy_json(&before->test), "train",
+                     accuracy_json(&before->train));
+}
+
+static json_t *effects_json(const ex_unlearning *u)
+{
+    const int i = u->effects ? ex_effects_class_index(u->effects, u->label) : -1;
+    if (i < 0)
+        return json_null();
+    return json_pack("{s:b, s:o}", "measured", u->ablated, "baseline_loss",
+                     ex_json_number(u->effects->baseline_loss[i]));
+}
+
+static json_t *state_json(const ex_unlearning *u)
+{
+    char digest[17];
+    snprintf(digest, sizeof digest, "%016" PRIx64, u->digest);
+    return json_pack("{s:i, s:s, s:s, s:I, s:o, s:o, s:o, s:o}", "round", u->trace_count, "command",
+                     "unlearn", "digest", digest, "batches", (json_int_t)u->f->batches, "ledger",
+                     ex_ledger_json(u->f->ledger), "effects", effects_json(u), "before",
+                     before_json(u->before), "trace", ex_trace_json(u));
+}
+
+static ex_run_values values_of(const ex_unlearning *u)
+{
+    return (ex_run_values){.params = u->f->params,
+                           .stats = u->f->stats,
+                           .velocity = u->velocity,
+                           .param_count = u->f->model->param_count,
+                           .stat_count = u->f->model->stat_count};
+}
+
+ex_status ex_unlearning_checkpoint(const ex_unlearning *u)
+{
+    if (!u->run)
+        return EX_OK;
+    const ex_run_values values = values_of(u);
+    json_t *state = state_json(u);
+    ex_status status =
+        ex_device_write_algorithms(u->f->device, ex_run_path(u->run, "algorithms.json"));
+    if (status == EX_OK)
+        status = state ? ex_run_checkpoint(u->run, &values, state)
+                       : EX_FAIL(EX_ERR_MEMORY, "no memory for the state of a checkpoint");
+    json_decref(state);
+    return status;
+}
+
+/* --- reading ------------------------------------------------------------------------------- */
+
+static double number_or_nan(const json_t *json)
+{
+    return json_is_number(json) ? json_number_value(json) : NAN;
+}
+
+static ex_status read_accuracy(ex_accuracy *a, const json_t *json, int classes)
+{
+    const json_t *correct = json_object_get(json, "correct"),
+                 *count = json_object_get(json, "count");
+    if (json_array_size(correct) != (size_t)classes || json_array_size(count) != (size_t)classes)
+        return EX_FAIL(EX_ERR_INPUT, "the checkpoint's accuracies are not of %d classes", classes);
+    a->classes = classes;
+    EX_TRY(ex_alloc(&a->class_correct, (size_t)classes, sizeof(size_t), "class counts"));
+    EX_TRY(ex_alloc(&a->class_count, (size_t)classes, sizeof(size_t), "class counts"));
+    for (int k = 0; k < classes; k++) {
+        a->class_correct[k] = (size_t)json_integer_value(json_array_get(correct, (size_t)k));
+        a->class_count[k] = (size_t)json_integer_value(json_array_get(count, (size_t)k));
+        a->correct += a->class_correct[k];
+        a->count += a->class_count[k];
+    }
+    a->loss = number_or_nan(json_object_get(json, "loss"));
+    return EX_OK;
+}
+
+static ex_status read_before(ex_unlearning *u, const json_t *json)
+{
+    const int classes = u->f->model->classes;
+    if (!json_is_object(json))
+        return EX_OK;
+    EX_TRY(ex_alloc(&u->before, 1, sizeof *u->before, "accuracies"));
+    EX_TRY(read_accuracy(&u->before->test, json_object_get(json, "test"), classes));
+    return read_accuracy(&u->before->train, json_object_get(json, "train"), classes);
+}
+
+static ex_status read_trace(ex_unlearning *u, const json_t *trace)
+{
+    const json_t *point;
+    size_t i;
+    json_array_foreach(trace, i, point)
+    {
+        const ex_trace_point p = {
+            .epoch = (int)json_integer_value(json_object_get(point, "epoch")),
+            .forget_test = number_or_nan(json_object_get(point, "forget_test")),
+            .retain_test = number_or_nan(json_object_get(point, "retain_test")),
+            .forget_probe = number_or_nan(json_object_get(point, "forget_probe")),
+            .seconds = number_or_nan(json_object_get(point, "seconds"))};
+        EX_TRY(ex_unlearning_append(u, &p));
+    }
+    return EX_OK;
+}
+
+/* The record of an ablation is written before effects.csv, so that a table never lacks its record.
+ * A record without its table is of an ablation that is made again, and its cost goes. */
+static void read_origin(ex_effects_origin *origin, const ex_unlearning *u, json_t *state)
+{
+    const json_t *effects = json_object_get(state, "effects");
+    *origin = (ex_effects_origin){.baseline_loss =
+                                      number_or_nan(json_object_get(effects, "baseline_loss"))};
+    if (!json_is_object(effects))
+        return;
+    const bool measured = json_is_true(json_object_get(effects, "measured"));
+    const bool there = access(ex_run_path(u->run, "effects.csv"), F_OK) == 0;
+    origin->measured = measured && there;
+    origin->given = !measured;
+    if (!measured || there)
+        return;
+    json_t *phases = json_object_get(json_object_get(state, "ledger"), "phases");
+    for (size_t i = json_array_size(phases); i-- > 0;) {
+        const json_t *name = json_object_get(json_array_get(phases, i), "name");
+        if (json_is_string(name) && strcmp(json_string_value(name), "ablation") == 0)
+            json_array_remove(phases, i);
+    }
+}
+
+static ex_status take_up(ex_unlearning *u, json_t *state, ex_effects_origin *origin)
+{
+    const char *digest = json_string_value(json_object_get(state, "digest"));
+    const int complete = (int)json_integer_value(json_object_get(state, "round"));
+    if (!digest)
+        return EX_FAIL(EX_ERR_INPUT, "%s is no checkpoint of `excise unlearn`",
+                       ex_run_path(u->run, "checkpoint"));
+    u->digest = strtoull(digest, NULL, 16);
+    u->f->batches = json_integer_value(json_object_get(state, "batches"));
+    read_origin(origin, u, state);
+    EX_TRY(ex_ledger_restore(u->f->ledger, json_object_get(state, "ledger")));
+    EX_TRY(read_before(u, json_object_get(state, "before")));
+    EX_TRY(read_trace(u, json_object_get(state, "trace")));
+    if (complete != u->trace_count)
+        return EX_FAIL(EX_ERR_INPUT, "the checkpoint of round %d traces %d", complete,
+                       u->trace_count);
+    ex_log("going on after %s %d", u->unit, complete);
+    return EX_OK;
+}
+
+ex_status ex_unlearning_restore(ex_unlearning *u, ex_effects_origin *origin)
+{
+    const ex_run_values values = values_of(u);
+    json_t *state;
+    EX_TRY(ex_run_restore(u->run, &values, &state));
+    const ex_status status = take_up(u, state, origin);
+    json_decref(state);
+    return status;
+}

@@ -1,0 +1,19 @@
+/* Checkpoints of an unlearning run. Inside of unlearn/. */
+#ifndef EX_PROGRESS_H
+#define EX_PROGRESS_H
+
+#include "report.h"
+
+/* Where a run's effects come from, and what effects.csv does not hold of them. */
+typedef struct ex_effects_origin {
+    bool measured, given; /* neither: there are none yet */
+    double baseline_loss; /* of the class; NAN: not known */
+} ex_effects_origin;
+
+/* Writes a checkpoint after u->trace_count epochs or rounds; does nothing without a run. */
+ex_status ex_unlearning_checkpoint(const ex_unlearning *u);
+/* Takes up where the newest one stopped: values, ledger, trace and what was measured before.
+ * u->before is allocated where it was. */
+ex_status ex_unlearning_restore(ex_unlearning *u, ex_effects_origin *origin);
+
+#endif
