@@ -54,16 +54,7 @@ done:
 
 ex_status ex_unlearning_append(ex_unlearning *u, const ex_trace_point *point)
 {
-    if (u->trace_count == u->trace_room) {
-        const int room = u->trace_room ? 2 * u->trace_room : 16;
-        ex_trace_point *bigger;
-        EX_TRY(ex_alloc(&bigger, (size_t)room, sizeof *bigger, "trace"));
-        if (u->trace_count)
-            memcpy(bigger, u->trace, (size_t)u->trace_count * sizeof *bigger);
-        ex_free(&u->trace);
-        u->trace = bigger;
-        u->trace_room = room;
-    }
+    EX_TRY(ex_grow(&u->trace, u->trace_count, &u->trace_room, 16, sizeof *u->trace, "trace"));
     u->trace[u->trace_count++] = *point;
     return EX_OK;
 }

@@ -33,7 +33,7 @@ check() { # check COMMAND OPTION...: exactly these, besides the common ones
     check train $options --output --resume --overwrite
     check eval $options --train --class
     check ablate $options --output --class --probe --strategy --overwrite
-    check unlearn $options --output --method --class --delta --effects --overwrite
+    check unlearn $options --output --method --class --delta --effects --resume --overwrite
     check devices --json --quiet --verbose --help
 }
 succeeds bench --help
