@@ -110,13 +110,16 @@ static bool read_kinds(ex_ledger_phase *p, json_t *kinds)
 static bool read_clients(ex_ledger_phase *p, const json_t *clients)
 {
     bool good = json_is_array(clients);
+    json_int_t last = -1; /* they are written in order: each row goes to the end of the table */
     for (size_t i = 0; i < json_array_size(clients) && good; i++) {
         const json_t *c = json_array_get(clients, i);
         const size_t client = count(c, "client", NULL, &good);
-        ex_ledger_client_row *row =
-            good && client < EX_RNG_CLIENTS ? ex_ledger_client_find(p, (int)client) : NULL;
+        ex_ledger_client_row *row = good && client < EX_RNG_CLIENTS && (json_int_t)client > last
+                                        ? ex_ledger_client_find(p, (int)client)
+                                        : NULL;
         if (!row)
             return false;
+        last = (json_int_t)client;
         row->seconds = number(c, "seconds", NULL, &good);
         row->samples = count(c, "samples", NULL, &good);
         row->bytes_up = count(c, "bytes_up", NULL, &good);

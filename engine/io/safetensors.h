@@ -27,6 +27,7 @@ typedef struct ex_tensor_entry {
 typedef struct ex_safetensors {
     ex_tensor_entry *entries; /* in the order of their data */
     size_t entry_count;
+    const ex_tensor_entry **by_name; /* (entry_count) the same, sorted */
     json_t *header;
     unsigned char *data;
     size_t data_bytes;

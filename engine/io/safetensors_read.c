@@ -79,6 +79,28 @@ static int compare_entries(const void *a, const void *b)
     return (x->count > y->count) - (x->count < y->count);
 }
 
+static int compare_names(const void *a, const void *b)
+{
+    const ex_tensor_entry *const *x = a, *const *y = b;
+    return strcmp((*x)->name, (*y)->name);
+}
+
+static int compare_to_name(const void *name, const void *entry)
+{
+    const ex_tensor_entry *const *e = entry;
+    return strcmp(name, (*e)->name);
+}
+
+/* Any number of tensors may be in a file, and each is asked for by its name. */
+static ex_status sort_by_name(ex_safetensors *file, const char *path)
+{
+    EX_TRY(ex_alloc(&file->by_name, file->entry_count, sizeof *file->by_name, path));
+    for (size_t i = 0; i < file->entry_count; i++)
+        file->by_name[i] = &file->entries[i];
+    qsort(file->by_name, file->entry_count, sizeof *file->by_name, compare_names);
+    return EX_OK;
+}
+
 /* The format allows neither gaps nor overlaps. */
 static ex_status check_tiling(const ex_safetensors *file, const char *path)
 {
@@ -132,7 +154,8 @@ static ex_status parse_header(ex_safetensors *file, const char *text, size_t byt
             EX_TRY(parse_entry(&file->entries[file->entry_count++], file, name, value, path));
     }
     qsort(file->entries, file->entry_count, sizeof *file->entries, compare_entries);
-    return check_tiling(file, path);
+    EX_TRY(check_tiling(file, path));
+    return sort_by_name(file, path);
 }
 
 /* Reads the stream of `size` bytes: *text is the header, file->data the rest. */
@@ -192,6 +215,7 @@ void ex_safetensors_close(ex_safetensors **file)
     if (*file) {
         json_decref((*file)->header);
         ex_free(&(*file)->entries);
+        ex_free(&(*file)->by_name);
         ex_free(&(*file)->data);
     }
     ex_free(file);
@@ -199,10 +223,9 @@ void ex_safetensors_close(ex_safetensors **file)
 
 const ex_tensor_entry *ex_safetensors_find(const ex_safetensors *file, const char *name)
 {
-    for (size_t i = 0; i < file->entry_count; i++)
-        if (strcmp(file->entries[i].name, name) == 0)
-            return &file->entries[i];
-    return NULL;
+    const ex_tensor_entry *const *entry =
+        bsearch(name, file->by_name, file->entry_count, sizeof *file->by_name, compare_to_name);
+    return entry ? *entry : NULL;
 }
 
 const char *ex_safetensors_metadata(const ex_safetensors *file, const char *key)

@@ -348,6 +348,7 @@ def ledger_seeds() -> dict:
         "many": phases(*({**PHASE, "name": f"p{i}", "clients": []} for i in range(17))),
         "last-client": phases({**PHASE, "clients": [{**client, "client": (1 << 20) - 1}]}),
         "client-too-large": phases({**PHASE, "clients": [{**client, "client": 1 << 20}]}),
+        "clients-backwards": phases({**PHASE, "clients": PHASE["clients"][::-1]}),
         "rounds-large": phases({**PHASE, "rounds": 1 << 31}),
         "negative": phases({**PHASE, "samples": -1}),
         "large-real": phases({**PHASE, "samples": 1e300}),

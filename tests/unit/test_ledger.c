@@ -226,6 +226,12 @@ static void test_damaged_files_are_refused(void **state)
     json_object_set_new(phase_of(json, "train"), "rounds", json_integer((json_int_t)1 << 32));
     assert_status(ex_ledger_restore(ledger, json), EX_ERR_INPUT);
     json_decref(json);
+    record_two_rounds();
+    json = ex_ledger_json(ledger);
+    json_t *clients = json_object_get(phase_of(json, "train"), "clients");
+    json_array_append(clients, json_array_get(clients, 0)); /* neither twice nor out of order */
+    assert_status(ex_ledger_restore(ledger, json), EX_ERR_INPUT);
+    json_decref(json);
     json = json_pack("{s:i,s:[]}", "schema", 2, "phases");
     assert_status(ex_ledger_restore(ledger, json), EX_ERR_INPUT);
     json_decref(json);
