@@ -9,6 +9,7 @@
 
 #include "base/log.h"
 #include "base/memory.h"
+#include "base/rng.h"
 #include "io/file.h"
 
 #include <dirent.h>
@@ -222,9 +223,18 @@ static void copy_values(const ex_run_values *v, const header *h, const char *at)
         memset(v->velocity, 0, v->param_count * sizeof(float));
 }
 
+/* The state is of the round that the file is named for: whoever reads it counts on from there. */
+static bool is_of_round(const json_t *json, long round)
+{
+    const json_t *told = json_object_get(json_object_get(json, "state"), "round");
+    const json_t *metrics = json_object_get(json, "metrics_bytes");
+    return round <= EX_RNG_ROUNDS && json_is_integer(told) && json_integer_value(told) == round &&
+           json_is_integer(metrics) && json_integer_value(metrics) >= 0;
+}
+
 /* *json is what the file holds of it, new. v NULL: only that. EX_ERR_CONFIG: another model. */
-static ex_status decode(const char *path, const char *bytes, size_t size, const ex_run_values *v,
-                        json_t **json)
+static ex_status decode(const char *path, const char *bytes, size_t size, long round,
+                        const ex_run_values *v, json_t **json)
 {
     header h;
     json_error_t error;
@@ -238,10 +248,10 @@ static ex_status decode(const char *path, const char *bytes, size_t size, const 
     *json = json_loadb(bytes + sizeof h, h.json_bytes, 0, &error);
     if (!*json && json_error_code(&error) == json_error_out_of_memory)
         return EX_FAIL(EX_ERR_MEMORY, "%s: no memory for its state", path);
-    if (!json_is_integer(json_object_get(json_object_get(*json, "state"), "round"))) {
+    if (!is_of_round(*json, round)) {
         json_decref(*json);
         *json = NULL;
-        return damaged(path, "its state is not that of a checkpoint");
+        return damaged(path, "its state is not that of its round");
     }
     if (v)
         copy_values(v, &h, bytes + sizeof h + h.json_bytes);
@@ -255,7 +265,7 @@ static ex_status read_checkpoint(const char *folder, long round, const ex_run_va
     size_t size;
     snprintf(path, sizeof path, "%s/checkpoint/round-%ld.bin", folder, round);
     EX_TRY(ex_file_read(&bytes, &size, path, SIZE_MAX / 2));
-    const ex_status status = decode(path, bytes, size, v, json);
+    const ex_status status = decode(path, bytes, size, round, v, json);
     ex_free(&bytes);
     return status;
 }

@@ -42,7 +42,7 @@ static void check_round_trip(const ex_config *c)
     FUZZ_OK(ex_config_write(c, path));
     FUZZ_OK(ex_config_read(&again, path));
     check_same(c, &again);
-    FUZZ_OK(ex_config_check_resume(c, &again));
+    FUZZ_OK(ex_config_check_resume(c, &again, true));
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

@@ -167,13 +167,14 @@ def model_file_seeds() -> dict:
     }
 
 
-def checkpoint(state, params: int = 5, stats: int = 3, wrapped=None) -> bytes:
+def checkpoint(state, params: int = 5, stats: int = 3, velocity: int = 5, wrapped=None) -> bytes:
     text = json.dumps(wrapped if wrapped is not None else {"metrics_bytes": 64, "state": state},
                       separators=(",", ":")).encode()
-    body = text + struct.pack(f"<{params}f", *range(params)) + struct.pack(f"<{stats}f",
-                                                                         *range(stats))
-    return struct.pack("<8s3Q2I", b"EXCKPT\0\x01", params, stats, len(text), zlib.crc32(body),
-                       0) + body
+    def file(crc: int) -> bytes:
+        values = b"".join(struct.pack(f"<{n}f", *range(n)) for n in (params, stats, velocity))
+        return struct.pack("<8s4Q2I", b"EXCKPT\0\x02", params, stats, velocity, len(text), crc,
+                           0) + text + values
+    return file(zlib.crc32(file(0)))
 
 
 def checkpoint_seeds() -> dict:
@@ -182,7 +183,10 @@ def checkpoint_seeds() -> dict:
         "whole": whole,
         "plain": checkpoint({"round": 3}),
         "cut": whole[:-1],
-        "header": whole[:40],
+        "header": whole[:48],
+        "no-velocity": checkpoint({"round": 3}, velocity=0),
+        "other-velocity": checkpoint({"round": 3}, velocity=4),
+        "version": whole[:7] + b"\x01" + whole[8:],
         "damaged": whole[:-1] + b"\x7f",
         "other-model": checkpoint({"round": 3}, params=6),
         "other-round": checkpoint({"round": 4}),
