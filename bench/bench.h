@@ -17,6 +17,9 @@ typedef struct bench_options {
     int probe;
     int strategy;    /* ex_strategy_choice */
     int conv;        /* ex_conv_choice */
+    int norm;        /* masked: ex_norm_mode */
+    double delta;    /* masked: share of each layer's channels */
+    int last_layers; /* masked: layers that channels are selected in, from the end; 0 = all */
     int repetitions; /* 0 = the job's own default */
     bool json, help;
 } bench_options;
@@ -26,6 +29,7 @@ typedef enum bench_shape { BENCH_CIFAR, BENCH_FASHION } bench_shape;
 /* Seconds of every repetition, and what is wrong with the results. */
 typedef struct bench_result {
     double *seconds; /* (repetitions) */
+    double *base;    /* (repetitions) of what the job compares with, by turns; NULL: nothing */
     int repetitions; /* measured so far; options->repetitions in the end */
     size_t images;   /* that a repetition computes */
     int wrong;       /* results that are not what they must be; a cause each in the log */
@@ -37,12 +41,17 @@ typedef struct bench_job {
     double per_second; /* how many of it are a second */
     int parts;         /* a timing is a repetition's time divided by this */
     int repetitions;   /* default */
+    const char *base;  /* what it is compared with by turns, or NULL */
     ex_status (*run)(bench_result *result, ex_federation *f, const bench_options *o);
 } bench_job;
 
-extern const bench_job bench_step, bench_eval, bench_ablate;
+extern const bench_job bench_step, bench_eval, bench_ablate, bench_masked;
 /* NULL-terminated. */
 extern const bench_job *const bench_jobs[];
+
+/* step.c: trains the plan on the feed once; counts what is wrong in *result. */
+ex_status bench_train(double *seconds, bench_result *result, ex_plan *plan, const ex_federation *f,
+                      const ex_samples *feed);
 
 /* options.c. EX_ERR_USAGE naming what is accepted. argv[0] is the job's name. */
 ex_status bench_parse(bench_options *o, int argc, char **argv);

@@ -7,7 +7,8 @@
 #include <stdio.h>
 #include <string.h>
 
-const bench_job *const bench_jobs[] = {&bench_step, &bench_eval, &bench_ablate, NULL};
+const bench_job *const bench_jobs[] = {&bench_step, &bench_eval, &bench_masked, &bench_ablate,
+                                       NULL};
 
 static void print_help(void)
 {
@@ -21,6 +22,7 @@ static void print_help(void)
     printf(
         "\nExamples:\n"
         "  excise bench step --model resnet20 --batch 128\n"
+        "  excise bench masked --delta 0.05 --bn frozen\n"
         "  excise bench ablate --strategy streams --probe 64 --json\n\n"
         "Median, minimum and maximum are over repetitions. #wrong counts results that are not\n"
         "what they must be. Exit status: 0 done; 1 failed, or a result is wrong; 2 bad usage.\n");
@@ -52,6 +54,10 @@ static ex_status measure(const bench_job *job, bench_options *o, bool *wrong)
     EX_TRY_GOTO(
         ex_alloc(&result.seconds, (size_t)o->repetitions, sizeof *result.seconds, "repetitions"),
         done);
+    if (job->base)
+        EX_TRY_GOTO(
+            ex_alloc(&result.base, (size_t)o->repetitions, sizeof *result.base, "repetitions"),
+            done);
     EX_TRY_GOTO(bench_open(&f, o, images_needed(job, o)), done);
     EX_TRY_GOTO(job->run(&result, f, o), done);
     bench_report(job, f, o, &result);
@@ -59,6 +65,7 @@ static ex_status measure(const bench_job *job, bench_options *o, bool *wrong)
 done:
     ex_federation_close(&f);
     ex_free(&result.seconds);
+    ex_free(&result.base);
     return status;
 }
 
@@ -66,15 +73,16 @@ static ex_status run(int argc, char **argv, bool *wrong)
 {
     bench_options o;
     if (argc < 2)
-        return EX_FAIL(EX_ERR_USAGE, "a benchmark is expected, one of step, eval, ablate; see "
-                                     "`excise bench --help`");
+        return EX_FAIL(EX_ERR_USAGE,
+                       "a benchmark is expected, one of step, eval, masked, ablate; see "
+                       "`excise bench --help`");
     if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0) {
         print_help();
         return EX_OK;
     }
     const bench_job *job = find_job(argv[1]);
     if (!job)
-        return EX_FAIL(EX_ERR_USAGE, "unknown benchmark \"%s\"; one of step, eval, ablate",
+        return EX_FAIL(EX_ERR_USAGE, "unknown benchmark \"%s\"; one of step, eval, masked, ablate",
                        argv[1]);
     EX_TRY(bench_parse(&o, argc - 1, argv + 1));
     if (o.help) {

@@ -6,7 +6,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-typedef enum option_kind { OPTION_MODEL, OPTION_CHOICE, OPTION_INT, OPTION_FLAG } option_kind;
+typedef enum option_kind {
+    OPTION_MODEL,
+    OPTION_CHOICE,
+    OPTION_INT,
+    OPTION_SHARE,
+    OPTION_FLAG
+} option_kind;
 
 typedef struct option_row {
     const char *name; /* with the dashes */
@@ -25,14 +31,20 @@ typedef struct option_row {
     }
 #define AT(member) .offset = offsetof(bench_options, member)
 
-enum { BATCH_MAX = 1 << 14, PROBE_MAX = 1 << 20, THREADS_MAX = 1024, REPETITIONS_MAX = 1 << 20 };
+enum {
+    BATCH_MAX = 1 << 14,
+    PROBE_MAX = 1 << 20,
+    THREADS_MAX = 1024,
+    REPETITIONS_MAX = 1 << 20,
+    LAYERS_MAX = 1 << 10
+};
 
 static const option_row rows[] = {
     {"--model", OPTION_MODEL, AT(model), .help = "the architecture (resnet20)"},
     {"--shape", OPTION_CHOICE, AT(shape), .choices = LIST("cifar", "fashion"),
      .help = "images of 3x32x32 or of 1x28x28 (cifar)"},
     {"--batch", OPTION_INT, AT(batch), .min = 1, .max = BATCH_MAX, .initial = 128,
-     .help = "step, eval: images in a batch (128)"},
+     .help = "step, eval, masked: images in a batch (128)"},
     {"--threads", OPTION_INT, AT(threads), .min = 1, .max = THREADS_MAX, .initial = 2,
      .help = "threads in all (2)"},
     {"--lanes", OPTION_INT, AT(lanes), .max = THREADS_MAX,
@@ -41,6 +53,11 @@ static const option_row rows[] = {
      .help = "ablate: images that every channel is judged on (256)"},
     {"--strategy", OPTION_CHOICE, AT(strategy), .choices = LIST("naive", "streams", "batched"),
      .initial = EX_STRATEGY_BATCHED, .help = "ablate: how channels are evaluated (batched)"},
+    {"--delta", OPTION_SHARE, AT(delta), .help = "masked: share of each layer's channels (0.05)"},
+    {"--bn", OPTION_CHOICE, AT(norm), .choices = LIST("train", "frozen"),
+     .help = "masked: norms by the batch, or by running statistics (train)"},
+    {"--last-layers", OPTION_INT, AT(last_layers), .max = LAYERS_MAX,
+     .help = "masked: channels of so many layers from the end; 0: of all (0)"},
     {"--conv", OPTION_CHOICE, AT(conv), .choices = LIST("auto", "direct"),
      .help = "convolutions: timed and chosen, or direct only (auto)"},
     {"--repetitions", OPTION_INT, AT(repetitions), .max = REPETITIONS_MAX,
@@ -60,6 +77,10 @@ static void describe(const option_row *row, char *text, size_t room)
 {
     if (row->kind == OPTION_INT) {
         snprintf(text, room, "a number from %d to %d", row->min, row->max);
+        return;
+    }
+    if (row->kind == OPTION_SHARE) {
+        snprintf(text, room, "a number above 0, at most 1");
         return;
     }
     size_t at = (size_t)snprintf(text, room, "one of");
@@ -86,11 +107,23 @@ static ex_status set_int(int *out, const option_row *row, const char *value)
     return EX_OK;
 }
 
+static ex_status set_share(double *out, const option_row *row, const char *value)
+{
+    char *end;
+    const double number = strtod(value, &end);
+    if (end == value || *end || !(number > 0.0 && number <= 1.0))
+        return refuse(row, value);
+    *out = number;
+    return EX_OK;
+}
+
 static ex_status set(bench_options *o, const option_row *row, const char *value)
 {
     void *member = (char *)o + row->offset;
     if (row->kind == OPTION_INT)
         return set_int(member, row, value);
+    if (row->kind == OPTION_SHARE)
+        return set_share(member, row, value);
     const char *const *choices = choices_of(row);
     int i = 0;
     while (choices[i] && strcmp(choices[i], value) != 0)
@@ -126,7 +159,7 @@ static ex_status refuse_unknown(const char *word)
 
 static void set_defaults(bench_options *o)
 {
-    *o = (bench_options){.model = "resnet20"};
+    *o = (bench_options){.model = "resnet20", .delta = 0.05};
     for (int i = 0; i < ROWS; i++)
         if (rows[i].kind == OPTION_INT || rows[i].kind == OPTION_CHOICE)
             *(int *)((char *)o + rows[i].offset) = rows[i].initial;

@@ -15,6 +15,7 @@
 
 typedef struct summary {
     double median, min, max; /* in the job's unit */
+    double base;             /* median of what the job compares with, in its unit; 0: nothing */
     double images_per_second;
     double
         gflops; /* of convolutions and linear layers as the model is written; NAN if not defined */
@@ -26,16 +27,22 @@ static int compare(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-/* Sorts result->seconds. */
+/* Sorts the seconds. */
+static double median_of(double *seconds, size_t n)
+{
+    qsort(seconds, n, sizeof *seconds, compare);
+    return 0.5 * (seconds[(n - 1) / 2] + seconds[n / 2]);
+}
+
 static summary summarize(const bench_job *job, const bench_result *r)
 {
     const size_t n = (size_t)r->repetitions;
-    qsort(r->seconds, n, sizeof *r->seconds, compare);
-    const double median = 0.5 * (r->seconds[(n - 1) / 2] + r->seconds[n / 2]);
+    const double median = median_of(r->seconds, n);
     const double scale = job->per_second / job->parts;
     return (summary){.median = median * scale,
                      .min = r->seconds[0] * scale,
                      .max = r->seconds[n - 1] * scale,
+                     .base = r->base ? median_of(r->base, n) * scale : 0.0,
                      .images_per_second = (double)r->images / median};
 }
 
@@ -67,6 +74,9 @@ static void print_preamble(const bench_job *job, const ex_federation *f, const b
                o->lanes, o->probe);
     else
         printf("# batch %d, %d batches in a repetition\n", o->batch, BENCH_FEED_BATCHES);
+    if (job == &bench_masked)
+        printf("# delta %g, bn %s, last layers %d (0: all)\n", o->delta,
+               bench_choice("--bn", o->norm), o->last_layers);
 }
 
 static void print_table(const bench_job *job, const ex_federation *f, const bench_result *r,
@@ -78,6 +88,9 @@ static void print_table(const bench_job *job, const ex_federation *f, const benc
            job->unit, "img/s", "count");
     printf(" %-9s %-12s %11d %11.4g %11.4g %11.4g %11.5g %7d\n", job->name, f->model->name,
            r->repetitions, s->median, s->min, s->max, s->images_per_second, r->wrong);
+    if (job->base)
+        printf(" %-22s %11d %11.4g  by turns: ratio %.3f\n", job->base, r->repetitions, s->base,
+               s->median / s->base);
 }
 
 static void print_json(const bench_job *job, const ex_federation *f, const bench_options *o,
@@ -95,6 +108,13 @@ static void print_json(const bench_job *job, const ex_federation *f, const bench
         json_object_set_new(json, "lanes", json_integer(o->lanes));
         json_object_set_new(json, "probe", json_integer(o->probe));
         json_object_set_new(json, "channels", json_integer(f->model->channel_count));
+    }
+    if (job == &bench_masked) {
+        json_object_set_new(json, "delta", json_real(o->delta));
+        json_object_set_new(json, "bn", json_string(bench_choice("--bn", o->norm)));
+        json_object_set_new(json, "last_layers", json_integer(o->last_layers));
+        json_object_set_new(json, "full", json_real(s->base));
+        json_object_set_new(json, "ratio", json_real(s->median / s->base));
     }
     json_object_set_new(json, "version", json_string(ex_version()));
     json_object_set_new(json, "commit", *EXCISE_COMMIT ? json_string(EXCISE_COMMIT) : json_null());

@@ -9,13 +9,13 @@
 /* Small, so that a thousand steps on the same images stay finite. */
 static const ex_sgd_coeff SGD = {.lr = 0.01f, .momentum = 0.9f, .weight_decay = 5e-4f};
 
-static ex_status repeat(bench_result *result, ex_plan *plan, const ex_federation *f,
-                        const ex_samples *feed)
+ex_status bench_train(double *seconds, bench_result *result, ex_plan *plan, const ex_federation *f,
+                      const ex_samples *feed)
 {
     ex_train_sums sums = {0};
     const double start = ex_now();
     const ex_status status = ex_plan_train(plan, &f->data->train, feed, &SGD, &sums);
-    result->seconds[result->repetitions] = ex_now() - start;
+    *seconds = ex_now() - start;
     if (status != EX_OK && status != EX_ERR_NUMERIC)
         return status;
     if (status == EX_ERR_NUMERIC || !isfinite(sums.loss) || sums.count != feed->count) {
@@ -35,9 +35,10 @@ static ex_status run(bench_result *result, ex_federation *f, const bench_options
     EX_TRY(ex_federation_central(f, &central));
     EX_TRY_GOTO(ex_samples_all(&feed, &f->data->train), done);
     EX_TRY_GOTO(ex_plan_create(&plan, ex_trainer_lane(central), &spec), done);
-    EX_TRY_GOTO(repeat(result, plan, f, &feed), done); /* warm-up: timed again below */
+    EX_TRY_GOTO(bench_train(result->seconds, result, plan, f, &feed), done); /* warm-up */
     while (result->repetitions < o->repetitions) {
-        EX_TRY_GOTO(repeat(result, plan, f, &feed), done);
+        EX_TRY_GOTO(bench_train(&result->seconds[result->repetitions], result, plan, f, &feed),
+                    done);
         result->repetitions++;
     }
     result->images = feed.count;

@@ -62,6 +62,14 @@ typedef struct ex_map_shape {
     int block;
 } ex_map_shape;
 
+/* A convolution's tensors: in (N, C, H, W), out (N, K, out_H, out_W), filters (K, R, S, C). Output
+ * (h, w) reads the input from (h * stride - pad, w * stride - pad) on; outside of it are zeros. */
+typedef struct ex_conv_shape {
+    ex_map_shape in;
+    int K, out_H, out_W, out_block;
+    int R, S, stride, pad;
+} ex_conv_shape;
+
 typedef struct ex_sgd_coeff {
     float lr, momentum, weight_decay;
     int nesterov; /* 0 or 1 */
@@ -183,6 +191,18 @@ typedef struct ex_kernels {
     /* din (N, C, H, W) "+=" the gradient. */
     void (*shortcut_a_bwd)(float *din, const float *dout, const ex_map_shape *in_shape, int K,
                            int out_block, int stride, ex_stream s);
+
+    /* --- selected filters ------------------------------------------------------------------- */
+
+    /* Gradient of a few filters. For each k in row (rows; distinct):
+     *   dw[k, r, s, c] "=" sum of dy[n, k, h, w] * x[n, c, h*stride + r - pad, w*stride + s - pad]
+     *   dsum[k]        "=" sum of dy[n, k, h, w]; dsum NULL skips it
+     * Other filters of dw (K, R, S, C) and dsum (K) stay. x, dy: c's in and out. scratch:
+     * conv_rows_scratch floats. A NaN stays one. */
+    void (*conv_rows_bwd)(float *dw, float *dsum, const float *x, const float *dy,
+                          const int32_t *row, int rows, const ex_conv_shape *c, float *scratch,
+                          ex_stream s);
+    size_t (*conv_rows_scratch)(const ex_conv_shape *c, int rows);
 
     /* --- ablation --------------------------------------------------------------------------- */
 

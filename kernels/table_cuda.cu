@@ -21,6 +21,8 @@ static constexpr ex_kernels table()
     k.add_relu_bwd = ex_add_relu_bwd_cuda;
     k.shortcut_a_fwd = ex_shortcut_a_fwd_cuda;
     k.shortcut_a_bwd = ex_shortcut_a_bwd_cuda;
+    k.conv_rows_bwd = ex_conv_rows_bwd_cuda;
+    k.conv_rows_scratch = ex_conv_rows_scratch_cuda;
     k.channel_ablate = ex_channel_ablate_cuda;
     return k;
 }

@@ -18,5 +18,7 @@ const ex_kernels ex_kernels_host = {
     .add_relu_bwd = ex_add_relu_bwd_host,
     .shortcut_a_fwd = ex_shortcut_a_fwd_host,
     .shortcut_a_bwd = ex_shortcut_a_bwd_host,
+    .conv_rows_bwd = ex_conv_rows_bwd_host,
+    .conv_rows_scratch = ex_conv_rows_scratch_host,
     .channel_ablate = ex_channel_ablate_host,
 };

@@ -316,6 +316,7 @@ ex_status ex_cpu_conv_backward(ex_cpu_plan *plan, int node)
             EX_TRY(ex_cpu_gradient_give(plan, n->residual, dy, -1));
     }
     if (ex_cpu_layer_trained(plan, n->layer))
-        EX_TRY(weights_backward(plan, node, dy));
+        EX_TRY(ex_cpu_rows_are_few(plan, node) ? ex_cpu_rows_backward(plan, node, dy)
+                                               : weights_backward(plan, node, dy));
     return plan->maps[n->input].wanted ? data_backward(plan, node, dy) : EX_OK;
 }

@@ -5,8 +5,9 @@
  * the tensors that it reads and writes. Where those tensors lie in the lane's arena follows from
  * the references alone: a buffer lives from the first step that names it to the last (arena.c).
  *
- * Reading order: plan.c (what is built, in order), conv.c norm.c pool.c linear.c (the nodes),
- * step.c (lists of steps and buffers), arena.c (memory), run.c (what runs them), ablate.c. */
+ * Reading order: plan.c (what is built, in order), conv.c conv_rows.c norm.c pool.c linear.c (the
+ * nodes), step.c (lists of steps and buffers), arena.c (memory), run.c (what runs them), ablate.c.
+ */
 #ifndef EX_CPU_IMPL_H
 #define EX_CPU_IMPL_H
 
@@ -136,7 +137,8 @@ struct ex_cpu_plan {
     int input_gradient_block; /* its layout; its channels are padded to a multiple */
     size_t arena_bytes, own_bytes;
     char *own;
-    ex_segment all;       /* every parameter, where spec.mask is NULL */
+    int32_t *rows;  /* (channel_count) a layer's selected channels, from its first_channel on */
+    ex_segment all; /* every parameter, where spec.mask is NULL */
     unsigned arena_moves; /* of the lane when the steps were bound */
     uint64_t version;     /* of the lane's values when the norms were folded */
     float scale[EX_CHANNELS_MAX], shift[EX_CHANNELS_MAX];
@@ -195,6 +197,11 @@ ex_status ex_cpu_conv_layouts(ex_cpu_plan *plan, int node);
 ex_status ex_cpu_conv_forward(ex_cpu_plan *plan, int node);
 ex_status ex_cpu_conv_backward(ex_cpu_plan *plan, int node);
 ex_status ex_cpu_conv_prepare(ex_cpu_plan *plan, int node); /* evaluation: fold, before forward */
+/* Lists the mask's channels in plan->rows. Whether the layer's gradient is one of a few filters;
+ * the steps for it, into plan->grads. */
+ex_status ex_cpu_rows_list(ex_cpu_plan *plan);
+bool ex_cpu_rows_are_few(const ex_cpu_plan *plan, int node);
+ex_status ex_cpu_rows_backward(ex_cpu_plan *plan, int node, ex_cpu_ref dy);
 ex_status ex_cpu_linear_forward(ex_cpu_plan *plan, int node);
 ex_status ex_cpu_linear_backward(ex_cpu_plan *plan, int node);
 ex_status ex_cpu_pool_forward(ex_cpu_plan *plan, int node);

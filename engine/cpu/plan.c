@@ -224,6 +224,7 @@ static ex_status add_update(ex_cpu_plan *plan)
 
 static ex_status build_training(ex_cpu_plan *plan)
 {
+    EX_TRY(ex_cpu_rows_list(plan));
     find_wanted(plan);
     EX_TRY(ex_cpu_buffer_add(plan, plan->model->param_count * sizeof(float), &plan->grads));
     plan->buffers[plan->grads.buffer].keep = true;
@@ -309,6 +310,7 @@ void ex_cpu_plan_destroy(ex_plan **plan)
     ex_free(&p->buffers);
     ex_free(&p->maps);
     ex_free(&p->node_step);
+    ex_free(&p->rows);
     ex_free(&p->pad_index);
     ex_free(&p->pad_label);
     ex_free(&p);

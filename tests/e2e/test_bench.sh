@@ -22,6 +22,12 @@ grep -q '^#.*median.*#wrong' out || fail "the table lacks its head"
 succeeds bench eval "${small[@]}" --batch=3 --repetitions 2 --shape fashion
 last 'd["job"] == "eval" and d["shape"] == "1x28x28" and d["median"] > 0 and d["wrong"] == 0'
 
+for norm in train frozen; do
+    succeeds bench masked "${small[@]}" --batch 4 --repetitions 2 --delta 0.1 --bn $norm
+    last "d['job'] == 'masked' and d['bn'] == '$norm' and d['delta'] == 0.1 and d['wrong'] == 0"
+    last 'd["full"] > 0 and abs(d["ratio"] * d["full"] / d["median"] - 1) < 1e-3'
+done
+
 for strategy in batched streams; do
     succeeds bench ablate "${small[@]}" --probe 4 --lanes 2 --repetitions 1 --strategy $strategy
     last "d['job'] == 'ablate' and d['strategy'] == '$strategy' and d['unit'] == 's'"
@@ -35,7 +41,7 @@ succeeds bench eval --threads 1 --conv direct --batch 2 --repetitions 1
 
 # --- help lists what is accepted
 succeeds bench --help
-for word in step eval ablate --model --shape --batch --threads --lanes --probe --strategy --conv \
+for word in step eval masked ablate --delta --bn --last-layers --model --shape --batch --threads --lanes --probe --strategy --conv \
     --repetitions --json; do
     has out " $word "
 done
@@ -43,8 +49,11 @@ succeeds bench step --help
 has out "--repetitions"
 
 # --- bad usage
-refuses 2 "step, eval, ablate" bench
-refuses 2 "step, eval, ablate" bench stride
+refuses 2 "step, eval, masked, ablate" bench
+refuses 2 "step, eval, masked, ablate" bench stride
+for delta in 0 1.5 nan 0.1x; do
+    refuses 2 "at most 1" bench masked --delta $delta
+done
 refuses 2 "--repetitions" bench step --repeat 3
 refuses 2 "resnet20, vgg11" bench step --model alexnet
 refuses 2 "cifar, fashion" bench eval --shape imagenet
