@@ -7,6 +7,7 @@
 
 #include "base/log.h"
 #include "base/memory.h"
+#include "base/rng.h"
 #include "io/file.h"
 
 #include <inttypes.h>
@@ -91,6 +92,14 @@ static double number_or_nan(const json_t *json)
     return json_is_number(json) ? json_number_value(json) : NAN;
 }
 
+/* *out = a whole number from 0 to `most`; false for anything else. */
+static bool read_count(size_t *out, const json_t *json, size_t most)
+{
+    const json_int_t value = json_is_integer(json) ? json_integer_value(json) : -1;
+    *out = value < 0 ? 0 : (size_t)value;
+    return value >= 0 && *out <= most;
+}
+
 static ex_status read_accuracy(ex_accuracy *a, const json_t *json, int classes)
 {
     const json_t *correct = json_object_get(json, "correct"),
@@ -101,8 +110,11 @@ static ex_status read_accuracy(ex_accuracy *a, const json_t *json, int classes)
     EX_TRY(ex_alloc(&a->class_correct, (size_t)classes, sizeof(size_t), "class counts"));
     EX_TRY(ex_alloc(&a->class_count, (size_t)classes, sizeof(size_t), "class counts"));
     for (int k = 0; k < classes; k++) {
-        a->class_correct[k] = (size_t)json_integer_value(json_array_get(correct, (size_t)k));
-        a->class_count[k] = (size_t)json_integer_value(json_array_get(count, (size_t)k));
+        if (!read_count(&a->class_count[k], json_array_get(count, (size_t)k), UINT32_MAX) ||
+            !read_count(&a->class_correct[k], json_array_get(correct, (size_t)k),
+                        a->class_count[k]))
+            return EX_FAIL(EX_ERR_INPUT,
+                           "the checkpoint's accuracy on class %d is no number of samples", k);
         a->correct += a->class_correct[k];
         a->count += a->class_count[k];
     }
@@ -126,8 +138,12 @@ static ex_status read_trace(ex_unlearning *u, const json_t *trace)
     size_t i;
     json_array_foreach(trace, i, point)
     {
+        size_t epoch;
+        if (!read_count(&epoch, json_object_get(point, "epoch"), EX_RNG_ROUNDS) ||
+            !json_is_number(json_object_get(point, "seconds")))
+            return EX_FAIL(EX_ERR_INPUT, "entry %zu of the checkpoint's trace is none", i);
         const ex_trace_point p = {
-            .epoch = (int)json_integer_value(json_object_get(point, "epoch")),
+            .epoch = (int)epoch,
             .forget_test = number_or_nan(json_object_get(point, "forget_test")),
             .retain_test = number_or_nan(json_object_get(point, "retain_test")),
             .forget_probe = number_or_nan(json_object_get(point, "forget_probe")),

@@ -100,6 +100,8 @@ def safetensors_seeds() -> dict:
         "shape-overflows": safetensors([("a", "F32", [1 << 62, 4], b"")]),
         "overlap": (lambda t: struct.pack("<Q", len(t)) + t + b"xyz")(offsets % (1, 3)),
         "name-control": safetensors([("a\nb\x1b[31m", "F3", [1], b"abcd")]),
+        "metadata-list": safetensors([], ["a"]),
+        "metadata-number": safetensors([], {"a": 1}),
         "nested": struct.pack("<Q", 4000) + b"[" * 4000,
     }
 
@@ -322,6 +324,12 @@ memory: 512M
         "not-utf8": b"data_dir: \xc3\x28\n",
         "utf16": "lr: 0.1\n".encode("utf-16"),
         "null": b"lr: ~\nseed:\n",
+        "key-nul": b'"lr\\0x": 0.1\n',
+        "long-text": b"data_dir: " + b"x" * 300 + b"\n",
+        "too-many-clients": b"num_clients: 4\nclients_per_round: 5\n",
+        "no-sample-left": b"train_samples: 10\nserver: {samples: 10, overlap: false}\n",
+        "server-samples": b"train_samples: 10\nserver: {samples: 11}\n",
+        "rounds": b"rounds: 16777215\nunlearn: {rounds: 2}\n",
         "ranges": b"\xffseed=9223372036854775807\xffseed=-1\xffmomentum=1\xfflr=1e-320\xffmemory=8796093022207T",
         "separators": "\xfedata_dir=a\u2028b\u2029c\ufeffd\uffffe\U0001f600".encode().replace(
             b"\xc3\xbe", b"\xff"),
@@ -360,6 +368,39 @@ def ledger_seeds() -> dict:
     }
 
 
+def progress_seeds() -> dict:
+    accuracy = {"correct": [1, 2, 0], "count": [3, 3, 4], "loss": 0.5}
+    point = {"epoch": 1, "forget_test": 0.25, "retain_test": 0.75, "forget_probe": None,
+             "seconds": 1.5}
+    state = {"round": 1, "command": "unlearn", "digest": "0123456789abcdef", "batches": 5,
+             "ledger": LEDGER, "effects": {"measured": True, "baseline_loss": 0.125},
+             "before": {"test": accuracy, "train": accuracy}, "trace": [point]}
+
+    def change(**more) -> bytes:
+        return json.dumps({**state, **more}).encode()
+
+    def accuracies(**more) -> bytes:
+        return change(before={"test": {**accuracy, **more}, "train": accuracy})
+    return {
+        "whole": change(),
+        "begun": change(round=0, trace=[], before=None, effects=None),
+        "given": change(effects={"measured": False, "baseline_loss": None}),
+        "other-trace": change(round=2),
+        "no-digest": change(digest=None),
+        "digest-bad": change(digest="xyz"),
+        "two-classes": accuracies(correct=[1, 2]),
+        "negative": accuracies(correct=[-1, 2, 0]),
+        "not-whole": accuracies(correct=[0.5, 2, 0]),
+        "more-than-all": accuracies(correct=[4, 2, 0]),
+        "sum-overflows": accuracies(correct=[1, 2, 0], count=[1 << 62, 1 << 62, 1 << 62]),
+        "no-seconds": change(trace=[{"epoch": 1}]),
+        "epoch-large": change(trace=[{**point, "epoch": 1 << 40}]),
+        "trace-of-text": change(trace=["x"]),
+        "ledger-bad": change(ledger={"schema": 2}),
+        "phases-bad": change(ledger={"schema": 1, "phases": [1, {"name": 2}]}),
+    }
+
+
 def algorithms_seeds() -> dict:
     def file(algorithms, **change) -> bytes:
         return json.dumps({"schema": 1, "device": "$DEVICE", "algorithms": algorithms,
@@ -387,7 +428,7 @@ def main() -> None:
             "model_file": model_file_seeds(), "checkpoint": checkpoint_seeds(),
             "mask": mask_seeds(), "message": message_seeds(), "effects": effects_seeds(),
             "config": config_seeds(), "ledger": ledger_seeds(),
-            "algorithms": algorithms_seeds()}.items():
+            "algorithms": algorithms_seeds(), "progress": progress_seeds()}.items():
         folder = root / target
         folder.mkdir(parents=True, exist_ok=True)
         for name, content in seeds.items():
