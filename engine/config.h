@@ -17,6 +17,12 @@
 
 enum { EX_TEXT_MAX = 256 };
 
+/* A short list of numbers, such as one for each image channel. */
+typedef struct ex_reals {
+    size_t count;
+    double value[EX_CHANNELS_MAX];
+} ex_reals;
+
 typedef enum ex_partition_kind {
     EX_PARTITION_IID,
     EX_PARTITION_SHARD,
@@ -38,6 +44,9 @@ typedef struct ex_config {
     char dataset[EX_TEXT_MAX], data_dir[EX_TEXT_MAX], model[EX_TEXT_MAX];
     size_t train_samples, test_samples; /* 0 = all */
     uint64_t seed;
+    struct {
+        ex_reals mean, std; /* of values in 0..1; empty: the data set's own */
+    } normalize;
 
     int num_clients, clients_per_round; /* clients_per_round 0 = all */
     int rounds, local_epochs, batch_size;

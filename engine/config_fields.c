@@ -13,11 +13,12 @@
     }
 #define NUMBER(name, member, kind, low, high)                                                      \
     .key = name, .type = kind, AT(member), .min = low, .max = high
-#define INT(name, member, low, high)  NUMBER(name, member, EX_FIELD_INT, low, high)
-#define REAL(name, member, low, high) NUMBER(name, member, EX_FIELD_REAL, low, high)
-#define SAMPLES(name, member, low)    NUMBER(name, member, EX_FIELD_SIZE, low, UINT32_MAX)
-#define RESUMABLE                     .resumable = true
-#define DEFAULT(text, about)          .default_text = text, .help = about
+#define INT(name, member, low, high)   NUMBER(name, member, EX_FIELD_INT, low, high)
+#define REAL(name, member, low, high)  NUMBER(name, member, EX_FIELD_REAL, low, high)
+#define REALS(name, member, low, high) NUMBER(name, member, EX_FIELD_REALS, low, high)
+#define SAMPLES(name, member, low)     NUMBER(name, member, EX_FIELD_SIZE, low, UINT32_MAX)
+#define RESUMABLE                      .resumable = true
+#define DEFAULT(text, about)           .default_text = text, .help = about
 
 /* Limits of the random streams' coordinates (rng.h), and of a label. */
 enum {
@@ -37,6 +38,8 @@ static const ex_field fields[] = {
     {SAMPLES("train_samples", train_samples, 0), DEFAULT("0", "training samples kept, drawn by seed; 0: all")},
     {SAMPLES("test_samples", test_samples, 0), DEFAULT("0", "test samples kept, drawn by seed; 0: all")},
     {NUMBER("seed", seed, EX_FIELD_SEED, 0, 9223372036854775807.0), DEFAULT("1", "names every random draw of the run")},
+    {REALS("normalize.mean", normalize.mean, -10, 10), DEFAULT("[]", "subtracted from pixels in 0..1, a number for each channel or one for all; []: the data set's own")},
+    {REALS("normalize.std", normalize.std, 0, 10), .above_min = true, DEFAULT("[]", "what pixels are divided by after that; []: the data set's own")},
 
     {INT("num_clients", num_clients, 1, CLIENTS_MAX), DEFAULT("10", "clients in the federation")},
     {INT("clients_per_round", clients_per_round, 0, CLIENTS_MAX), DEFAULT("0", "clients sampled in a round; 0: all")},

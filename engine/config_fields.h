@@ -14,6 +14,7 @@ typedef enum ex_field_type {
     EX_FIELD_BOOL,   /* bool */
     EX_FIELD_CHOICE, /* int, index into `choices` */
     EX_FIELD_BYTES,  /* size_t, written 512M or 4G */
+    EX_FIELD_REALS,  /* ex_reals, written [0.5, 0.25]; the range is that of each */
 } ex_field_type;
 
 typedef struct ex_field {

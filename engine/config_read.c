@@ -1,5 +1,6 @@
 /* YAML into ex_config, by libyaml's events, so that every message can name its line. Only what a
- * configuration needs: maps of scalars, one document, no anchors, aliases, tags or lists. */
+ * configuration needs: maps of scalars and of short lists of numbers, one document, no anchors,
+ * aliases or tags. */
 #include "base/memory.h"
 #include "config_fields.h"
 #include "io/file.h"
@@ -71,14 +72,21 @@ static ex_status unknown_key(reader *r, const yaml_event_t *e, const char *key)
                    at_event(r, e), key);
 }
 
-static ex_status set_scalar(reader *r, const ex_field *field, const yaml_event_t *e)
+/* The value of the field, as text; `e` is where it stands. */
+static ex_status set_field(reader *r, const ex_field *field, const yaml_event_t *e,
+                           const char *text)
 {
-    const char *text = (const char *)e->data.scalar.value;
     size_t *line = &r->line[field - ex_fields()];
     if (*line != 0)
         return EX_FAIL(EX_ERR_CONFIG, "%s: %s is set twice, first in line %zu; keep one",
                        at_event(r, e), field->key, *line);
     *line = e->start_mark.line + 1;
+    return ex_field_parse(r->config, field, text, at_event(r, e));
+}
+
+static ex_status set_scalar(reader *r, const ex_field *field, const yaml_event_t *e)
+{
+    const char *text = (const char *)e->data.scalar.value;
     if (strlen(text) != e->data.scalar.length)
         return EX_FAIL(EX_ERR_CONFIG, "%s: %s holds a NUL character", at_event(r, e), field->key);
     const bool plain = e->data.scalar.style == YAML_PLAIN_SCALAR_STYLE;
@@ -88,7 +96,30 @@ static ex_status set_scalar(reader *r, const ex_field *field, const yaml_event_t
         return EX_FAIL(EX_ERR_CONFIG, "%s: %s has no value; %s", at_event(r, e), field->key,
                        accepts);
     }
-    return ex_field_parse(r->config, field, text, at_event(r, e));
+    return set_field(r, field, e, text);
+}
+
+/* A list whose start is *start, as the text "[a, b]". */
+static ex_status set_list(reader *r, const ex_field *field, const yaml_event_t *start)
+{
+    char text[EX_TEXT_MAX] = "[";
+    for (bool end = false; !end;) {
+        yaml_event_t e;
+        EX_TRY(next(r, &e));
+        ex_status status = check_plain(r, &e);
+        end = e.type == YAML_SEQUENCE_END_EVENT;
+        if (status == EX_OK && e.type == YAML_SCALAR_EVENT)
+            ex_append(text, sizeof text, "%s%s", text[1] ? ", " : "",
+                      (const char *)e.data.scalar.value);
+        else if (status == EX_OK && !end)
+            status =
+                EX_FAIL(EX_ERR_CONFIG, "%s: %s is a list of numbers, without lists or maps in it",
+                        at_event(r, &e), field->key);
+        yaml_event_delete(&e);
+        EX_TRY(status);
+    }
+    ex_append(text, sizeof text, "]");
+    return set_field(r, field, start, text);
 }
 
 static ex_status read_map(reader *r, const char *prefix);
@@ -106,6 +137,8 @@ static ex_status read_value(reader *r, const char *key, const yaml_event_t *key_
     EX_TRY_GOTO(check_plain(r, &e), done);
     if (field && e.type == YAML_SCALAR_EVENT) {
         status = set_scalar(r, field, &e);
+    } else if (field && field->type == EX_FIELD_REALS && e.type == YAML_SEQUENCE_START_EVENT) {
+        status = set_list(r, field, &e);
     } else if (section && e.type == YAML_MAPPING_START_EVENT) {
         status = read_map(r, key);
     } else if (section) {

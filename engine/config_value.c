@@ -79,6 +79,32 @@ static bool parse_bytes(const char *text, size_t *value)
     return true;
 }
 
+/* Numbers between commas, with or without brackets around. */
+static bool parse_reals(const char *text, const ex_field *field, ex_reals *list)
+{
+    char numbers[EX_TEXT_MAX];
+    const size_t length = strlen(text);
+    const bool open = *text == '[', closed = length > 0 && text[length - 1] == ']';
+    *list = (ex_reals){0};
+    if (open != closed || length - 2 * open >= sizeof numbers)
+        return false;
+    snprintf(numbers, sizeof numbers, "%.*s", (int)(length - 2 * open), text + open);
+    if (numbers[strspn(numbers, " ")] == '\0')
+        return open;
+    for (char *number = numbers, *comma; number; number = comma ? comma + 1 : NULL) {
+        comma = strchr(number, ',');
+        if (comma)
+            *comma = '\0';
+        number += strspn(number, " ");
+        number[strcspn(number, " ")] = '\0';
+        double *value = &list->value[list->count];
+        if (list->count++ == EX_CHANNELS_MAX || !parse_real(number, value) ||
+            !in_range(field, *value))
+            return false;
+    }
+    return true;
+}
+
 /* Index in a NULL-terminated list, or -1. */
 static int find_choice(const char *const *choices, const char *text)
 {
@@ -120,6 +146,7 @@ ex_status ex_field_parse(ex_config *c, const ex_field *field, const char *text, 
     void *out = member(c, field);
     long long integer;
     double real;
+    ex_reals list;
     int choice;
     bool flag;
     size_t bytes;
@@ -158,6 +185,11 @@ ex_status ex_field_parse(ex_config *c, const ex_field *field, const char *text, 
             return reject(field, text, origin);
         *(size_t *)out = bytes;
         return EX_OK;
+    case EX_FIELD_REALS:
+        if (!parse_reals(text, field, &list))
+            return reject(field, text, origin);
+        *(ex_reals *)out = list;
+        return EX_OK;
     }
     return EX_FAIL(EX_ERR_INTERNAL, "%s has no type", field->key);
 }
@@ -170,6 +202,17 @@ static void format_real(double value, char *out, size_t room)
         if (strtod(out, NULL) == value)
             return;
     }
+}
+
+static void format_reals(const ex_reals *list, char *out, size_t room)
+{
+    char number[32];
+    snprintf(out, room, "[");
+    for (size_t i = 0; i < list->count; i++) {
+        format_real(list->value[i], number, sizeof number);
+        ex_append(out, room, "%s%s", i ? ", " : "", number);
+    }
+    ex_append(out, room, "]");
 }
 
 static void format_bytes(size_t bytes, char *out, size_t room)
@@ -214,6 +257,9 @@ void ex_field_format(const ex_config *c, const ex_field *field, char *out, size_
     case EX_FIELD_BYTES:
         format_bytes(*(const size_t *)value, out, room);
         break;
+    case EX_FIELD_REALS:
+        format_reals(value, out, room);
+        break;
     }
 }
 
@@ -252,6 +298,10 @@ void ex_field_accepts(const ex_field *field, char *out, size_t room)
         break;
     case EX_FIELD_BYTES:
         snprintf(out, room, "bytes, such as 512M or 4G; 0 for no limit");
+        break;
+    case EX_FIELD_REALS:
+        snprintf(out, room, "[] or a list of 1 to %d numbers %s %g, at most %g", EX_CHANNELS_MAX,
+                 field->above_min ? "above" : "from", field->min, field->max);
         break;
     }
 }

@@ -2,7 +2,7 @@
 # Fetches a data set into data/NAME (or OUT) and checks it. A part that is already there and right
 # is kept; a broken download is resumed.
 #
-#   scripts/get_data.sh fashion-mnist|mnist|cifar10 [OUT]
+#   scripts/get_data.sh fashion-mnist|mnist|cifar10|cifar100 [OUT]
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 
 name=${1:-}
@@ -67,15 +67,16 @@ get_idx() {
     done <<<"$idx_sums"
 }
 
-get_cifar10() {
-    # MD5 as the authors' page states it: https://www.cs.toronto.edu/~kriz/cifar.html
-    local sum=c32a1d4ab5d03f1284b67883e8d87530 archive=$out/cifar-10-binary.tar.gz
-    if [ -s "$out/test_batch.bin" ] && [ -s "$out/data_batch_5.bin" ]; then
-        say "CIFAR-10 is there"
+# get_cifar ARCHIVE MD5 LAST-FILE: the sums are those of the authors' page,
+# https://www.cs.toronto.edu/~kriz/cifar.html
+get_cifar() {
+    local archive=$out/$1 sum=$2
+    if [ -s "$out/$3" ]; then
+        say "$out/$3 is there"
         return
     fi
     [ -s "$archive" ] ||
-        download https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz "$archive"
+        download "https://www.cs.toronto.edu/~kriz/$1" "$archive"
     if [ "$(md5sum <"$archive" | cut -d' ' -f1)" != "$sum" ]; then
         rm -f "$archive"
         die "$archive had another content than expected (MD5 $sum); run this again"
@@ -94,9 +95,13 @@ mnist)
     ;;
 cifar10)
     mkdir -p "$out"
-    get_cifar10
+    get_cifar cifar-10-binary.tar.gz c32a1d4ab5d03f1284b67883e8d87530 test_batch.bin
+    ;;
+cifar100)
+    mkdir -p "$out"
+    get_cifar cifar-100-binary.tar.gz 03b5dce01913d631647c71ecec9e9cb8 train.bin
     ;;
 -h | --help) print_usage ;;
-*) die "expected a data set (fashion-mnist, mnist or cifar10), found \"$name\"" ;;
+*) die "expected a data set (fashion-mnist, mnist, cifar10 or cifar100), found \"$name\"" ;;
 esac
 say "$name is in $out"

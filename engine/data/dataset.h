@@ -1,7 +1,8 @@
 /* Images in memory: bytes, planar (count, C, H, W), with one label each.
  *
  * A set of samples (ex_samples) is a list of image indexes with the labels they are used under. A
- * client's share, the server's samples, a probe set, a perturbed set, an epoch's order: each is one. */
+ * client's share, the server's samples, a probe set, a perturbed set, an epoch's order: each is
+ * one. */
 #ifndef EX_DATASET_H
 #define EX_DATASET_H
 
@@ -16,8 +17,8 @@ typedef struct ex_dataset {
     char name[32];
     int classes, channels, height, width;
     size_t count;
-    uint8_t *images;  /* (count, channels, height, width) */
-    uint16_t *labels; /* (count), each < classes */
+    uint8_t *images;                                   /* (count, channels, height, width) */
+    uint16_t *labels;                                  /* (count), each < classes */
     float mean[EX_CHANNELS_MAX], std[EX_CHANNELS_MAX]; /* of values in 0..1 */
 } ex_dataset;
 
@@ -26,15 +27,18 @@ typedef struct ex_data {
 } ex_data;
 
 typedef struct ex_data_options {
-    const char *dir;     /* folder of the files; NULL: search the usual places (data.c lists them) */
-    size_t train_limit;  /* keep so many training samples, drawn by seed, order kept; 0 = all */
-    size_t test_limit;   /* same for the test samples */
+    const char *dir;    /* folder of the files; NULL: search the usual places (data.c lists them) */
+    size_t train_limit; /* keep so many training samples, drawn by seed, order kept; 0 = all */
+    size_t test_limit;  /* same for the test samples */
     uint64_t seed;
+    const double *mean, *std; /* mean_count, std_count numbers, of values in 0..1: one for each */
+    size_t mean_count, std_count; /* channel or one for all; 0 = the data set's own */
 } ex_data_options;
 
-/* name: mnist, fashion-mnist, cifar10, synthetic (ex_dataset_names). A missing, truncated or
- * corrupt file is EX_ERR_INPUT naming the file, what was expected and how to get it; an unknown name
- * or a limit beyond what there is, EX_ERR_CONFIG. options NULL: all samples from the usual places. */
+/* name: mnist, fashion-mnist, cifar10, cifar100, synthetic (ex_dataset_names). A missing, truncated
+ * or corrupt file is EX_ERR_INPUT naming the file, what was expected and how to get it; an unknown
+ * name or a limit beyond what there is, EX_ERR_CONFIG. options NULL: all samples from the usual
+ * places. */
 ex_status ex_data_open(ex_data **out, const char *name, const ex_data_options *options);
 void ex_data_close(ex_data **data);
 const char *const *ex_dataset_names(void);
@@ -45,6 +49,8 @@ const char *const *ex_dataset_names(void);
 ex_status ex_idx_read(ex_dataset *dataset, const char *image_path, const char *label_path);
 /* CIFAR-10 binary layout: records of 1 label byte and 3 x 32 x 32 bytes; several files appended. */
 ex_status ex_cifar10_read(ex_dataset *dataset, const char *const *paths, int path_count);
+/* CIFAR-100: 2 label bytes a record, of which the second (fine, 100 classes) counts. */
+ex_status ex_cifar100_read(ex_dataset *dataset, const char *path);
 void ex_dataset_close(ex_dataset *dataset); /* frees the arrays */
 
 typedef struct ex_samples {

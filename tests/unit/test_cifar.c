@@ -96,6 +96,39 @@ static void test_labels_out_of_range_are_refused(void **state)
     free(bytes);
 }
 
+/* Two label bytes a record; the second counts. */
+static void test_cifar100_takes_the_fine_label(void **state)
+{
+    (void)state;
+    enum { WIDE = RECORD + 1, COUNT = 103 };
+    uint8_t *bytes = malloc((size_t)COUNT * WIDE);
+    for (size_t r = 0; r < COUNT; r++) {
+        bytes[r * WIDE] = (uint8_t)(200 - r); /* coarse: never looked at */
+        bytes[r * WIDE + 1] = (uint8_t)(r % 100);
+        for (size_t p = 0; p < IMAGE; p++)
+            bytes[r * WIDE + 2 + p] = (uint8_t)((r * 7 + p) % 251);
+    }
+    ex_dataset d = {0};
+    assert_ok(ex_cifar100_read(&d, ex_temp_write("fine.bin", bytes, (size_t)COUNT * WIDE, 0)));
+    assert_int_equal(d.count, COUNT);
+    assert_true(d.channels == 3 && d.height == 32 && d.width == 32 && d.classes == 100);
+    for (size_t r = 0; r < COUNT; r++) {
+        assert_int_equal(d.labels[r], r % 100);
+        for (size_t p = 0; p < IMAGE; p++)
+            assert_int_equal(d.images[r * IMAGE + p], (r * 7 + p) % 251);
+    }
+    ex_dataset_close(&d);
+    bytes[5 * WIDE + 1] = 100;
+    const char *bad = ex_temp_write("bad100.bin", bytes, (size_t)COUNT * WIDE, 1);
+    assert_status(ex_cifar100_read(&d, bad), EX_ERR_INPUT);
+    assert_message("label of record 5 is 100; 0 to 99");
+    assert_null(d.images);
+    bad = ex_temp_write("bad100.bin", bytes, (size_t)3 * RECORD, 0);
+    assert_status(ex_cifar100_read(&d, bad), EX_ERR_INPUT);
+    assert_message("records of 3074 bytes");
+    free(bytes);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -103,6 +136,7 @@ int main(void)
         cmocka_unit_test(test_files_that_are_no_whole_records_are_refused),
         cmocka_unit_test(test_a_file_of_more_than_10000_records_is_refused),
         cmocka_unit_test(test_labels_out_of_range_are_refused),
+        cmocka_unit_test(test_cifar100_takes_the_fine_label),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -283,6 +283,36 @@ static void test_set_names_what_is_wrong(void **state)
     }
 }
 
+static void test_lists_of_numbers(void **state)
+{
+    (void)state;
+    ex_config c;
+    assert_ok(read_text(&c, "normalize:\n  mean: [0.485, 0.456, 0.406]\n  std:\n  - 0.25\n"));
+    assert_int_equal(c.normalize.mean.count, 3);
+    assert_true(c.normalize.mean.value[0] == 0.485 && c.normalize.mean.value[2] == 0.406);
+    assert_true(c.normalize.std.count == 1 && c.normalize.std.value[0] == 0.25);
+    assert_ok(ex_config_set(&c, "normalize.mean=0.5, 0.25", "-s"));
+    assert_true(c.normalize.mean.count == 2 && c.normalize.mean.value[1] == 0.25);
+    assert_ok(ex_config_set(&c, "normalize.mean=[]", "-s"));
+    assert_int_equal(c.normalize.mean.count, 0);
+    static const char *const bad[] = {"",  "0.5,",        "[0.5", "[0.5; 0.25]",     "0.5]",
+                                      "a", "[1,2,3,4,5]", "[11]", "[[0.5], [0.25]]", ","};
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        char assignment[64];
+        snprintf(assignment, sizeof assignment, "normalize.mean=%s", bad[i]);
+        assert_status(ex_config_set(&c, assignment, "-s"), EX_ERR_CONFIG);
+        assert_message("normalize.mean is");
+        assert_message("a list of 1 to 4 numbers from -10, at most 10");
+        assert_int_equal(c.normalize.mean.count, 0);
+    }
+    assert_status(ex_config_set(&c, "normalize.std=0", "-s"), EX_ERR_CONFIG);
+    assert_message("above 0");
+    assert_status(read_text(&c, "normalize:\n  std: [[1], 2]\n"), EX_ERR_CONFIG);
+    assert_message("exp.yaml:2: normalize.std is a list of numbers, without lists or maps");
+    assert_status(read_text(&c, "normalize: {std: [1], std: [2]}\n"), EX_ERR_CONFIG);
+    assert_message("set twice");
+}
+
 static void test_rules_between_fields(void **state)
 {
     (void)state;
@@ -358,6 +388,8 @@ static void test_what_is_written_reads_back_the_same(void **state)
         c.server.overlap = false;
         c.partition.kind = EX_PARTITION_SHARD;
         c.unlearn.class_label = 9;
+        c.normalize.mean = (ex_reals){.count = 3, .value = {-0.1, 1.0 / 3.0, 1e-300}};
+        c.normalize.std = (ex_reals){.count = 1, .value = {0.5}};
         assert_ok(ex_config_write(&c, file));
         ex_config_default(&back);
         assert_ok(ex_config_read(&back, file));
@@ -457,6 +489,7 @@ int main(void)
         cmocka_unit_test(test_files_that_are_no_text_are_refused),
         cmocka_unit_test(test_a_text_as_long_as_its_room_is_refused),
         cmocka_unit_test(test_set_names_what_is_wrong),
+        cmocka_unit_test(test_lists_of_numbers),
         cmocka_unit_test(test_rules_between_fields),
         cmocka_unit_test(test_resume_accepts_only_what_does_not_change_training),
         cmocka_unit_test(test_what_is_written_reads_back_the_same),

@@ -88,7 +88,7 @@ static void test_a_missing_data_set_says_where_it_was_sought_and_how_to_get_it(v
     assert_message("t10k-labels-idx1-ubyte");
     assert_message("scripts/get_data.sh mnist");
     assert_status(ex_data_open(&data, "imagenet", &options), EX_ERR_CONFIG);
-    assert_message("one of mnist, fashion-mnist, cifar10, synthetic");
+    assert_message("one of mnist, fashion-mnist, cifar10, cifar100, synthetic");
 }
 
 static void test_train_and_test_images_must_agree(void **state)
@@ -126,6 +126,45 @@ static void test_cifar10_takes_the_batches_that_are_there(void **state)
     assert_int_equal(data->test.count, 10);
     assert_int_equal(data->train.channels, 3);
     ex_data_close(&data);
+}
+
+static void test_cifar100_opens_its_two_files(void **state)
+{
+    (void)state;
+    ex_data *data;
+    uint8_t bytes[2 * 3074] = {19, 99, [3074] = 0, 42};
+    assert_ok(ex_make_folders(ex_temp_path("c100/cifar-100-binary")));
+    ex_temp_write("c100/cifar-100-binary/train.bin", bytes, sizeof bytes, 0);
+    const ex_data_options options = {.dir = ex_temp_path("c100")};
+    assert_status(ex_data_open(&data, "cifar100", &options), EX_ERR_INPUT);
+    assert_message("test.bin");
+    ex_temp_write("c100/cifar-100-binary/test.bin", bytes, 3074, 0);
+    assert_ok(ex_data_open(&data, "cifar100", &options));
+    assert_true(data->train.count == 2 && data->test.count == 1);
+    assert_true(data->train.labels[0] == 99 && data->train.labels[1] == 42);
+    assert_int_equal(data->test.classes, 100);
+    assert_true(fabsf(data->train.mean[2] - 0.4409f) < 1e-4f);
+    ex_data_close(&data);
+}
+
+static void test_normalisation_is_the_users_where_given(void **state)
+{
+    (void)state;
+    ex_data *data;
+    const double mean[3] = {0.485, 0.456, 0.406}, std[1] = {0.25};
+    ex_data_options options = {.mean = mean, .mean_count = 3, .std = std, .std_count = 1};
+    assert_ok(ex_data_open(&data, "synthetic", &options));
+    const ex_dataset *sets[2] = {&data->train, &data->test};
+    for (int i = 0; i < 2; i++)
+        for (int c = 0; c < 3; c++) {
+            assert_true(sets[i]->mean[c] == (float)mean[c]);
+            assert_true(sets[i]->std[c] == 0.25f);
+        }
+    ex_data_close(&data);
+    options.mean_count = 2;
+    assert_status(ex_data_open(&data, "synthetic", &options), EX_ERR_CONFIG);
+    assert_message("normalize.mean has 2 numbers, but images of synthetic have 3 channels");
+    assert_null(data);
 }
 
 /* Images are filled with their number, so a subset shows which were kept. */
@@ -229,6 +268,8 @@ int main(void)
         cmocka_unit_test(test_a_missing_data_set_says_where_it_was_sought_and_how_to_get_it),
         cmocka_unit_test(test_train_and_test_images_must_agree),
         cmocka_unit_test(test_cifar10_takes_the_batches_that_are_there),
+        cmocka_unit_test(test_cifar100_opens_its_two_files),
+        cmocka_unit_test(test_normalisation_is_the_users_where_given),
         cmocka_unit_test(test_limits_draw_a_subset_by_seed_in_order),
         cmocka_unit_test(test_synthetic_classes_can_be_told_apart),
     };
