@@ -3,6 +3,7 @@
 Serves the golden files (tests/golden/make_golden.py) and the benchmark's peer (torch_peer.py).
 """
 from collections import OrderedDict
+from functools import partial
 
 import torch
 from torch import nn
@@ -10,11 +11,11 @@ import torch.nn.functional as F
 
 
 class ConvBn(nn.Module):
-    """3x3 convolution without bias, then batch norm; the ReLU is its user's."""
+    """Convolution without bias, then batch norm; the ReLU is its user's."""
 
-    def __init__(self, channels_in, channels_out, stride):
+    def __init__(self, channels_in, channels_out, stride, size=3):
         super().__init__()
-        self.conv = nn.Conv2d(channels_in, channels_out, 3, stride, 1, bias=False)
+        self.conv = nn.Conv2d(channels_in, channels_out, size, stride, size // 2, bias=False)
         self.bn = nn.BatchNorm2d(channels_out)
 
     def forward(self, x):
@@ -22,12 +23,15 @@ class ConvBn(nn.Module):
 
 
 class Block(nn.Module):
-    """Basic block with option-A shortcut: every second row and column, zero channels on both sides."""
+    """Basic block. A shortcut that changes the shape is a 1x1 convolution with norm (projection), or
+    option A: every second row and column, zero channels on both sides."""
 
-    def __init__(self, channels_in, channels_out):
+    def __init__(self, channels_in, channels_out, projection):
         super().__init__()
         self.halve = channels_in != channels_out
         self.extra = (channels_out - channels_in) // 2
+        if self.halve and projection:
+            self.shortcut = ConvBn(channels_in, channels_out, 2, size=1)
         self.conv_bn1 = ConvBn(channels_in, channels_out, 2 if self.halve else 1)
         self.relu1 = nn.ReLU(inplace=True)
         self.conv_bn2 = ConvBn(channels_out, channels_out, 1)
@@ -35,65 +39,82 @@ class Block(nn.Module):
 
     def forward(self, x):
         shortcut = x
-        if self.halve:
+        if hasattr(self, "shortcut"):
+            shortcut = self.shortcut(x)
+        elif self.halve:
             shortcut = F.pad(x[:, :, ::2, ::2], (0, 0, 0, 0, self.extra, self.extra))
         return self.relu2(self.conv_bn2(self.relu1(self.conv_bn1(x))) + shortcut)
 
 
-class ResNet20(nn.Module):
-    def __init__(self, channels=3, classes=10):
+class ResNet(nn.Module):
+    def __init__(self, channels, classes, width, stages, blocks, projection):
         super().__init__()
-        self.conv_bn = ConvBn(channels, 16, 1)
+        self.conv_bn = ConvBn(channels, width, 1)
         self.relu = nn.ReLU(inplace=True)
-        width = 16
-        for stage in range(3):
-            blocks = OrderedDict()
-            for i in range(3):
-                blocks[f"block_{i}"] = Block(width, 16 << stage)
-                width = 16 << stage
-            setattr(self, f"layer{stage + 1}", nn.Sequential(blocks))
-        self.linear = nn.Linear(64, classes)
+        self.stages = stages
+        last = width
+        for stage in range(stages):
+            layers = OrderedDict()
+            for i in range(blocks):
+                layers[f"block_{i}"] = Block(last, width << stage, projection)
+                last = width << stage
+            setattr(self, f"layer{stage + 1}", nn.Sequential(layers))
+        self.linear = nn.Linear(last, classes)
 
     def forward(self, x):
         x = self.relu(self.conv_bn(x))
-        x = self.layer3(self.layer2(self.layer1(x)))
+        for stage in range(self.stages):
+            x = getattr(self, f"layer{stage + 1}")(x)
         return self.linear(x.mean(dim=(2, 3)))
 
 
 class Vgg11(nn.Module):
     """VGG-11 with batch norm for 32x32 images; smaller ones come padded."""
 
-    def __init__(self, channels=3, classes=10):
+    def __init__(self, channels, classes, bias, last_pool, linear_layers):
         super().__init__()
         feature, width, conv = OrderedDict(), channels, 0
         for item in (64, "M", 128, "M", 256, 256, "M", 512, 512, "M", 512, 512):
             if item == "M":
                 feature[f"pool_{conv}"] = nn.MaxPool2d(2)
                 continue
-            feature[f"conv_{conv}"] = nn.Conv2d(width, item, 3, padding=1, bias=False)
+            feature[f"conv_{conv}"] = nn.Conv2d(width, item, 3, padding=1, bias=bias)
             feature[f"bn_{conv}"] = nn.BatchNorm2d(item)
             feature[f"relu_{conv}"] = nn.ReLU(inplace=True)
             width, conv = item, conv + 1
-        feature["average"] = nn.AvgPool2d(2)
+        feature["last"] = last_pool(2)
         self.feature = nn.Sequential(feature)
-        self.classifier = nn.Sequential(OrderedDict(
-            linear_0=nn.Linear(512, 512), relu=nn.ReLU(inplace=True),
-            linear_1=nn.Linear(512, classes)))
+        classifier = OrderedDict()
+        for i in range(linear_layers):
+            last = i == linear_layers - 1
+            classifier[f"linear_{i}"] = nn.Linear(512, classes if last else 512)
+            if not last:
+                classifier[f"relu_{i}"] = nn.ReLU(inplace=True)
+        self.classifier = nn.Sequential(classifier)
 
     def forward(self, x):
         return self.classifier(self.feature(x).flatten(1))
 
 
-MODELS = {"resnet20": ResNet20, "vgg11": Vgg11}
-SIZES = {"resnet20": None, "vgg11": 32}  # map that inputs are padded to
-PARAMETERS = {"resnet20": 269722, "vgg11": 9491018}  # for 3 x 32 x 32 images and 10 classes
+# name: (module, map that inputs are padded to, parameters for 3 x 32 x 32 images and 10 classes)
+MODELS = {
+    "resnet20": (partial(ResNet, width=16, stages=3, blocks=3, projection=False), None, 269722),
+    "resnet20-projection":
+        (partial(ResNet, width=16, stages=3, blocks=3, projection=True), None, 272474),
+    "resnet18": (partial(ResNet, width=64, stages=4, blocks=2, projection=True), None, 11173962),
+    "vgg11": (partial(Vgg11, bias=False, last_pool=nn.AvgPool2d, linear_layers=2), 32, 9491018),
+    "vgg11-head1":
+        (partial(Vgg11, bias=True, last_pool=nn.MaxPool2d, linear_layers=1), 32, 9231114),
+}
+SIZES = {name: row[1] for name, row in MODELS.items()}
 
 
 def make(name, channels=3, classes=10):
-    model = MODELS[name](channels, classes)
+    module, _, expected = MODELS[name]
+    model = module(channels, classes)
     if channels == 3 and classes == 10:
         count = sum(p.numel() for p in model.parameters())
-        assert count == PARAMETERS[name], f"{name} has {count} parameters"
+        assert count == expected, f"{name} has {count} parameters"
     return model
 
 

@@ -2,8 +2,8 @@
  *
  * The description is made by a function per architecture (one row in the table of models.c, one
  * file per family) and says where each tensor lies in the vectors: `params` holds every trainable
- * value, `stats` every batch-norm running statistic. It owns no values. Filters lie K,R,S,C, so that a
- * channel's filter is one segment; files hold PyTorch's K,C,R,S (model_file.h converts). */
+ * value, `stats` every batch-norm running statistic. It owns no values. Filters lie K,R,S,C, so
+ * that a channel's filter is one segment; files hold PyTorch's K,C,R,S (model_file.h converts). */
 #ifndef EX_MODEL_H
 #define EX_MODEL_H
 
@@ -13,8 +13,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define EX_NONE ((size_t)-1) /* an offset that does not exist */
-#define EX_NORM_EPS 1e-5f
+#define EX_NONE          ((size_t)-1) /* an offset that does not exist */
+#define EX_NORM_EPS      1e-5f
 #define EX_NORM_MOMENTUM 0.1f
 
 enum { EX_NAME_MAX = 64 };
@@ -46,13 +46,13 @@ typedef struct ex_layer {
     char name[EX_NAME_MAX];      /* "layer3.block_2.conv_bn2.conv" */
     char norm_name[EX_NAME_MAX]; /* "layer3.block_2.conv_bn2.bn", or "" */
     int node;
-    int channels;     /* K */
-    size_t row;       /* floats of one filter row, R * S * C */
-    size_t weight;    /* (K, R, S, C); linear: (K, C) */
-    size_t bias;      /* (K) */
+    int channels;        /* K */
+    size_t row;          /* floats of one filter row, R * S * C */
+    size_t weight;       /* (K, R, S, C); linear: (K, C) */
+    size_t bias;         /* (K) */
     size_t scale, shift; /* (K) batch norm's weight and bias */
-    size_t mean, var; /* (K) running statistics */
-    int first_channel; /* index of its channel 0 when all layers' channels are counted through */
+    size_t mean, var;    /* (K) running statistics */
+    int first_channel;   /* index of its channel 0 when all layers' channels are counted through */
 } ex_layer;
 
 typedef enum ex_tensor_kind {
@@ -95,6 +95,8 @@ ex_status ex_model_create(ex_model **out, const char *name, ex_model_shape shape
 void ex_model_destroy(ex_model **model);
 /* NULL-terminated list of the architectures. */
 const char *const *ex_model_names(void);
+/* What the names and shapes of an architecture's tensors do not tell, for who brings a file. */
+const char *ex_model_about(const char *name);
 
 /* Index of the layer of that name, or -1. */
 int ex_model_find_layer(const ex_model *model, const char *name);

@@ -5,16 +5,22 @@
 #include <stdio.h>
 #include <string.h>
 
-/* X(name, function) */
+/* X(name, function, what the names and shapes of its tensors do not tell) */
 #define MODEL_LIST(X)                                                                              \
-    X("resnet20", ex_build_resnet20)                                                               \
-    X("vgg11", ex_build_vgg11)
+    X("resnet20", ex_build_resnet20,                                                               \
+      "option-A shortcuts: every second pixel, channels of zeros on both sides")                   \
+    X("resnet20-projection", ex_build_resnet20_projection,                                         \
+      "shortcuts of stride 2: 1x1 convolution and norm")                                           \
+    X("resnet18", ex_build_resnet18, "3x3 stem of stride 1 without a pool, for small images")      \
+    X("vgg11", ex_build_vgg11, "AvgPool2d(2) at the end; no dropout")                              \
+    X("vgg11-head1", ex_build_vgg11_head1, "MaxPool2d(2) at the end")
 
 static const struct {
     const char *name;
     ex_status (*build)(ex_builder *b, ex_model_shape shape);
+    const char *about;
 } models[] = {
-#define X(name, function) {name, function},
+#define X(name, function, about) {name, function, about},
     MODEL_LIST(X)
 #undef X
 };
@@ -82,12 +88,20 @@ void ex_model_destroy(ex_model **model)
 const char *const *ex_model_names(void)
 {
     static const char *const names[] = {
-#define X(name, function) name,
+#define X(name, function, about) name,
         MODEL_LIST(X)
 #undef X
             NULL,
     };
     return names;
+}
+
+const char *ex_model_about(const char *name)
+{
+    for (int i = 0; i < MODELS; i++)
+        if (strcmp(models[i].name, name) == 0)
+            return models[i].about;
+    return "";
 }
 
 int ex_model_find_layer(const ex_model *model, const char *name)

@@ -30,6 +30,10 @@ CASES = {
     ("vgg11", "cifar"): [Case("train1", 1, 1), Case("train7", 7, 4), Case("train33", 33, 1),
                          Case("frozen7", 7, 1, frozen=True)],
     ("vgg11", "fashion"): [Case("train1", 1, 1), Case("train7", 7, 2)],
+    ("resnet20-projection", "cifar"): [Case("train7", 7, 7), Case("frozen7", 7, 1, frozen=True)],
+    ("resnet18", "cifar"): [Case("train7", 7, 3), Case("frozen7", 7, 1, frozen=True)],
+    # In training the norm takes a bias away again: its gradient is rounding, so frozen norms only.
+    ("vgg11-head1", "cifar"): [Case("frozen7", 7, 1, frozen=True)],
 }
 EVALUATE = Case("eval", 33, 5)
 

@@ -14,7 +14,8 @@ import torch_models  # noqa: E402
 
 MEAN, STD = (0.5, 0.46, 0.53), (0.26, 0.24, 0.28)  # of values in 0..1, per channel
 SEED = 1
-NEAR_STRIDE = {"resnet20": 8, "vgg11": 32}
+NEAR_STRIDE = {"resnet20": 8, "resnet20-projection": 8, "resnet18": 32, "vgg11": 32,
+               "vgg11-head1": 32}
 SHAPES = {"cifar": (3, 32), "fashion": (1, 28), "small": (3, 16)}
 
 
@@ -58,6 +59,10 @@ class Setting:
             layer, kind = name.rsplit(".", 1)
             if "running" in kind or "tracked" in kind:
                 start[name] = value
+            elif layer in norms and "shortcut" in layer:
+                # Added to a norm whose shifts keep clear of zero: small beside them.
+                self.spread[name] = np.float32([0.0, 0.3] if kind == "bias" else [0.3, 0.1])
+                start[name] = formula.values(name, SEED, value.shape, *self.spread[name])
             elif layer in norms and kind == "bias":
                 start[name] = self.stored[name] = shifts(
                     name, value.numel(), NEAR_STRIDE[self.model_name])

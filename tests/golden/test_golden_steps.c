@@ -34,6 +34,11 @@ static const step steps[] = {
     {"vgg11_cifar", "vgg11", 3, 32, "frozen7"},
     {"vgg11_fashion", "vgg11", 1, 28, "train1"},
     {"vgg11_fashion", "vgg11", 1, 28, "train7"},
+    {"resnet20-projection_cifar", "resnet20-projection", 3, 32, "train7"},
+    {"resnet20-projection_cifar", "resnet20-projection", 3, 32, "frozen7"},
+    {"resnet18_cifar", "resnet18", 3, 32, "train7"},
+    {"resnet18_cifar", "resnet18", 3, 32, "frozen7"},
+    {"vgg11-head1_cifar", "vgg11-head1", 3, 32, "frozen7"},
 };
 
 typedef struct bench {

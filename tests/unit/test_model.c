@@ -35,8 +35,13 @@ static void test_models_have_the_published_sizes(void **state)
     } expected[] = {
         {"resnet20", 269722, 688, 20, 81100800.0, 2.0 * 640},
         {"vgg11", 9491018, 2752, 10, 305528832.0, 2.0 * (512 * 512 + 5120)},
+        /* As pytorch-cifar-models and pytorch-cifar print them; FLOPs of two shortcuts more. */
+        {"resnet20-projection", 272474, 784, 22, 81100800.0 + 2.0 * (256 * 512 + 64 * 2048),
+         2.0 * 640},
+        {"resnet18", 11173962, 4800, 21, 1110835200.0, 2.0 * 5120},
+        {"vgg11-head1", 9231114, 2752, 9, 305528832.0, 2.0 * 5120},
     };
-    for (int i = 0; i < 2; i++) {
+    for (size_t i = 0; i < sizeof expected / sizeof *expected; i++) {
         ex_model *m = make(expected[i].name, 10, 3, 32, 32);
         int conv_channels = 0;
         for (int l = 0; l < m->layer_count; l++)
@@ -67,6 +72,13 @@ static void test_tensors_carry_the_names_and_shapes_of_the_paper(void **state)
         {"resnet20", "layer3.block_2.conv_bn2.bn.running_mean", 1, {64}},
         {"resnet20", "linear.weight", 2, {10, 64}},
         {"resnet20", "linear.bias", 1, {10}},
+        {"resnet18", "conv_bn.conv.weight", 4, {64, 3, 3, 3}},
+        {"resnet18", "layer2.block_0.shortcut.conv.weight", 4, {128, 64, 1, 1}},
+        {"resnet18", "layer4.block_0.shortcut.bn.running_mean", 1, {512}},
+        {"resnet18", "layer4.block_1.conv_bn2.conv.weight", 4, {512, 512, 3, 3}},
+        {"resnet20-projection", "layer3.block_0.shortcut.conv.weight", 4, {64, 32, 1, 1}},
+        {"vgg11-head1", "feature.conv_2.bias", 1, {256}},
+        {"vgg11-head1", "classifier.linear_0.weight", 2, {10, 512}},
         {"vgg11", "feature.conv_0.weight", 4, {64, 3, 3, 3}},
         {"vgg11", "feature.bn_3.weight", 1, {256}},
         {"vgg11", "feature.conv_7.weight", 4, {512, 512, 3, 3}},
@@ -198,7 +210,7 @@ static void test_bad_names_and_shapes_are_refused(void **state)
     ex_model *m;
     const ex_model_shape cifar = {10, 3, 32, 32};
     assert_status(ex_model_create(&m, "resnet2", cifar), EX_ERR_CONFIG);
-    assert_message("one of resnet20, vgg11");
+    assert_message("one of resnet20, resnet20-projection");
     assert_null(m);
     static const ex_model_shape bad[] = {{1, 3, 32, 32},  {65536, 3, 32, 32}, {10, 0, 32, 32},
                                          {10, 5, 32, 32}, {10, 3, 7, 32},     {10, 3, 32, 1 << 20}};
