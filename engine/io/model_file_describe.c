@@ -4,27 +4,48 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-void ex_model_file_recognise(const ex_safetensors *file, ex_model_info *out)
+int ex_model_file_count(const ex_safetensors *file, const ex_file_names *names,
+                        const char *architecture, int *of, ex_model_info *info)
 {
     const ex_model_shape any = {.classes = 10, .channels = 3, .height = 32, .width = 32};
+    const ex_tensor_entry *first = NULL, *last = NULL;
+    ex_model *m;
+    int found = 0;
+    *info = (ex_model_info){0};
+    *of = 0;
+    if (ex_model_create(&m, architecture, any) != EX_OK)
+        return 0;
+    for (int i = 0; i < m->tensor_count; i++) {
+        char name[EX_FILE_NAME_MAX];
+        last =
+            ex_file_name(name, names, m->tensors[i].name) ? ex_safetensors_find(file, name) : NULL;
+        found += last != NULL;
+        first = i == 0 ? last : first;
+    }
+    *of = m->tensor_count;
+    if (first && last && first->ndim == 4 && first->shape[1] <= INT_MAX && last->ndim == 1 &&
+        last->shape[0] <= INT_MAX) {
+        snprintf(info->architecture, sizeof info->architecture, "%s", architecture);
+        info->shape.channels = (int)first->shape[1];
+        info->shape.classes = (int)last->shape[0];
+    }
+    ex_model_destroy(&m);
+    return found;
+}
+
+void ex_model_file_recognise(const ex_safetensors *file, const ex_file_names *names,
+                             ex_model_info *out)
+{
+    int most = 0; /* one architecture's tensors may be among another's */
     *out = (ex_model_info){0};
-    for (const char *const *name = ex_model_names(); *name && !out->architecture[0]; name++) {
-        ex_model *m;
-        if (ex_model_create(&m, *name, any) != EX_OK)
-            continue;
-        const ex_tensor_entry *first = ex_safetensors_find(file, m->tensors[0].name), *last = NULL;
-        int found = 0;
-        for (int i = 0; i < m->tensor_count; i++) {
-            last = ex_safetensors_find(file, m->tensors[i].name);
-            found += last != NULL;
+    for (const char *const *name = ex_model_names(); *name; name++) {
+        ex_model_info info;
+        int of;
+        const int found = ex_model_file_count(file, names, *name, &of, &info);
+        if (found == of && found > most && info.architecture[0]) {
+            most = found;
+            *out = info;
         }
-        if (found == m->tensor_count && first->ndim == 4 && first->shape[1] <= INT_MAX &&
-            last->ndim == 1 && last->shape[0] <= INT_MAX) {
-            snprintf(out->architecture, sizeof out->architecture, "%s", *name);
-            out->shape.channels = (int)first->shape[1];
-            out->shape.classes = (int)last->shape[0];
-        }
-        ex_model_destroy(&m);
     }
 }
 
@@ -49,7 +70,7 @@ static ex_status describe(const ex_safetensors *file, ex_model_info *out, const 
 {
     const char *name = ex_safetensors_metadata(file, "model");
     if (!name) {
-        ex_model_file_recognise(file, out);
+        ex_model_file_recognise(file, NULL, out);
         return EX_OK;
     }
     *out = (ex_model_info){0};

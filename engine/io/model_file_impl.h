@@ -3,6 +3,7 @@
 #define EX_MODEL_FILE_IMPL_H
 
 #include "io/model_file.h"
+#include "io/naming.h"
 #include "io/safetensors.h"
 #include "model/model.h"
 
@@ -13,7 +14,25 @@
 void ex_layout_to_file(float *out, const float *in, const ex_tensor *t);
 void ex_layout_from_file(float *out, const float *in, const ex_tensor *t);
 
-/* The architecture all of whose tensors are in the file, with its classes and channels. */
-void ex_model_file_recognise(const ex_safetensors *file, ex_model_info *out);
+/* The architecture all of whose tensors are in the file, the most there are, with its classes and
+ * channels. names: in all of this header, what the file calls them; NULL: our names. */
+void ex_model_file_recognise(const ex_safetensors *file, const ex_file_names *names,
+                             ex_model_info *out);
+/* How many of the architecture's tensors are in the file, by name alone; where the first and the
+ * last are, *info tells its classes and channels. */
+int ex_model_file_count(const ex_safetensors *file, const ex_file_names *names,
+                        const char *architecture, int *of, ex_model_info *info);
+/* Length of the norm's name if the entry is its counter, else 0. */
+size_t ex_model_file_tracked(const char *name);
+/* As ex_model_file_read says. */
+ex_status ex_model_file_check_fit(const ex_safetensors *file, const char *path,
+                                  const ex_file_names *names, const ex_model *m);
+ex_status ex_model_file_take(const ex_safetensors *file, const char *path,
+                             const ex_file_names *names, const ex_model *model, float *params,
+                             float *stats, int64_t *batches);
+/* ex_model_file_write under other names. EX_ERR_INPUT if the naming lacks one of them. */
+ex_status ex_model_file_write_as(const char *path, const ex_file_names *names,
+                                 const ex_model *model, const float *params, const float *stats,
+                                 int64_t batches, const json_t *metadata);
 
 #endif

@@ -13,7 +13,7 @@ if [ "$expected" != "$found" ]; then
     exit 1
 fi
 
-for command in train eval ablate unlearn devices bench; do
+for command in train eval ablate unlearn convert devices bench; do
     grep -q "excise $command" "$readme" || { echo "README.md lacks excise $command" >&2; exit 1; }
 done
 methods=$(sed -n 's/^| `\([a-z-]*\)` | .*/\1/p' "$readme")

@@ -25,6 +25,8 @@ typedef struct cli_args {
     const char *output;  /* -o */
     const char *effects, *class_text;
     const char *algorithms; /* algorithms.json to repeat */
+    const char *target;     /* OUT of convert */
+    const char *from, *to, *arch, *like, *naming, *logits;
     bool resume, overwrite, train_data;
     bool help, quiet, json, verbose;
     cli_setting settings[CLI_SETTINGS_MAX];
@@ -57,6 +59,7 @@ typedef struct cli_command {
     const cli_option *options; /* its own, before the common ones */
     bool configured;           /* takes -c, -s and the options of a configuration */
     bool takes_subject;
+    bool takes_target;      /* a file to write follows the subject */
     bool lists_keys;        /* --help ends with the configuration's reference */
     bool passes_on;         /* gets the rest of the command line unparsed */
     void (*describe)(void); /* prints more of the description, from a table; may be NULL */
@@ -68,7 +71,8 @@ typedef struct cli_command {
 #define CLI_FLAG_OPTION(member) .target = CLI_FLAG, .offset = offsetof(cli_args, member)
 #define CLI_KEY_OPTION(path)    .target = CLI_KEY, .key = path
 
-extern const cli_command cli_train, cli_eval, cli_ablate, cli_unlearn, cli_devices, cli_bench;
+extern const cli_command cli_train, cli_eval, cli_ablate, cli_unlearn, cli_devices, cli_bench,
+    cli_convert;
 
 /* argv[0] is the command's name. EX_ERR_USAGE naming what is wrong and where help is. */
 ex_status cli_parse(cli_args *args, const cli_command *command, int argc, char **argv);

@@ -42,6 +42,8 @@ static ex_status run_eval(const cli_args *args)
     EX_TRY_GOTO(ex_federation_evaluate(s.f, &s.f->data->test, NULL, &test), done);
     if (args->train_data)
         EX_TRY_GOTO(ex_federation_evaluate(s.f, &s.f->data->train, NULL, &train), done);
+    if (args->logits)
+        EX_TRY_GOTO(cli_write_logits(s.f, args->logits), done);
     if (args->json) {
         report = cli_provenance(s.f);
         json_object_set_new(report, "command", json_string("eval"));
@@ -64,6 +66,8 @@ done:
 
 static const cli_option options[] = {
     {"train", 0, NULL, CLI_FLAG_OPTION(train_data), .help = "evaluate the training samples too"},
+    {"logits", 0, "FILE", CLI_TEXT_OPTION(logits),
+     .help = "write the test samples' logits and labels to FILE.safetensors"},
     {"class", 0, "K", CLI_KEY_OPTION("unlearn.class"),
      .help = "show also how all classes but this one do"},
     {0},

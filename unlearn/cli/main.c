@@ -13,8 +13,8 @@
 #include <string.h>
 #include <unistd.h>
 
-static const cli_command *const commands[] = {&cli_train,   &cli_eval,  &cli_ablate, &cli_unlearn,
-                                              &cli_devices, &cli_bench, NULL};
+static const cli_command *const commands[] = {&cli_train,   &cli_eval,    &cli_ablate, &cli_unlearn,
+                                              &cli_convert, &cli_devices, &cli_bench,  NULL};
 
 static void print_usage(void)
 {
@@ -71,7 +71,8 @@ static ex_status dispatch(int argc, char **argv, bool *verbose)
     if (!command)
         return EX_FAIL(
             EX_ERR_USAGE,
-            "unknown command \"%s\"; one of train, eval, ablate, unlearn, devices, bench", name);
+            "unknown command \"%s\"; one of train, eval, ablate, unlearn, convert, devices, bench",
+            name);
     if (command->passes_on)
         return command->pass_on(argc - 1, argv + 1);
     static cli_args args; /* large */

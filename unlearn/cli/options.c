@@ -108,16 +108,20 @@ static int find_letter(const cli_option *const *all, int count, int letter)
 
 static ex_status take_subject(cli_args *args, const cli_command *command, int count, char **words)
 {
-    const int wanted = command->takes_subject ? 1 : 0;
+    const int wanted = command->takes_subject + command->takes_target;
     if (count > wanted)
         return EX_FAIL(EX_ERR_USAGE, "\"%s\" is one argument too many; see `excise %s --help`",
                        words[wanted], command->name);
+    if (count == 1 && wanted == 2)
+        return EX_FAIL(EX_ERR_USAGE, "a file to write is expected after %s; see `excise %s --help`",
+                       words[0], command->name);
     if (count < wanted && !args->resume) /* a run that goes on knows its model */
         return EX_FAIL(EX_ERR_USAGE,
                        "a run folder or a model file is expected; see `excise %s "
                        "--help`",
                        command->name);
-    args->subject = count ? words[0] : NULL;
+    args->subject = count > 0 ? words[0] : NULL;
+    args->target = count > 1 ? words[1] : NULL;
     return EX_OK;
 }
 

@@ -74,7 +74,7 @@ static ex_status unfinished(const char *run)
                    cli_resume_command(unlearning ? "unlearn" : "train", run));
 }
 
-static ex_status find_subject(cli_session *s, const char *subject)
+ex_status cli_find_subject(cli_session *s, const char *subject)
 {
     struct stat info;
     if (stat(subject, &info) != 0)
@@ -103,7 +103,7 @@ ex_status cli_session_init(cli_session *s, const cli_args *args)
     s->algorithms = args->algorithms;
     ex_config_default(&s->config);
     if (args->subject)
-        EX_TRY(find_subject(s, args->subject));
+        EX_TRY(cli_find_subject(s, args->subject));
     if (args->resume) {
         s->resumed = args->output;
         return cli_resume_config(&s->config, args, true);

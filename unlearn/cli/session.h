@@ -17,6 +17,8 @@ typedef struct cli_session {
     ex_federation *f;
 } cli_session;
 
+/* Sets s->model, and s->run if the subject is a run folder. */
+ex_status cli_find_subject(cli_session *s, const char *subject);
 /* Resolves args->subject and the configuration: defaults, the run's config.yaml, -c, then options
  * in their order; with --resume, that of args->output, and the subject may be missing. Loads
  * nothing yet. */

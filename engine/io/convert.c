@@ -1,0 +1,160 @@
+#include "io/convert.h"
+
+#include "base/memory.h"
+#include "io/model_file_impl.h"
+
+#include <stdio.h>
+#include <string.h>
+
+/* What the file looks like if it is read as one architecture. */
+typedef struct match {
+    ex_file_names names;
+    ex_model_info info;
+    int found, of; /* tensors, by name */
+} match;
+
+/* What all names begin with, up to a dot: "module." */
+static void common_prefix(char prefix[EX_NAMING_PREFIX_MAX], const ex_safetensors *file)
+{
+    size_t length = EX_NAMING_PREFIX_MAX - 1;
+    const char *first = file->entry_count ? file->entries[0].name : "";
+    for (size_t i = 0; i < file->entry_count; i++) {
+        size_t same = 0;
+        while (same < length && first[same] && first[same] == file->entries[i].name[same])
+            same++;
+        length = same;
+    }
+    while (length > 0 && first[length - 1] != '.')
+        length--;
+    snprintf(prefix, EX_NAMING_PREFIX_MAX, "%.*s", (int)length, first);
+}
+
+/* The naming under which the file holds most of the architecture's tensors. */
+static match find_names(const ex_safetensors *file, const char *architecture)
+{
+    match best = {.names = {.naming = ex_namings()}};
+    char prefix[EX_NAMING_PREFIX_MAX];
+    common_prefix(prefix, file);
+    for (const ex_naming *n = ex_namings(); n->name; n++)
+        for (int prefixed = 0; prefixed <= (*prefix != '\0'); prefixed++) {
+            match m = {.names = {.naming = n}};
+            if (prefixed)
+                memcpy(m.names.prefix, prefix, sizeof prefix);
+            m.found = ex_model_file_count(file, &m.names, architecture, &m.of, &m.info);
+            if (m.found > best.found || best.of == 0)
+                best = m;
+        }
+    return best;
+}
+
+/* The architecture all of whose tensors are there, the most there are; else the nearest. */
+static match find_architecture(const ex_safetensors *file)
+{
+    match best = {0};
+    for (const char *const *name = ex_model_names(); *name; name++) {
+        const match m = find_names(file, *name);
+        const bool whole = m.found == m.of, best_whole = best.of > 0 && best.found == best.of;
+        if (best.of == 0 || (whole && !best_whole) || (whole == best_whole && m.found > best.found))
+            best = m;
+    }
+    return best;
+}
+
+static ex_status fail_unknown(const ex_safetensors *file, const char *path)
+{
+    char seen[256] = "", known[640] = "";
+    for (size_t i = 0; i < file->entry_count && i < 4; i++)
+        ex_append(seen, sizeof seen, "%s%.50s", i ? ", " : "", file->entries[i].name);
+    for (const ex_naming *n = ex_namings(); n->name; n++)
+        ex_append(known, sizeof known, "%s%s: %s", n == ex_namings() ? "" : "; ", n->name,
+                  n->about);
+    return EX_FAIL(EX_ERR_INPUT,
+                   "%s: its %zu tensors (%s%s) are under no known naming; rename them to one of "
+                   "these: %s",
+                   path, file->entry_count, seen, file->entry_count > 4 ? ", ..." : "", known);
+}
+
+/* The reason that is in the message, and what would fit. */
+static ex_status fail_fit(const ex_safetensors *file, const match *m)
+{
+    const match better = find_architecture(file);
+    char advice[2 * EX_NAME_MAX + 64] = "";
+    if (better.found == better.of && strcmp(better.info.architecture, m->info.architecture) != 0)
+        snprintf(advice, sizeof advice, "; all tensors of %s are there: --arch %s",
+                 better.info.architecture, better.info.architecture);
+    return EX_FAIL(EX_ERR_INPUT, "%s (names as in %s%s%s)%s", ex_error_message(),
+                   m->names.naming->name, m->names.prefix[0] ? ", after " : "", m->names.prefix,
+                   advice);
+}
+
+static ex_status take(ex_converted *out, const ex_safetensors *file, const char *path,
+                      const match *m)
+{
+    ex_model_shape shape = m->info.shape;
+    shape.height = shape.width = 32;
+    EX_TRY(ex_model_create(&out->model, m->info.architecture, shape));
+    const ex_model *model = out->model;
+    EX_TRY(ex_alloc(&out->params, model->param_count, sizeof *out->params, "model"));
+    EX_TRY(ex_alloc(&out->stats, model->stat_count, sizeof *out->stats, "model"));
+    out->names = m->names;
+    if (ex_model_file_check_fit(file, path, &out->names, model) != EX_OK)
+        return fail_fit(file, m);
+    return ex_model_file_take(file, path, &out->names, model, out->params, out->stats,
+                              &out->batches);
+}
+
+static ex_status check_architecture(const char *name)
+{
+    ex_model *m;
+    EX_TRY(ex_model_create(
+        &m, name, (ex_model_shape){.classes = 10, .channels = 3, .height = 32, .width = 32}));
+    ex_model_destroy(&m);
+    return EX_OK;
+}
+
+static ex_status read_as(ex_converted *out, const ex_safetensors *file, const char *path,
+                         const char *architecture)
+{
+    match m = architecture ? find_names(file, architecture) : find_architecture(file);
+    if (m.found == 0)
+        return fail_unknown(file, path);
+    if (!m.info.architecture[0]) { /* the first or last tensor is missing: any shape will do */
+        const char *name = architecture ? architecture : "resnet20";
+        snprintf(m.info.architecture, sizeof m.info.architecture, "%s", name);
+        m.info.shape = (ex_model_shape){.classes = 10, .channels = 3};
+    }
+    return take(out, file, path, &m);
+}
+
+ex_status ex_convert_read(ex_converted *out, const char *path, const char *architecture)
+{
+    ex_safetensors *file;
+    *out = (ex_converted){0};
+    if (architecture)
+        EX_TRY(check_architecture(architecture));
+    EX_TRY(ex_safetensors_read(&file, path));
+    const ex_status status = read_as(out, file, path, architecture);
+    ex_safetensors_close(&file);
+    if (status != EX_OK)
+        ex_convert_close(out);
+    return status;
+}
+
+void ex_convert_close(ex_converted *c)
+{
+    ex_model_destroy(&c->model);
+    ex_free(&c->params);
+    ex_free(&c->stats);
+}
+
+ex_status ex_convert_write(const ex_converted *c, const char *path, const ex_file_names *names)
+{
+    json_t *metadata = json_object();
+    const ex_file_names *told = names ? names : &c->names;
+    json_object_set_new(metadata, "naming", json_string(told->naming->name));
+    json_object_set_new(metadata, "prefix", json_string(told->prefix));
+    const ex_status status =
+        ex_model_file_write_as(path, names, c->model, c->params, c->stats, c->batches, metadata);
+    json_decref(metadata);
+    return status;
+}

@@ -1,0 +1,117 @@
+/* Whether a file holds a model's tensors: all of them, of the right shapes, and nothing else. */
+#include "io/model_file_impl.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+enum { NAMED_MAX = 3 /* tensors of each kind that a message names */ };
+
+/* A list in a message: the first few, and how many in all. */
+typedef struct finding {
+    int count;
+    char text[3 * 160];
+} finding;
+
+__attribute__((format(printf, 2, 3))) static void note(finding *f, const char *format, ...)
+{
+    const size_t used = strlen(f->text);
+    if (f->count++ >= NAMED_MAX)
+        return;
+    va_list args;
+    va_start(args, format);
+    const int n = snprintf(f->text + used, sizeof f->text - used, used ? ", " : "");
+    if (n >= 0)
+        vsnprintf(f->text + used + n, sizeof f->text - used - (size_t)n, format, args);
+    va_end(args);
+}
+
+static void format_shape(char *out, size_t room, const size_t *shape, int ndim)
+{
+    out[0] = '\0';
+    for (int i = 0; i < ndim; i++)
+        ex_append(out, room, "%s%zu", i ? " x " : "", shape[i]);
+    if (ndim == 0)
+        snprintf(out, room, "a scalar");
+}
+
+static bool same_shape(const ex_tensor_entry *e, const ex_tensor *t)
+{
+    bool same = e->ndim == t->ndim;
+    for (int i = 0; same && i < t->ndim; i++)
+        same = e->shape[i] == (size_t)t->shape[i];
+    return same;
+}
+
+static void note_shape(finding *f, const ex_tensor_entry *e, const ex_tensor *t)
+{
+    char found[96], expected[96];
+    size_t shape[4];
+    for (int i = 0; i < t->ndim; i++)
+        shape[i] = (size_t)t->shape[i];
+    format_shape(found, sizeof found, e->shape, e->ndim);
+    format_shape(expected, sizeof expected, shape, t->ndim);
+    note(f, "%s is %s, not %s", e->name, found, expected);
+}
+
+size_t ex_model_file_tracked(const char *name)
+{
+    static const char ending[] = "." EX_TRACKED;
+    const size_t length = strlen(name), tail = sizeof ending - 1;
+    return length > tail && strcmp(name + length - tail, ending) == 0 ? length - tail : 0;
+}
+
+static bool is_expected(const ex_model *m, const ex_file_names *names, const char *name)
+{
+    char expected[EX_FILE_NAME_MAX];
+    for (int i = 0; i < m->tensor_count; i++)
+        if (ex_file_name(expected, names, m->tensors[i].name) && strcmp(expected, name) == 0)
+            return true;
+    const size_t length = ex_model_file_tracked(name);
+    for (int i = 0; length && i < m->layer_count; i++) {
+        if (!m->layers[i].norm_name[0])
+            continue;
+        char counter[2 * EX_NAME_MAX];
+        snprintf(counter, sizeof counter, "%s." EX_TRACKED, m->layers[i].norm_name);
+        if (ex_file_name(expected, names, counter) && strcmp(expected, name) == 0)
+            return true;
+    }
+    return false;
+}
+
+static ex_status fail_fit(const char *path, const ex_safetensors *file, const ex_model *m,
+                          const finding *missing, const finding *extra, const finding *other)
+{
+    char looks[160] = "";
+    ex_model_info info;
+    ex_model_file_recognise(file, NULL, &info);
+    if (info.architecture[0])
+        snprintf(looks, sizeof looks, "; it looks like %s with %d classes and %d input channels",
+                 info.architecture, info.shape.classes, info.shape.channels);
+    return EX_FAIL(EX_ERR_INPUT,
+                   "%s does not fit %s with %d classes and %d input channels: %d tensors missing "
+                   "(%s), %d not expected (%s), %d of another shape (%s)%s",
+                   path, m->name, m->classes, m->in_channels, missing->count, missing->text,
+                   extra->count, extra->text, other->count, other->text, looks);
+}
+
+ex_status ex_model_file_check_fit(const ex_safetensors *file, const char *path,
+                                  const ex_file_names *names, const ex_model *m)
+{
+    finding missing = {0}, extra = {0}, other = {0};
+    for (int i = 0; i < m->tensor_count; i++) {
+        char name[EX_FILE_NAME_MAX];
+        const bool named = ex_file_name(name, names, m->tensors[i].name);
+        const ex_tensor_entry *e = named ? ex_safetensors_find(file, name) : NULL;
+        if (!e)
+            note(&missing, "%.100s", named ? name : m->tensors[i].name);
+        else if (!same_shape(e, &m->tensors[i]))
+            note_shape(&other, e, &m->tensors[i]);
+    }
+    for (size_t i = 0; i < file->entry_count; i++)
+        if (!is_expected(m, names, file->entries[i].name))
+            note(&extra, "%.100s", file->entries[i].name);
+    if (missing.count + extra.count + other.count)
+        return fail_fit(path, file, m, &missing, &extra, &other);
+    return EX_OK;
+}

@@ -1,0 +1,143 @@
+/* excise convert: model files between the names of PyTorch models and our own. */
+#include "io/convert.h"
+#include "output.h"
+#include "session.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+static ex_status check_args(const cli_args *args)
+{
+    if (!args->from == !args->to)
+        return EX_FAIL(EX_ERR_USAGE, "--from pytorch or --to pytorch is expected");
+    if (strcmp(args->from ? args->from : args->to, "pytorch") != 0)
+        return EX_FAIL(EX_ERR_USAGE, "--%s is \"%s\"; pytorch is expected",
+                       args->from ? "from" : "to", args->from ? args->from : args->to);
+    if (args->from && (args->like || args->naming))
+        return EX_FAIL(EX_ERR_USAGE, "--%s goes with --to pytorch; names in a file are found out",
+                       args->like ? "like" : "naming");
+    if (args->to && !args->like == !args->naming)
+        return EX_FAIL(EX_ERR_USAGE,
+                       "--to pytorch needs --like ORIGINAL.safetensors or --naming NAME, to know "
+                       "the names to write");
+    if (!args->overwrite && access(args->target, F_OK) == 0)
+        return EX_FAIL(EX_ERR_USAGE, "%s exists; --overwrite replaces it", args->target);
+    return EX_OK;
+}
+
+/* A pickle would be refused as no safetensors file; say what it is and what helps. */
+static ex_status check_pickle(const char *path)
+{
+    unsigned char start[2] = {0};
+    FILE *file = fopen(path, "rb");
+    const size_t got = file ? fread(start, 1, sizeof start, file) : 0;
+    if (file)
+        fclose(file);
+    if (got == 2 && ((start[0] == 'P' && start[1] == 'K') || (start[0] == 0x80 && start[1] <= 5)))
+        return EX_FAIL(EX_ERR_INPUT,
+                       "%s is a pickle of torch.save, which excise does not run; in Python: "
+                       "safetensors.torch.save_file(state_dict, \"model.safetensors\")",
+                       path);
+    return EX_OK;
+}
+
+/* The names to write: those of --like, or of --naming. */
+static ex_status find_names(ex_file_names *names, const cli_args *args)
+{
+    *names = (ex_file_names){0};
+    if (args->like) {
+        ex_converted like;
+        EX_TRY(check_pickle(args->like));
+        EX_TRY(ex_convert_read(&like, args->like, args->arch));
+        *names = like.names;
+        ex_convert_close(&like);
+        return EX_OK;
+    }
+    names->naming = ex_naming_find(args->naming);
+    if (names->naming)
+        return EX_OK;
+    char known[256] = "";
+    for (const ex_naming *n = ex_namings(); n->name; n++)
+        ex_append(known, sizeof known, "%s%s", n == ex_namings() ? "" : ", ", n->name);
+    return EX_FAIL(EX_ERR_USAGE, "--naming is \"%s\"; one of %s", args->naming, known);
+}
+
+static void print_result(const cli_args *args, const ex_converted *c, const ex_file_names *to)
+{
+    const ex_model *m = c->model;
+    const char *written = to ? to->naming->name : "excise";
+    if (args->json) {
+        json_t *report = json_pack("{s:i, s:s, s:s, s:i, s:i, s:i, s:s, s:s, s:s, s:s}", "schema",
+                                   1, "command", "convert", "model", m->name, "classes", m->classes,
+                                   "channels", m->in_channels, "tensors", m->tensor_count, "naming",
+                                   c->names.naming->name, "prefix", c->names.prefix, "written",
+                                   written, "assumes", ex_model_about(m->name));
+        cli_print_json(report);
+        json_decref(report);
+        return;
+    }
+    printf("%s with %d classes and %d input channels: %d tensors\n", m->name, m->classes,
+           m->in_channels, m->tensor_count);
+    printf("names           %s%s%s -> %s%s%s\n", c->names.naming->name,
+           c->names.prefix[0] ? " after " : "", c->names.prefix, written,
+           to && to->prefix[0] ? " after " : "", to ? to->prefix : "");
+    printf("not in a file   %s: the same logits only if that holds\n", ex_model_about(m->name));
+}
+
+static ex_status run_convert(const cli_args *args)
+{
+    cli_session s = {0};
+    ex_converted c = {0};
+    ex_file_names to;
+    ex_status status;
+    EX_TRY(check_args(args));
+    EX_TRY(cli_find_subject(&s, args->subject));
+    EX_TRY(check_pickle(s.model));
+    EX_TRY(ex_convert_read(&c, s.model, args->arch));
+    if (args->to)
+        EX_TRY_GOTO(find_names(&to, args), done);
+    EX_TRY_GOTO(ex_convert_write(&c, args->target, args->to ? &to : NULL), done);
+    print_result(args, &c, args->to ? &to : NULL);
+done:
+    ex_convert_close(&c);
+    return status;
+}
+
+static void describe(void)
+{
+    printf("\nArchitectures, and what a file of tensors cannot tell of them:\n");
+    for (const char *const *name = ex_model_names(); *name; name++)
+        printf("  %-20s %s\n", *name, ex_model_about(*name));
+    printf("\nNamings:\n");
+    for (const ex_naming *n = ex_namings(); n->name; n++)
+        printf("  %-20s %s\n", n->name, n->about);
+}
+
+static const cli_option options[] = {
+    {"from", 0, "pytorch", CLI_TEXT_OPTION(from), .help = "read a PyTorch model's names"},
+    {"to", 0, "pytorch", CLI_TEXT_OPTION(to), .help = "write a PyTorch model's names"},
+    {"arch", 0, "NAME", CLI_TEXT_OPTION(arch),
+     .help = "architecture of IN; default: the one whose tensors it holds"},
+    {"like", 0, "FILE", CLI_TEXT_OPTION(like), .help = "with --to: names as in this file"},
+    {"naming", 0, "NAME", CLI_TEXT_OPTION(naming), .help = "with --to: names of this naming"},
+    {"overwrite", 0, NULL, CLI_FLAG_OPTION(overwrite), .help = "replace OUT"},
+    {0},
+};
+
+const cli_command cli_convert = {
+    .name = "convert",
+    .summary = "model files between PyTorch's names and excise's",
+    .usage = "IN OUT.safetensors --from pytorch | --to pytorch [options]",
+    .description =
+        "Reads a .safetensors file (IN; also a run folder) under any known naming and writes OUT\n"
+        "under another. Values stay bit for bit. Tensors that are missing, match nothing or have\n"
+        "another shape are refused by name.",
+    .example = "  excise convert mine.safetensors model.safetensors --from pytorch\n"
+               "  excise convert runs/ce back.safetensors --to pytorch --like mine.safetensors\n",
+    .options = options,
+    .takes_subject = true,
+    .takes_target = true,
+    .describe = describe,
+    .run = run_convert,
+};
