@@ -8,7 +8,7 @@ for library in onednn zlib jansson libyaml; do
     has out "$library"
 done
 succeeds --help
-for command in train eval ablate unlearn devices bench; do
+for command in train eval ablate unlearn convert devices bench; do
     has out "  $command "
 done
 
@@ -31,7 +31,8 @@ check() { # check COMMAND OPTION...: exactly these, besides the common ones
 # shellcheck disable=SC2086
 {
     check train $options --output --resume --overwrite
-    check eval $options --train --class
+    check eval $options --train --class --logits
+    check convert --from --to --arch --like --naming --overwrite --json --quiet --verbose --help
     check ablate $options --output --class --probe --strategy --overwrite
     check unlearn $options --output --method --class --delta --effects --resume --overwrite
     check devices --json --quiet --verbose --help

@@ -21,7 +21,8 @@ ex_status cli_stopped(ex_status status, const char *resume, const char *unit, in
 ex_status cli_print_json(const json_t *json);
 /* "1.2 MB" into text. */
 void cli_format_bytes(double bytes, char *text, size_t room);
-/* logits (test samples, classes) and labels of the test samples, in their order, as .safetensors. */
+/* logits (test samples, classes) and labels of the test samples, in their order, as .safetensors.
+ */
 ex_status cli_write_logits(ex_federation *f, const char *path);
 
 #endif
