@@ -185,6 +185,13 @@ fail:
     return status;
 }
 
+ex_status ex_path_join(char *path, const char *folder, const char *name)
+{
+    if (snprintf(path, PATH_MAX, "%s/%s", folder, name) >= PATH_MAX)
+        return EX_FAIL(EX_ERR_USAGE, "the path %.64s... is too long", folder);
+    return EX_OK;
+}
+
 ex_status ex_make_folders(const char *path)
 {
     char part[PATH_MAX];

@@ -46,6 +46,8 @@ ex_status ex_json_read(json_t **out, const char *path);
 /* A real, or null for what is not finite: a number that was not measured. A new reference. */
 json_t *ex_json_number(double value);
 
+/* path (PATH_MAX bytes) = "FOLDER/name"; EX_ERR_USAGE if that is too long. */
+ex_status ex_path_join(char *path, const char *folder, const char *name);
 /* Makes the folder and those above it; one that exists is fine. */
 ex_status ex_make_folders(const char *path);
 

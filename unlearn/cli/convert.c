@@ -1,7 +1,9 @@
 /* excise convert: model files between the names of PyTorch models and our own. */
-#include "io/convert.h"
+#include "cli.h"
 #include "output.h"
-#include "session.h"
+#include "subject.h"
+
+#include "io/convert.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -87,12 +89,12 @@ static void print_result(const cli_args *args, const ex_converted *c, const ex_f
 
 static ex_status run_convert(const cli_args *args)
 {
-    cli_session s = {0};
+    ex_subject s;
     ex_converted c = {0};
     ex_file_names to;
     ex_status status;
     EX_TRY(check_args(args));
-    EX_TRY(cli_find_subject(&s, args->subject));
+    EX_TRY(ex_subject_find(&s, args->subject));
     EX_TRY(check_pickle(s.model));
     EX_TRY(ex_convert_read(&c, s.model, args->arch));
     if (args->to)

@@ -48,21 +48,6 @@ json_t *cli_cost(const ex_cost *cost)
                      "stored_samples", (json_int_t)cost->stored_samples, "rounds", cost->rounds);
 }
 
-const char *cli_resume_command(const char *command, const char *run)
-{
-    static char text[2 * PATH_MAX];
-    static const char plain[] =
-        "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789/._-+,:=@%";
-    snprintf(text, sizeof text, "`excise %s -o ", command);
-    const bool quoted = run[strspn(run, plain)] != '\0';
-    if (quoted)
-        ex_append(text, sizeof text, "'");
-    for (const char *p = run; *p; p++)
-        ex_append(text, sizeof text, quoted && *p == '\'' ? "'\\''" : "%c", *p);
-    ex_append(text, sizeof text, "%s --resume`", quoted ? "'" : "");
-    return text;
-}
-
 ex_status cli_stopped(ex_status status, const char *resume, const char *unit, int complete)
 {
     char kept[64];

@@ -11,9 +11,6 @@ json_t *cli_accuracy(const ex_accuracy *a, int label);
 json_t *cli_provenance(const ex_federation *f);
 /* {"compute_s", "client_s", "bytes_up", "bytes_down", "samples", "stored_samples", "rounds"} */
 json_t *cli_cost(const ex_cost *cost);
-/* "`excise train -o RUN --resume`", quoted for a shell where it must be; valid until the next call.
- */
-const char *cli_resume_command(const char *command, const char *run);
 /* The error of a run that can go on: adds to the message what is kept and how it goes on. `unit`:
  * "round" or "epoch"; `complete` of them are in the checkpoint. Gives status. */
 ex_status cli_stopped(ex_status status, const char *resume, const char *unit, int complete);

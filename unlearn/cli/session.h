@@ -4,21 +4,16 @@
 #define EX_CLI_SESSION_H
 
 #include "cli.h"
-#include "federation.h"
-
-#include <limits.h>
+#include "subject.h"
 
 typedef struct cli_session {
-    char run[PATH_MAX];     /* the run folder read from; "" for a bare model file */
-    char model[PATH_MAX];   /* the model file; "" where a run goes on without it */
+    ex_subject subject;     /* what is read */
     const char *resumed;    /* the run folder that goes on, or NULL */
     const char *algorithms; /* as in cli_args */
     ex_config config;
     ex_federation *f;
 } cli_session;
 
-/* Sets s->model, and s->run if the subject is a run folder. */
-ex_status cli_find_subject(cli_session *s, const char *subject);
 /* Resolves args->subject and the configuration: defaults, the run's config.yaml, -c, then options
  * in their order; with --resume, that of args->output, and the subject may be missing. Loads
  * nothing yet. */
@@ -33,11 +28,5 @@ ex_status cli_apply_settings(ex_config *c, const cli_args *args);
 /* The configuration of a run that goes on: that of the folder args->output, with -c and settings
  * over it where they do not change what the run computes. */
 ex_status cli_resume_config(ex_config *c, const cli_args *args, bool unlearning);
-/* Opens the federation and says in the log where it runs. */
-ex_status cli_open_federation(ex_federation **out, const ex_config *config);
-/* Reads `file`; where it is NULL, FOLDER/algorithms.json if that is there. folder "": none. */
-ex_status cli_read_algorithms(ex_federation *f, const char *file, const char *folder);
-/* EX_ERR_USAGE if `output` is the folder that the session reads from. */
-ex_status cli_check_output(const cli_session *s, const char *output);
 
 #endif

@@ -223,16 +223,15 @@ static ex_status run_train(const cli_args *args)
     ex_status status;
     EX_TRY(configure(&config, args));
     EX_TRY(ex_run_check(args->output, mode));
-    EX_TRY_GOTO(cli_open_federation(&f, &config), done);
-    EX_TRY_GOTO(cli_read_algorithms(f, args->algorithms, args->resume ? args->output : ""), done);
+    EX_TRY_GOTO(ex_subject_federation(&f, &config), done);
+    EX_TRY_GOTO(ex_subject_algorithms(f, args->algorithms, args->resume ? args->output : ""), done);
     EX_TRY_GOTO(ex_run_open(&t.run, args->output, mode), done);
     EX_TRY_GOTO(start(&t, f, args->output), stopped);
     EX_TRY_GOTO(train_rounds(&t, f), stopped);
     EX_TRY_GOTO(finish(&t, f, args), stopped);
 stopped:
     if (t.complete >= 0)
-        status =
-            cli_stopped(status, cli_resume_command("train", args->output), "round", t.complete);
+        status = cli_stopped(status, ex_resume_command("train", args->output), "round", t.complete);
 done:
     ex_run_close(&t.run);
     ex_accuracy_free(&t.last);

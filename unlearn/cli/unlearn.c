@@ -6,7 +6,6 @@
 #include "io/file.h"
 #include "method.h"
 
-#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -27,7 +26,7 @@ static ex_status check_request(const cli_session *s, const cli_args *args, const
     else if (args->effects && !(*method)->needs_effects)
         ex_log_warn("--effects %s is not used: method %s needs no effects", args->effects,
                     (*method)->name);
-    EX_TRY(cli_check_output(s, args->output));
+    EX_TRY(ex_subject_check_output(&s->subject, args->output));
     return ex_run_check(args->output, mode_of(args));
 }
 
@@ -36,7 +35,7 @@ static ex_status check_model(const cli_session *s, const char *run)
 {
     json_t *state;
     const ex_federation *f = s->f;
-    if (!s->model[0])
+    if (!s->subject.model[0])
         return EX_OK;
     EX_TRY(ex_run_peek(run, &state));
     const char *digest = json_string_value(json_object_get(state, "digest"));
@@ -45,7 +44,7 @@ static ex_status check_model(const cli_session *s, const char *run)
     if (ex_model_digest(f->model, f->params, f->stats) != began)
         return EX_FAIL(EX_ERR_INPUT,
                        "%s is not the model that %s began with; leave it out, or name that one",
-                       s->model, run);
+                       s->subject.model, run);
     return EX_OK;
 }
 
@@ -55,7 +54,7 @@ static ex_status check_resume(const cli_session *s, const cli_args *args, bool *
     *resume = args->resume && ex_run_has_checkpoint(args->output);
     if (*resume)
         return check_model(s, args->output);
-    if (args->resume && !s->model[0])
+    if (args->resume && !s->subject.model[0])
         return EX_FAIL(EX_ERR_USAGE,
                        "%s was stopped before its first checkpoint; name its RUN or "
                        "MODEL.safetensors once more",
@@ -121,51 +120,20 @@ static void print_report(const json_t *report, const char *output)
                cell(after, report, "cost", costs[i].key, costs[i].unit));
 }
 
-/* --- the run ------------------------------------------------------------------------------- */
-
-/* A refused request leaves nothing; nor does one whose learning rate is too high, which no
- * resuming mends. What else stops a run leaves what is complete. */
-static ex_status stop(ex_run **run, ex_status status, const cli_args *args, const ex_config *c)
-{
-    json_t *state = NULL;
-    const ex_method *method;
-    char message[2048];
-    snprintf(message, sizeof message, "%s", ex_error_message());
-    const bool refused = ex_status_exit_code(status) == 2 || status == EX_ERR_NUMERIC;
-    if ((refused && !args->resume) || ex_run_peek(args->output, &state) != EX_OK ||
-        ex_method_find(&method, c->unlearn.method) != EX_OK) {
-        json_decref(state);
-        if (args->resume)
-            ex_run_close(run);
-        ex_run_discard(run);
-        return EX_FAIL(status, "%s", message);
-    }
-    const int complete = (int)json_integer_value(json_object_get(state, "round"));
-    json_decref(state);
-    ex_run_close(run);
-    ex_error_adopt(message, ex_error_where());
-    return cli_stopped(status, cli_resume_command("unlearn", args->output), ex_method_unit(method),
-                       complete);
-}
-
 static ex_status unlearn_into(cli_session *s, const cli_args *args, const ex_method *method,
                               json_t **report)
 {
-    ex_run *run = NULL;
+    int complete = -1;
     ex_status status;
     ex_request request = {.method = method, .label = s->config.unlearn.class_label};
     EX_TRY(check_resume(s, args, &request.resume));
     EX_TRY_GOTO(check_work(&request.effects, s->f, method, request.resume ? NULL : args->effects),
                 done);
-    EX_TRY_GOTO(ex_run_open(&run, args->output, mode_of(args)), done);
-    request.run = run;
-    EX_TRY_GOTO(ex_config_write(&s->f->config, ex_run_path(run, "config.yaml")), stopped);
-    EX_TRY_GOTO(ex_unlearn_request(s->f, &request, report), stopped);
-stopped:
-    if (status != EX_OK)
-        status = stop(&run, status, args, &s->config);
+    status = ex_unlearn_into(s->f, &request, args->output, mode_of(args), report, &complete);
+    if (complete >= 0)
+        status = cli_stopped(status, ex_resume_command("unlearn", args->output),
+                             ex_method_unit(method), complete);
 done:
-    ex_run_close(&run);
     ex_effects_destroy(&request.effects);
     return status;
 }
