@@ -20,7 +20,7 @@ static void check_entries(const ex_safetensors *file)
         size_t count = 1;
         FUZZ_CHECK(e->ndim >= 0 && e->ndim <= EX_TENSOR_AXES_MAX, "%d axes", e->ndim);
         for (int a = 0; a < e->ndim; a++)
-            count *= e->shape[a];
+            FUZZ_CHECK(!__builtin_mul_overflow(count, e->shape[a], &count), "entry %zu", i);
         FUZZ_CHECK(e->count == count && e->data == at, "entry %zu", i);
         FUZZ_CHECK(ex_safetensors_find(file, e->name) == e, "%s", e->name);
         at += bytes_of(e);
