@@ -331,7 +331,7 @@ memory: 512M
         "server-samples": b"train_samples: 10\nserver: {samples: 11}\n",
         "rounds": b"rounds: 16777215\nunlearn: {rounds: 2}\n",
         "ranges": b"\xffseed=9223372036854775807\xffseed=-1\xffmomentum=1\xfflr=1e-320\xffmemory=8796093022207T",
-        "separators": "\xfedata_dir=a\u2028b\u2029c\ufeffd\uffffe\U0001f600".encode().replace(
+        "separators": "\xfedata_dir=a \u2028 b \u2029 c\ufeffd\ufffe\uffffe\U0001f600".encode().replace(
             b"\xc3\xbe", b"\xff"),
         "spaces": b"\xffdata_dir= a \xffdevice=#\xffunlearn.method=- x: y",
     }
