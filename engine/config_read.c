@@ -99,6 +99,19 @@ static ex_status set_scalar(reader *r, const ex_field *field, const yaml_event_t
     return set_field(r, field, e, text);
 }
 
+/* What is no number, or hides one behind a comma or a NUL, must not reach the text of the list. */
+static ex_status append_number(reader *r, const ex_field *field, char *text, size_t room,
+                               const yaml_event_t *e)
+{
+    const char *number = (const char *)e->data.scalar.value;
+    const size_t length = strspn(number, "0123456789+-.eE");
+    if (length == 0 || length != e->data.scalar.length || strlen(text) + length + 4 > room)
+        return EX_FAIL(EX_ERR_CONFIG, "%s: \"%.40s\" in %s is no number, or the list is too long",
+                       at_event(r, e), number, field->key);
+    ex_append(text, room, "%s%s", text[1] ? ", " : "", number);
+    return EX_OK;
+}
+
 /* A list whose start is *start, as the text "[a, b]". */
 static ex_status set_list(reader *r, const ex_field *field, const yaml_event_t *start)
 {
@@ -109,8 +122,7 @@ static ex_status set_list(reader *r, const ex_field *field, const yaml_event_t *
         ex_status status = check_plain(r, &e);
         end = e.type == YAML_SEQUENCE_END_EVENT;
         if (status == EX_OK && e.type == YAML_SCALAR_EVENT)
-            ex_append(text, sizeof text, "%s%s", text[1] ? ", " : "",
-                      (const char *)e.data.scalar.value);
+            status = append_number(r, field, text, sizeof text, &e);
         else if (status == EX_OK && !end)
             status =
                 EX_FAIL(EX_ERR_CONFIG, "%s: %s is a list of numbers, without lists or maps in it",

@@ -96,7 +96,10 @@ static bool parse_reals(const char *text, const ex_field *field, ex_reals *list)
         if (comma)
             *comma = '\0';
         number += strspn(number, " ");
-        number[strcspn(number, " ")] = '\0';
+        char *end = number + strcspn(number, " ");
+        if (end[strspn(end, " ")] != '\0')
+            return false; /* two numbers without a comma */
+        *end = '\0';
         double *value = &list->value[list->count];
         if (list->count++ == EX_CHANNELS_MAX || !parse_real(number, value) ||
             !in_range(field, *value))

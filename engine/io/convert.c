@@ -92,13 +92,16 @@ static ex_status take(ex_converted *out, const ex_safetensors *file, const char 
 {
     ex_model_shape shape = m->info.shape;
     shape.height = shape.width = 32;
-    EX_TRY(ex_model_create(&out->model, m->info.architecture, shape));
+    const ex_status made = ex_model_create(&out->model, m->info.architecture, shape);
+    if (made != EX_OK) /* what the file tells, not what the user asked for */
+        return EX_FAIL(made == EX_ERR_CONFIG ? EX_ERR_INPUT : made, "%s: %s", path,
+                       ex_error_message());
     const ex_model *model = out->model;
-    EX_TRY(ex_alloc(&out->params, model->param_count, sizeof *out->params, "model"));
-    EX_TRY(ex_alloc(&out->stats, model->stat_count, sizeof *out->stats, "model"));
     out->names = m->names;
     if (ex_model_file_check_fit(file, path, &out->names, model) != EX_OK)
         return fail_fit(file, m);
+    EX_TRY(ex_alloc(&out->params, model->param_count, sizeof *out->params, "model"));
+    EX_TRY(ex_alloc(&out->stats, model->stat_count, sizeof *out->stats, "model"));
     return ex_model_file_take(file, path, &out->names, model, out->params, out->stats,
                               &out->batches);
 }

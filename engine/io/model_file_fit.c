@@ -1,4 +1,5 @@
 /* Whether a file holds a model's tensors: all of them, of the right shapes, and nothing else. */
+#include "base/memory.h"
 #include "io/model_file_impl.h"
 
 #include <stdarg.h>
@@ -61,22 +62,34 @@ size_t ex_model_file_tracked(const char *name)
     return length > tail && strcmp(name + length - tail, ending) == 0 ? length - tail : 0;
 }
 
-static bool is_expected(const ex_model *m, const ex_file_names *names, const char *name)
+static const ex_tensor_entry *find(const ex_safetensors *file, const ex_file_names *names,
+                                   const char *ours)
 {
-    char expected[EX_FILE_NAME_MAX];
+    char name[EX_FILE_NAME_MAX];
+    return ex_file_name(name, names, ours) ? ex_safetensors_find(file, name) : NULL;
+}
+
+/* Notes the entries that are neither a tensor of the model nor the counter of one of its norms. */
+static ex_status note_extra(finding *extra, const ex_safetensors *file, const ex_file_names *names,
+                            const ex_model *m)
+{
+    bool *expected; /* (entry_count) */
+    const ex_tensor_entry *e;
+    EX_TRY(ex_alloc(&expected, file->entry_count, sizeof *expected, "tensors"));
     for (int i = 0; i < m->tensor_count; i++)
-        if (ex_file_name(expected, names, m->tensors[i].name) && strcmp(expected, name) == 0)
-            return true;
-    const size_t length = ex_model_file_tracked(name);
-    for (int i = 0; length && i < m->layer_count; i++) {
-        if (!m->layers[i].norm_name[0])
-            continue;
+        if ((e = find(file, names, m->tensors[i].name)))
+            expected[e - file->entries] = true;
+    for (int i = 0; i < m->layer_count; i++) {
         char counter[2 * EX_NAME_MAX];
         snprintf(counter, sizeof counter, "%s." EX_TRACKED, m->layers[i].norm_name);
-        if (ex_file_name(expected, names, counter) && strcmp(expected, name) == 0)
-            return true;
+        if (m->layers[i].norm_name[0] && (e = find(file, names, counter)))
+            expected[e - file->entries] = true;
     }
-    return false;
+    for (size_t i = 0; i < file->entry_count; i++)
+        if (!expected[i])
+            note(extra, "%.100s", file->entries[i].name);
+    ex_free(&expected);
+    return EX_OK;
 }
 
 static ex_status fail_fit(const char *path, const ex_safetensors *file, const ex_model *m,
@@ -108,9 +121,7 @@ ex_status ex_model_file_check_fit(const ex_safetensors *file, const char *path,
         else if (!same_shape(e, &m->tensors[i]))
             note_shape(&other, e, &m->tensors[i]);
     }
-    for (size_t i = 0; i < file->entry_count; i++)
-        if (!is_expected(m, names, file->entries[i].name))
-            note(&extra, "%.100s", file->entries[i].name);
+    EX_TRY(note_extra(&extra, file, names, m));
     if (missing.count + extra.count + other.count)
         return fail_fit(path, file, m, &missing, &extra, &other);
     return EX_OK;

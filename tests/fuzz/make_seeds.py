@@ -50,17 +50,22 @@ def idx_seeds() -> dict:
 
 def cifar_seeds() -> dict:
     record = bytes([3]) + bytes(range(6))  # each byte stands for 439, 7 for a record of 3073
+    fine = bytes([99]) + bytes(range(52))  # each byte stands for 58, 53 for a record of 3074
     whole = bytes([5]) + bytes(i % 251 for i in range(3072))
-    raw = 4  # + n % 3: n + 1 files
+    raw, hundred = 4, 8
+    one, two, three, raw_one = (bytes([n]) for n in (0, 1, 2, raw + 2))  # n % 3: files but one
     return {
-        "one": bytes([3]) + record * 2,
-        "two": bytes([1]) + record * 4,
-        "three": bytes([2]) + record * 3,
-        "cut": bytes([3]) + record[:-1],
-        "label-too-large": bytes([3]) + bytes([10]) + record[1:],
-        "raw": bytes([raw + 2]) + whole,
-        "gzip": bytes([raw + 2]) + gzip.compress(whole * 3, mtime=0),
-        "empty": bytes([3]),
+        "one": one + record * 2,
+        "two": two + record * 4,
+        "three": three + record * 3,
+        "cut": one + record[:-1],
+        "label-too-large": one + bytes([10]) + record[1:],
+        "raw": raw_one + whole,
+        "gzip": raw_one + gzip.compress(whole * 3, mtime=0),
+        "empty": one,
+        "hundred": bytes([hundred]) + fine * 3,
+        "hundred-label-too-large": bytes([hundred]) + bytes([100]) + fine[1:],
+        "hundred-raw": bytes([hundred + raw]) + bytes([200]) + whole,
     }
 
 
@@ -166,6 +171,37 @@ def model_file_seeds() -> dict:
                                                 "height": "4096", "width": "4096"}),
         "recognised": hollow_vgg11(3, 10),
         "recognised-huge": hollow_vgg11(2147483647, 2),
+    }
+
+
+def convert_seeds() -> dict:
+    def rename(content: bytes, *pairs) -> bytes:
+        length, = struct.unpack("<Q", content[:8])
+        text = content[8:8 + length]
+        for ours, theirs in pairs:
+            text = text.replace(ours, theirs)
+        return struct.pack("<Q", len(text)) + text + content[8 + length:]
+    ours = hollow_vgg11(3, 10)
+    theirs = [(b"feature.%s_%d." % (kind, i), b"features.%d." % (at + more))
+              for i, at in enumerate((0, 4, 8, 11, 15, 18, 22, 25))
+              for kind, more in ((b"conv", 0), (b"bn", 1))]
+    torchvision = rename(ours, *theirs, (b"classifier.linear_0", b"classifier.0"),
+                         (b"classifier.linear_1", b"classifier.3"))
+    return {
+        "ours": ours,
+        "torchvision": torchvision,
+        "sequential": rename(ours, *theirs, (b"classifier.linear_0", b"classifier.0"),
+                             (b"classifier.linear_1", b"classifier.2")),
+        "prefix": rename(torchvision, (b'"features', b'"module.features'),
+                         (b'"classifier', b'"module.classifier')),
+        "channels-huge": hollow_vgg11(2147483647, 10),
+        "many-classes": hollow_vgg11(3, 3000),
+        "no-class": hollow_vgg11(3, 0),
+        "some": safetensors(tiny_tensors()),
+        "linear-only": safetensors([("fc.weight", "F32", [1, 1], bytes(4)),
+                                    ("fc.bias", "F32", [1], bytes(4))]),
+        "dots": safetensors([("a.b.c.", "U8", [1], b"x"), ("a.b.cd", "U8", [1], b"x")]),
+        "none": safetensors([]),
     }
 
 
@@ -316,6 +352,11 @@ memory: 512M
         "unknown": b"learning_rate: 0.1\n",
         "twice": b"lr: 0.1\nlr: 0.2\n",
         "list": b"lr: [0.1, 0.2]\n",
+        "reals": b"normalize:\n  mean: [0.485, 0.456, 0.406]\n  std: [0.25]\n"
+                 b"\xffnormalize.std=0.5,0.25\xffnormalize.mean=[]\xffnormalize.mean=0.5 0.25",
+        "reals-nul": b'normalize: {mean: ["0.5\\0"]}\n',
+        "reals-deep": b"normalize: {mean: [[1], {a: 1}]}\n",
+        "reals-long": b"normalize: {mean: [" + b"0.5, " * 60 + b"1]}\n",
         "anchor": b"lr: &a 0.1\nmomentum: *a\n",
         "tag": b"lr: !!float 0.1\n",
         "two-documents": b"lr: 0.1\n---\nlr: 0.2\n",
@@ -425,7 +466,7 @@ def main() -> None:
     root = pathlib.Path(sys.argv[1])
     for target, seeds in {
             "idx": idx_seeds(), "cifar": cifar_seeds(), "safetensors": safetensors_seeds(),
-            "model_file": model_file_seeds(), "checkpoint": checkpoint_seeds(),
+            "model_file": model_file_seeds(), "convert": convert_seeds(), "checkpoint": checkpoint_seeds(),
             "mask": mask_seeds(), "message": message_seeds(), "effects": effects_seeds(),
             "config": config_seeds(), "ledger": ledger_seeds(),
             "algorithms": algorithms_seeds(), "progress": progress_seeds()}.items():

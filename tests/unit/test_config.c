@@ -220,6 +220,10 @@ static void test_bad_files_are_refused_by_line(void **state)
         {"lr: \"0.1\n", "exp.yaml:", "not valid YAML"},
         {"model: \"a\\nb\"\n", "exp.yaml:1:", "control character"},
         {"model: \"a\\0b\"\n", "exp.yaml:1:", "NUL"},
+        {"normalize: {mean: 0.5 0.25}\n", "exp.yaml:1:", "a list of 1 to"},
+        {"normalize: {mean: [\"0.5\\0,\"]}\n", "exp.yaml:1:", "is no number"},
+        {"normalize: {mean: [\"0.5, 0.25\"]}\n", "exp.yaml:1:", "is no number"},
+        {"normalize: {mean: [0.5, \"]\"]}\n", "exp.yaml:1:", "is no number"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         ex_config c, before;
