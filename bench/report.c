@@ -9,10 +9,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#ifndef EXCISE_COMMIT
-#define EXCISE_COMMIT "" /* not built in a checkout */
-#endif
-
 typedef struct summary {
     double median, min, max; /* in the job's unit */
     double base;             /* median of what the job compares with, in its unit; 0: nothing */
@@ -57,7 +53,8 @@ static void print_preamble(const bench_job *job, const ex_federation *f, const b
     const char *name, *separator = "";
     json_t *version;
     printf("# excise-bench %s: %s\n", job->name, job->summary);
-    printf("# excise %s%s%s; ", ex_version(), *EXCISE_COMMIT ? ", commit " : "", EXCISE_COMMIT);
+    printf("# excise %s%s%s; ", ex_version(), *ex_version_commit() ? ", commit " : "",
+           ex_version_commit());
     json_object_foreach(libraries, name, version)
     {
         printf("%s%s %s", separator, name,
@@ -117,7 +114,8 @@ static void print_json(const bench_job *job, const ex_federation *f, const bench
         json_object_set_new(json, "ratio", json_real(s->median / s->base));
     }
     json_object_set_new(json, "version", json_string(ex_version()));
-    json_object_set_new(json, "commit", *EXCISE_COMMIT ? json_string(EXCISE_COMMIT) : json_null());
+    json_object_set_new(json, "commit",
+                        *ex_version_commit() ? json_string(ex_version_commit()) : json_null());
     json_object_set_new(json, "libraries", ex_version_libraries());
     json_object_set_new(json, "device", json_string(f->device->name));
     json_object_set_new(json, "device_description", json_string(f->device->description));

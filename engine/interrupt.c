@@ -22,6 +22,11 @@ void ex_interrupt_install(void)
     sigaction(SIGTERM, &action, NULL);
 }
 
+void ex_interrupt_set(bool on)
+{
+    atomic_store(&asked, on);
+}
+
 bool ex_interrupted(void)
 {
     return atomic_load(&asked);

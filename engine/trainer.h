@@ -13,11 +13,13 @@ typedef struct ex_trainer ex_trainer;
 typedef struct ex_fit {
     const ex_dataset *data;
     const ex_samples *samples; /* count > 0 */
-    int epochs, batch_size;    /* the last batch of an epoch may be shorter, as PyTorch's loader has it */
+    int epochs,
+        batch_size; /* the last batch of an epoch may be shorter, as PyTorch's loader has it */
     ex_sgd_coeff sgd;
     ex_norm_mode norm;
     const ex_mask *mask; /* NULL = everything */
-    ex_rng_key key;      /* seed, client, round; epoch k shuffles at EX_RNG_SHUFFLE, epoch first_epoch + k */
+    ex_rng_key
+        key; /* seed, client, round; epoch k shuffles at EX_RNG_SHUFFLE, epoch first_epoch + k */
     int first_epoch;
 } ex_fit;
 
@@ -45,5 +47,8 @@ ex_status ex_lanes_run(int lanes, int count, ex_lane_work work, void *context);
  * rounds. A second signal has its default effect. */
 void ex_interrupt_install(void);
 bool ex_interrupted(void);
+/* The same without a signal: true asks for the stop, false takes that back. Safe in a signal
+ * handler. */
+void ex_interrupt_set(bool on);
 
 #endif

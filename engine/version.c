@@ -22,9 +22,30 @@ static json_t *onednn_version(void)
 #endif
 }
 
+/* The specification's date, as the compiler has it; the runtime has no version of its own. */
+static json_t *openmp_version(void)
+{
+#ifdef _OPENMP
+    return json_sprintf("%d", _OPENMP);
+#else
+    return json_null();
+#endif
+}
+
+static json_t *compiler_version(void)
+{
+#ifdef __clang__
+    return json_string(__VERSION__);
+#else
+    return json_string("GCC " __VERSION__);
+#endif
+}
+
 json_t *ex_version_libraries(void)
 {
-    return json_pack("{s:o, s:s, s:s, s:s, s:s}", "onednn", onednn_version(), "zlib", zlibVersion(),
-                     "jansson", JANSSON_VERSION, "libyaml", yaml_get_version_string(), "compiler",
-                     __VERSION__);
+    /* The CUDA back end will bring the last three. */
+    return json_pack("{s:o, s:s, s:s, s:s, s:o, s:o, s:n, s:n, s:n}", "onednn", onednn_version(),
+                     "zlib", zlibVersion(), "jansson", jansson_version_str(), "libyaml",
+                     yaml_get_version_string(), "openmp", openmp_version(), "compiler",
+                     compiler_version(), "cuda", "cudnn", "nccl");
 }

@@ -6,8 +6,12 @@
 
 /* "0.1.0" */
 const char *ex_version(void);
-/* {"onednn": "2.6.3", "zlib": ..., "jansson": ..., "libyaml": ..., "compiler": ...} as loaded now;
- * a new reference. onednn is null in a build without it. */
+/* The commit that the program was built from, "" outside a checkout. In programs only: it stands in
+ * commit.c, which the engine's library leaves out. */
+const char *ex_version_commit(void);
+/* {"onednn": "2.6.3", "zlib": ..., "jansson": ..., "libyaml": ..., "openmp": ..., "compiler": ...,
+ * "cuda": null, "cudnn": null, "nccl": null} as loaded now; null is what is not built in. A new
+ * reference. */
 json_t *ex_version_libraries(void);
 
 #endif

@@ -32,7 +32,8 @@ static void print_usage(void)
 
 static void print_version(void)
 {
-    printf("excise %s\n", ex_version());
+    printf("excise %s\n  %-10s %s\n", ex_version(), "commit",
+           *ex_version_commit() ? ex_version_commit() : "not built in a checkout");
     json_t *libraries = ex_version_libraries();
     const char *name;
     json_t *version;

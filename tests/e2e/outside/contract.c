@@ -1,0 +1,93 @@
+/* contract RUN EMPTY_FOLDER: what excise.h promises beyond success. Prints what is not so. */
+#include <excise.h>
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static int failures;
+
+#define CHECK(condition)                                                                           \
+    do {                                                                                           \
+        if (!(condition)) {                                                                        \
+            fprintf(stderr, "line %d: not so: %s (last message: %s)\n", __LINE__, #condition,      \
+                    excise_error_message());                                                       \
+            failures++;                                                                            \
+        }                                                                                          \
+    } while (0)
+
+static int says(const char *words)
+{
+    return strstr(excise_error_message(), words) != NULL;
+}
+
+static void check_open(const char *run)
+{
+    static const char *const unknown[] = {"no_such_key=1", NULL};
+    excise_session *s;
+    CHECK(excise_open(&s, "/nowhere", NULL, NULL) == EXCISE_ERR_INPUT && !s && says("/nowhere"));
+    CHECK(excise_open(&s, run, NULL, unknown) == EXCISE_ERR_CONFIG && !s && says("no_such_key"));
+    CHECK(excise_open(&s, NULL, NULL, NULL) == EXCISE_ERR_USAGE && !s);
+    char model[4096];
+    snprintf(model, sizeof model, "%s/model.safetensors", run);
+    CHECK(excise_open(&s, model, NULL, NULL) == EXCISE_ERR_USAGE && !s && says("bare model"));
+    excise_close(&s);
+    CHECK(strcmp(excise_status_text(EXCISE_ERR_INPUT), "bad input") == 0);
+    CHECK(strcmp(excise_status_text((excise_status)99), "unknown status") == 0);
+}
+
+static void check_model(const excise_session *s)
+{
+    int channels = 0;
+    for (int i = 0; i < excise_layer_count(s); i++)
+        channels += excise_layer_channels(s, i);
+    CHECK(strcmp(excise_model_name(s), "resnet20") == 0 && excise_class_count(s) == 10);
+    CHECK(channels == excise_channel_count(s) && channels > 0);
+    CHECK(strcmp(excise_layer_name(s, 0), "conv_bn.conv") == 0);
+    CHECK(!excise_layer_name(s, -1) && !excise_layer_name(s, excise_layer_count(s)));
+    CHECK(excise_layer_channels(s, excise_layer_count(s)) == 0);
+}
+
+/* Refused and interrupted, the session holds the model from before. */
+static void check_failures(excise_session *s, const char *run, const char *folder)
+{
+    char *report = "not touched";
+    CHECK(excise_unlearn(s, "magic", 1, NULL, &report) == EXCISE_ERR_USAGE && !report);
+    CHECK(says("de-random"));
+    CHECK(excise_unlearn(s, "ce", 10, NULL, NULL) == EXCISE_ERR_USAGE && says("0 to 9"));
+    CHECK(excise_unlearn(s, "ce", 1, run, NULL) == EXCISE_ERR_USAGE && says("is read"));
+    excise_interrupt(1);
+    CHECK(excise_unlearn(s, "head", 1, NULL, &report) == EXCISE_INTERRUPTED && !report);
+    CHECK(excise_unlearn(s, "retrain", 1, folder, &report) == EXCISE_INTERRUPTED && !report);
+    excise_interrupt(0);
+    CHECK(excise_evaluate(s, (excise_samples)7, NULL, NULL, NULL) == EXCISE_ERR_USAGE);
+    CHECK(excise_save(s, "/nowhere/model.safetensors") == EXCISE_ERR_IO);
+    CHECK(excise_save(s, "kept.safetensors") == EXCISE_OK);
+}
+
+int main(int argc, char **argv)
+{
+    excise_session *s = NULL;
+    double before[10], after[10], all, loss;
+    char *report = NULL;
+    if (argc != 3)
+        return 2;
+    check_open(argv[1]);
+    CHECK(excise_open(&s, argv[1], NULL, NULL) == EXCISE_OK);
+    if (!s)
+        return 1;
+    check_model(s);
+    CHECK(excise_evaluate(s, EXCISE_TEST, &all, &loss, before) == EXCISE_OK);
+    check_failures(s, argv[1], argv[2]);
+    CHECK(excise_evaluate(s, EXCISE_TEST, NULL, NULL, after) == EXCISE_OK);
+    CHECK(memcmp(before, after, sizeof before) == 0);
+    CHECK(excise_unlearn(s, "head", 1, "forgot", &report) == EXCISE_OK && report);
+    CHECK(excise_unlearn(s, "head", 2, "forgot", NULL) == EXCISE_ERR_EXISTS);
+    if (report)
+        puts(report);
+    excise_free(report);
+    excise_close(&s);
+    CHECK(!s);
+    excise_close(&s);
+    return failures != 0;
+}

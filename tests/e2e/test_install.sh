@@ -1,0 +1,83 @@
+#!/usr/bin/env bash
+# The installed tree works by itself: its program, and programs of others built against its library by
+# pkg-config and by CMake, which give what the program gives.
+source "$(dirname "$0")/cli_common.sh"
+build=$1
+
+skip() {
+    echo "skipped: $1"
+    exit 77
+}
+
+if readelf -d "$build/libexcise.so" | grep -q -e libasan -e libtsan -e libubsan; then
+    skip "a library with sanitizers needs programs with the same"
+fi
+command -v cmake pkg-config cc >/dev/null || skip "cmake, pkg-config and cc are needed"
+
+# Installs, and looks from another place than the one that was configured.
+cmake --install "$build" --prefix "$work/first" >log 2>&1 || fail "installing: $(tail -n 3 log)"
+mv first usr
+excise=$work/usr/bin/excise
+library=$(find usr -name 'libexcise.so')
+folder=$work/$(dirname "$library")
+present usr/bin/excise-bench usr/include/excise.h "$folder"/{pkgconfig/excise.pc,libexcise.so.0}
+present "$folder"/cmake/excise/excise-config{,-version}.cmake usr/share/doc/excise/LICENSE
+[ "$(find usr/include -type f)" = usr/include/excise.h ] || fail "more than one header is installed"
+
+# --- the program
+succeeds --version
+for name in commit onednn zlib jansson libyaml openmp compiler cuda cudnn nccl; do
+    grep -qE "^  $name +[^ ]" out || fail "--version does not tell $name"
+done
+succeeds bench --help
+has out "Usage: excise bench"
+
+# --- the library shows the header's functions and nothing else
+nm -D --defined-only "$library" | awk '{ print $3 }' | sort >exported
+grep -oE '\bexcise_[a-z_]+\(' usr/include/excise.h | tr -d '(' | sort -u >declared
+diff declared exported >/dev/null || fail "exported and declared differ: $(diff declared exported)"
+readelf -d "$library" | grep -q 'SONAME.*libexcise\.so\.0' || fail "the soname is not libexcise.so.0"
+
+# --- a program of somebody else's, by pkg-config and by CMake
+succeeds train -c tiny.yaml -s rounds=1 -s server.threads=1 -s lanes=2 -o run
+cp -r run kept
+export PKG_CONFIG_PATH=$folder/pkgconfig
+flags=$(pkg-config --cflags --libs excise) || fail "pkg-config does not find excise"
+for name in forget contract; do
+    # shellcheck disable=SC2086
+    cc -std=c11 -Wall -Wextra -Wpedantic -Werror -o $name "$tests/outside/$name.c" $flags \
+        -Wl,-rpath,"$folder" 2>err || fail "$name.c does not build with pkg-config"
+done
+cmake -S "$tests/outside" -B by-cmake -DCMAKE_PREFIX_PATH="$work/usr" >log 2>&1 &&
+    cmake --build by-cmake >>log 2>&1 || fail "no build by CMake: $(tail -n 5 log)"
+if command -v g++ >/dev/null; then
+    printf '#include <excise.h>\nint main() { return excise_version() == nullptr; }\n' >plus.cpp
+    # shellcheck disable=SC2086
+    g++ -std=c++11 -Wall -Wextra -Wpedantic -Werror -o plus plus.cpp $flags -Wl,-rpath,"$folder" &&
+        ./plus || fail "excise.h does not serve C++"
+fi
+
+# --- it gives what the program gives
+succeeds ablate run --class 1 -s server.threads=1 -o effects.csv
+succeeds unlearn run --method ce --class 1 -s server.threads=1 -o ce
+./forget run - 1 a.safetensors >a.effects 2>err || fail "forget, by pkg-config"
+[ ! -s err ] || fail "the library prints"
+by-cmake/forget run/model.safetensors tiny.yaml 1 b.safetensors >b.effects 2>err ||
+    fail "forget, by CMake"
+awk -F, '$1 == 1 { print $2 "," $3 "," $4 }' effects.csv >expected
+[ -s expected ] || fail "effects.csv has no rows"
+same a.effects expected
+same b.effects expected
+same a.safetensors ce/model.safetensors
+same b.safetensors ce/model.safetensors
+
+# --- errors, interruptions and folders
+mkdir stopped
+./contract run stopped >report.json 2>err || fail "the contract is not kept"
+same kept.safetensors run/model.safetensors
+same report.json forgot/report.json
+has forgot/config.yaml "method: head "
+present forgot/model.safetensors stopped/checkpoint/round-0.bin
+succeeds unlearn -o stopped --resume
+present stopped/model.safetensors
+diff -r run kept >/dev/null || fail "the run that was read has changed"

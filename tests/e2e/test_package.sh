@@ -1,0 +1,23 @@
+#!/usr/bin/env bash
+# The Debian package builds, holds what is installed, and names the packages that it needs.
+source "$(dirname "$0")/cli_common.sh"
+
+for tool in cpack dpkg-deb dpkg-shlibdeps file; do
+    command -v $tool >/dev/null || { echo "skipped: $tool is missing: install cmake, dpkg-dev and file"; exit 77; }
+done
+
+cpack -G DEB --config "$1/CPackConfig.cmake" -B "$work" >log 2>&1 || fail "cpack: $(tail -n 5 log)"
+package=$(find "$work" -maxdepth 1 -name 'excise_*.deb')
+present "$package"
+dpkg-deb -c "$package" | awk '{ print $6 }' >files
+for file in bin/excise bin/excise-bench include/excise.h 'lib[^ ]*/libexcise\.so\.0' \
+    'lib[^ ]*/pkgconfig/excise\.pc' 'lib[^ ]*/cmake/excise/excise-config\.cmake' 'share/doc/excise/.*'; do
+    grep -qE "^\./usr/$file\$" files || fail "the package lacks $file"
+done
+dpkg-deb -f "$package" Depends >depends
+for library in libc6 libjansson4 libyaml-0-2 zlib1g; do
+    has depends $library
+done
+dpkg-deb -x "$package" unpacked
+unpacked/usr/bin/excise --version >out 2>err || fail "the packed program does not run"
+has out "excise 0"
