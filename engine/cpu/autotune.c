@@ -253,11 +253,9 @@ static ex_status adopt(ex_cpu_device *d, json_t *algorithms, const char *path)
 ex_status ex_cpu_algorithms_read(ex_device *device, const char *path)
 {
     ex_cpu_device *d = (ex_cpu_device *)device;
-    json_error_t error;
-    json_t *root = json_load_file(path, 0, &error);
-    if (!root)
-        return EX_FAIL(EX_ERR_INPUT, "%s:%d: %s; delete the file to time again", path, error.line,
-                       error.text);
+    json_t *root;
+    if (ex_json_read(&root, path) != EX_OK)
+        return EX_FAIL(EX_ERR_INPUT, "%s; delete the file to time again", ex_error_message());
     const char *made_for = json_string_value(json_object_get(root, "device"));
     ex_status status = EX_OK;
     if (json_integer_value(json_object_get(root, "schema")) != SCHEMA || !made_for ||

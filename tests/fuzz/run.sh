@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Fuzzes targets that were built with -DEXCISE_FUZZ=ON, two at a time.
+# Fuzzes targets that were built with -DEXCISE_FUZZ=ON (cmake --preset fuzz), two at a time.
 #
 #   tests/fuzz/run.sh BUILD [SECONDS [NAME...]]
 #
