@@ -32,9 +32,10 @@ static const char *const names[EX_DNN_ALGORITHMS] = {
 
 static void key_of(char *key, size_t size, const ex_dnn_conv *c, int threads)
 {
+    const ex_dnn_window *w = &c->window;
     static const char *const passes[] = {"train", "eval", "data", "weights"};
     snprintf(key, size, "%s n%d c%d h%d w%d k%d r%d s%d stride%d pad%d%s%s%s threads%d",
-             passes[c->pass], c->N, c->C, c->H, c->W, c->K, c->R, c->S, c->stride, c->pad,
+             passes[c->pass], c->N, c->C, w->H, w->W, c->K, w->R, w->S, w->stride, w->pad,
              c->bias ? " bias" : "", c->sum ? " sum" : "", c->relu ? " relu" : "", threads);
 }
 
@@ -151,7 +152,7 @@ done:
 static bool may_use(const ex_dnn_conv *c, ex_dnn_algorithm a)
 {
     if (a == EX_DNN_WINOGRAD)
-        return c->R == 3 && c->S == 3 && c->stride == 1;
+        return c->window.R == 3 && c->window.S == 3 && c->window.stride == 1;
     if (a == EX_DNN_PIXELS)
         return c->src_block == c->C && c->dst_block == c->K;
     return true;

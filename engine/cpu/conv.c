@@ -4,11 +4,6 @@
  * bias, and convolution, bias, residual and ReLU are one primitive. */
 #include "cpu/cpu_impl.h"
 
-static const ex_layer *layer_of(const ex_cpu_plan *plan, int node)
-{
-    return &plan->model->layers[plan->model->nodes[node].layer];
-}
-
 static ex_dnn_conv conv_of(const ex_cpu_plan *plan, int node, ex_dnn_pass pass)
 {
     const ex_node *n = &plan->model->nodes[node];
@@ -16,15 +11,8 @@ static ex_dnn_conv conv_of(const ex_cpu_plan *plan, int node, ex_dnn_pass pass)
         .pass = pass,
         .N = plan->base.spec.batch,
         .C = n->C,
-        .H = n->H,
-        .W = n->W,
         .K = n->K,
-        .out_H = n->out_H,
-        .out_W = n->out_W,
-        .R = n->R,
-        .S = n->S,
-        .stride = n->stride,
-        .pad = n->pad,
+        .window = ex_cpu_window_of(n),
         .src_block = plan->maps[n->input].block,
         .dst_block = plan->maps[node].block,
     };
@@ -88,7 +76,7 @@ static ex_status filter_in(ex_cpu_plan *plan, int node, const ex_dnn_op *op, ex_
         ex_dnn_op plain;
         EX_TRY(ex_dnn_filter_plain(&plain, engine, &f));
         EX_TRY(add_reorder(plan, node, &plain, flat,
-                           layer_of(plan, node)->row * sizeof(float) * (size_t)f.K, &flat));
+                           ex_cpu_layer_of(plan, node)->row * sizeof(float) * (size_t)f.K, &flat));
         f.plain = true;
         EX_TRY(ex_dnn_filter_in(&reorder, engine, op, DNNL_ARG_WEIGHTS, &f));
     } else {
@@ -102,7 +90,7 @@ static ex_status filter_in(ex_cpu_plan *plan, int node, const ex_dnn_op *op, ex_
 
 static ex_status run_fold(ex_cpu_plan *plan, const ex_cpu_step *step)
 {
-    const ex_layer *l = layer_of(plan, step->node);
+    const ex_layer *l = ex_cpu_layer_of(plan, step->node);
     const float *params = plan->lane->params, *stats = plan->lane->stats;
     ex_kernels_host.norm_fold(step->at[0], step->at[1], params + l->weight,
                               l->bias == EX_NONE ? NULL : params + l->bias, params + l->scale,
@@ -114,7 +102,7 @@ static ex_status run_fold(ex_cpu_plan *plan, const ex_cpu_step *step)
 static ex_dnn_conv folded_of(const ex_cpu_plan *plan, int node)
 {
     const ex_node *n = &plan->model->nodes[node];
-    const ex_layer *l = layer_of(plan, node);
+    const ex_layer *l = ex_cpu_layer_of(plan, node);
     ex_dnn_conv c = conv_of(plan, node, EX_DNN_FORWARD);
     c.bias = l->scale != EX_NONE || l->bias != EX_NONE;
     c.sum = n->residual >= 0;
@@ -124,7 +112,7 @@ static ex_dnn_conv folded_of(const ex_cpu_plan *plan, int node)
 
 ex_status ex_cpu_conv_prepare(ex_cpu_plan *plan, int node)
 {
-    const ex_layer *l = layer_of(plan, node);
+    const ex_layer *l = ex_cpu_layer_of(plan, node);
     ex_cpu_map *map = &plan->maps[node];
     ex_cpu_ref flat = ex_cpu_param(l->weight);
     ex_dnn_conv c = folded_of(plan, node);
@@ -198,7 +186,7 @@ static ex_status residual_add(ex_cpu_plan *plan, int node)
 static ex_status train_forward(ex_cpu_plan *plan, int node)
 {
     const ex_node *n = &plan->model->nodes[node];
-    const ex_layer *l = layer_of(plan, node);
+    const ex_layer *l = ex_cpu_layer_of(plan, node);
     const bool norm = l->scale != EX_NONE;
     ex_cpu_map *map = &plan->maps[node];
     ex_dnn_conv c = conv_of(plan, node, EX_DNN_FORWARD_TRAIN);
@@ -236,7 +224,7 @@ ex_status ex_cpu_conv_forward(ex_cpu_plan *plan, int node)
 static ex_status weights_backward(ex_cpu_plan *plan, int node, ex_cpu_ref dy)
 {
     const ex_node *n = &plan->model->nodes[node];
-    const ex_layer *l = layer_of(plan, node);
+    const ex_layer *l = ex_cpu_layer_of(plan, node);
     const ex_dnn_filter f = filter_of(n);
     ex_dnn_conv c = conv_of(plan, node, EX_DNN_BACKWARD_WEIGHTS);
     ex_cpu_ref dw = ex_cpu_grad(plan, l->weight);
@@ -281,34 +269,27 @@ static ex_status data_backward(ex_cpu_plan *plan, int node, ex_cpu_ref dy)
     const ex_node *n = &plan->model->nodes[node];
     const ex_cpu_map *map = &plan->maps[node];
     ex_dnn_conv c = conv_of(plan, node, EX_DNN_BACKWARD_DATA);
-    ex_cpu_ref weights = map->weights, dx;
+    ex_cpu_ref weights = map->weights;
     ex_dnn_op op;
     if (plan->model->nodes[n->input].op == EX_OP_INPUT)
         c.src_block = plan->input_gradient_block = input_gradient_block(plan, node);
     EX_TRY(conv_op(plan, &c, &op));
-    const size_t bytes = ex_dnn_op_bytes(&op, DNNL_ARG_DIFF_SRC);
     if (!ex_dnn_op_same(&plan->steps[map->conv_step].op, DNNL_ARG_WEIGHTS, &op, DNNL_ARG_WEIGHTS)) {
         const ex_status status =
-            filter_in(plan, node, &op, ex_cpu_param(layer_of(plan, node)->weight), &weights);
+            filter_in(plan, node, &op, ex_cpu_param(ex_cpu_layer_of(plan, node)->weight), &weights);
         if (status != EX_OK) {
             ex_dnn_op_destroy(&op);
             return status;
         }
     }
-    EX_TRY(ex_cpu_op_add(plan, "conv backward data", node, &op));
-    EX_TRY(ex_cpu_buffer_add(plan, bytes, &dx));
-    ex_cpu_step_ref(plan, dy, DNNL_ARG_DIFF_DST);
-    ex_cpu_step_ref(plan, weights, DNNL_ARG_WEIGHTS);
-    ex_cpu_step_ref(plan, dx, DNNL_ARG_DIFF_SRC);
-    EX_TRY(ex_cpu_op_end(plan));
-    return ex_cpu_gradient_give(plan, n->input, dx, -1);
+    return ex_cpu_gradient_op(plan, "conv backward data", node, &op, dy, weights, DNNL_ARG_WEIGHTS);
 }
 
 ex_status ex_cpu_conv_backward(ex_cpu_plan *plan, int node)
 {
     const ex_node *n = &plan->model->nodes[node];
     ex_cpu_ref dy;
-    if (layer_of(plan, node)->scale != EX_NONE) {
+    if (ex_cpu_layer_of(plan, node)->scale != EX_NONE) {
         EX_TRY(ex_cpu_norm_backward(plan, node, &dy));
     } else {
         EX_TRY(ex_cpu_gradient_sum(plan, node, n->relu, &dy));

@@ -168,6 +168,29 @@ static inline size_t ex_cpu_map_floats(const ex_cpu_plan *plan, int node)
     return (size_t)plan->base.spec.batch * (size_t)n->K * (size_t)n->out_H * (size_t)n->out_W;
 }
 
+static inline const ex_layer *ex_cpu_layer_of(const ex_cpu_plan *plan, int node)
+{
+    return &plan->model->layers[plan->model->nodes[node].layer];
+}
+
+static inline ex_dnn_window ex_cpu_window_of(const ex_node *n)
+{
+    return (ex_dnn_window){.H = n->H,
+                           .W = n->W,
+                           .out_H = n->out_H,
+                           .out_W = n->out_W,
+                           .R = n->R,
+                           .S = n->S,
+                           .stride = n->stride,
+                           .pad = n->pad};
+}
+
+/* The pass of a plan's forward steps. */
+static inline ex_dnn_pass ex_cpu_forward_pass(const ex_cpu_plan *plan)
+{
+    return plan->base.spec.use == EX_USE_TRAIN ? EX_DNN_FORWARD_TRAIN : EX_DNN_FORWARD;
+}
+
 /* A new buffer; its bytes are rounded up to cache lines. */
 ex_status ex_cpu_buffer_add(ex_cpu_plan *plan, size_t bytes, ex_cpu_ref *out);
 /* A new step at the end of the list; *out is valid until the next one is added. */
@@ -223,6 +246,10 @@ ex_status ex_cpu_gradient_pair(ex_cpu_plan *plan, int node, ex_cpu_ref *sum, ex_
 ex_status ex_cpu_gradient_sum(ex_cpu_plan *plan, int node, bool relu, ex_cpu_ref *out);
 /* Leaves a contribution to the gradient of `node`. */
 ex_status ex_cpu_gradient_give(ex_cpu_plan *plan, int node, ex_cpu_ref gradient, int shortcut);
+/* A step that runs `op`, which the plan takes over, from dy to a new gradient of the node's input,
+ * and leaves that there. `with`: one more tensor that the op reads as `arg`, or nothing. */
+ex_status ex_cpu_gradient_op(ex_cpu_plan *plan, const char *what, int node, ex_dnn_op *op,
+                             ex_cpu_ref dy, ex_cpu_ref with, int arg);
 /* Whether the plan updates channels of the layer. */
 bool ex_cpu_layer_trained(const ex_cpu_plan *plan, int layer);
 /* The layer's value at `offset` of the parameters; and its gradient. */

@@ -1,5 +1,5 @@
-/* The only place that knows one oneDNN version from another (2.6 and 3.x differ in how primitives
- * and memory descriptions are made).
+/* The only place, with dnnl_impl.h and the dnnl_*.c files, that knows one oneDNN version from
+ * another (2.6 and 3.x differ in how primitives and memory descriptions are made).
  *
  * An op is a primitive with the description it was made from. All data are float32; the memory of
  * an op's temporary results is the caller's (user scratchpad). Layouts of maps are given as
@@ -9,7 +9,6 @@
 #define EX_CPU_DNNL_ADAPTER_H
 
 #include "base/status.h"
-#include "kernels.h"
 
 #include <dnnl.h>
 #include <stdbool.h>
@@ -41,6 +40,11 @@ typedef enum ex_dnn_pass {
     EX_DNN_BACKWARD_WEIGHTS,
 } ex_dnn_pass;
 
+/* R x S windows over maps of H x W, `pad` zeros around. */
+typedef struct ex_dnn_window {
+    int H, W, out_H, out_W, R, S, stride, pad;
+} ex_dnn_window;
+
 /* Ways to the same convolution. PIXELS: direct on maps described as NHWC, which is another
  * implementation; the same memory where a block holds every channel. */
 typedef enum ex_dnn_algorithm {
@@ -53,7 +57,8 @@ typedef enum ex_dnn_algorithm {
 typedef struct ex_dnn_conv {
     ex_dnn_pass pass;
     ex_dnn_algorithm algorithm;
-    int N, C, H, W, K, out_H, out_W, R, S, stride, pad;
+    int N, C, K;
+    ex_dnn_window window;
     int src_block, dst_block;
     bool bias; /* forward adds it, the weights' pass gives its gradient */
     bool sum;  /* FORWARD: added to what dst holds */
@@ -66,8 +71,8 @@ ex_status ex_dnn_conv_create(ex_dnn_op *out, dnnl_engine_t engine, const ex_dnn_
 typedef struct ex_dnn_pool {
     ex_dnn_pass pass; /* not BACKWARD_WEIGHTS */
     bool maximum;     /* else the mean of the window, padding excluded */
-    ex_map_shape src;
-    int out_H, out_W, R, S, stride, pad;
+    int N, C, block;
+    ex_dnn_window window;
 } ex_dnn_pool;
 
 ex_status ex_dnn_pool_create(ex_dnn_op *out, dnnl_engine_t engine, const ex_dnn_pool *p);

@@ -103,6 +103,21 @@ static ex_status first_tensor(ex_cpu_plan *plan, int node, ex_cpu_ref *out)
     return EX_OK;
 }
 
+ex_status ex_cpu_gradient_op(ex_cpu_plan *plan, const char *what, int node, ex_dnn_op *op,
+                             ex_cpu_ref dy, ex_cpu_ref with, int arg)
+{
+    const size_t bytes = ex_dnn_op_bytes(op, DNNL_ARG_DIFF_SRC);
+    ex_cpu_ref dx;
+    EX_TRY(ex_cpu_op_add(plan, what, node, op));
+    EX_TRY(ex_cpu_buffer_add(plan, bytes, &dx));
+    ex_cpu_step_ref(plan, dy, DNNL_ARG_DIFF_DST);
+    if (with.buffer != EX_CPU_NOTHING)
+        ex_cpu_step_ref(plan, with, arg);
+    ex_cpu_step_ref(plan, dx, DNNL_ARG_DIFF_SRC);
+    EX_TRY(ex_cpu_op_end(plan));
+    return ex_cpu_gradient_give(plan, plan->model->nodes[node].input, dx, -1);
+}
+
 ex_status ex_cpu_gradient_pair(ex_cpu_plan *plan, int node, ex_cpu_ref *sum, ex_cpu_ref *waiting)
 {
     const ex_cpu_map *map = &plan->maps[node];

@@ -1,14 +1,9 @@
 /* Linear nodes: filters are read from the flat vector as they lie. */
 #include "cpu/cpu_impl.h"
 
-static const ex_layer *layer_of(const ex_cpu_plan *plan, int node)
-{
-    return &plan->model->layers[plan->model->nodes[node].layer];
-}
-
 static ex_dnn_linear linear_of(const ex_cpu_plan *plan, int node, ex_dnn_pass pass)
 {
-    const ex_layer *l = layer_of(plan, node);
+    const ex_layer *l = ex_cpu_layer_of(plan, node);
     return (ex_dnn_linear){.pass = pass,
                            .N = plan->base.spec.batch,
                            .C = (int)l->row,
@@ -19,10 +14,9 @@ static ex_dnn_linear linear_of(const ex_cpu_plan *plan, int node, ex_dnn_pass pa
 ex_status ex_cpu_linear_forward(ex_cpu_plan *plan, int node)
 {
     const ex_node *n = &plan->model->nodes[node];
-    const ex_layer *l = layer_of(plan, node);
+    const ex_layer *l = ex_cpu_layer_of(plan, node);
     const ex_node *in = &plan->model->nodes[n->input];
-    const ex_dnn_linear linear = linear_of(
-        plan, node, plan->base.spec.use == EX_USE_TRAIN ? EX_DNN_FORWARD_TRAIN : EX_DNN_FORWARD);
+    const ex_dnn_linear linear = linear_of(plan, node, ex_cpu_forward_pass(plan));
     ex_dnn_op op;
     if (in->out_H * in->out_W != 1 && plan->maps[n->input].block != 1)
         return EX_FAIL(EX_ERR_UNSUPPORTED,
@@ -39,7 +33,7 @@ ex_status ex_cpu_linear_forward(ex_cpu_plan *plan, int node)
 
 static ex_status weights_backward(ex_cpu_plan *plan, int node, ex_cpu_ref dy)
 {
-    const ex_layer *l = layer_of(plan, node);
+    const ex_layer *l = ex_cpu_layer_of(plan, node);
     const ex_dnn_linear linear = linear_of(plan, node, EX_DNN_BACKWARD_WEIGHTS);
     ex_dnn_op op;
     EX_TRY(ex_dnn_linear_create(&op, plan->lane->device->engine, &linear));
@@ -54,9 +48,9 @@ static ex_status weights_backward(ex_cpu_plan *plan, int node, ex_cpu_ref dy)
 ex_status ex_cpu_linear_backward(ex_cpu_plan *plan, int node)
 {
     const ex_node *n = &plan->model->nodes[node];
-    const ex_layer *l = layer_of(plan, node);
+    const ex_layer *l = ex_cpu_layer_of(plan, node);
     const ex_dnn_linear linear = linear_of(plan, node, EX_DNN_BACKWARD_DATA);
-    ex_cpu_ref dy, dx;
+    ex_cpu_ref dy;
     ex_dnn_op op;
     EX_TRY(ex_cpu_gradient_sum(plan, node, n->relu, &dy));
     if (ex_cpu_layer_trained(plan, n->layer))
@@ -64,11 +58,6 @@ ex_status ex_cpu_linear_backward(ex_cpu_plan *plan, int node)
     if (!plan->maps[n->input].wanted)
         return EX_OK;
     EX_TRY(ex_dnn_linear_create(&op, plan->lane->device->engine, &linear));
-    EX_TRY(ex_cpu_op_add(plan, "linear backward data", node, &op));
-    EX_TRY(ex_cpu_buffer_add(plan, ex_cpu_map_floats(plan, n->input) * sizeof(float), &dx));
-    ex_cpu_step_ref(plan, dy, DNNL_ARG_DIFF_DST);
-    ex_cpu_step_ref(plan, ex_cpu_param(l->weight), DNNL_ARG_WEIGHTS);
-    ex_cpu_step_ref(plan, dx, DNNL_ARG_DIFF_SRC);
-    EX_TRY(ex_cpu_op_end(plan));
-    return ex_cpu_gradient_give(plan, n->input, dx, -1);
+    return ex_cpu_gradient_op(plan, "linear backward data", node, &op, dy, ex_cpu_param(l->weight),
+                              DNNL_ARG_WEIGHTS);
 }

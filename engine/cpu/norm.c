@@ -1,11 +1,6 @@
 /* Batch norm of training plans, with residual, ReLU and the sum of gradients fused in. */
 #include "cpu/cpu_impl.h"
 
-static const ex_layer *layer_of(const ex_cpu_plan *plan, int node)
-{
-    return &plan->model->layers[plan->model->nodes[node].layer];
-}
-
 static ex_map_shape shape_of(const ex_cpu_plan *plan, int node)
 {
     const ex_node *n = &plan->model->nodes[node];
@@ -19,7 +14,7 @@ static ex_map_shape shape_of(const ex_cpu_plan *plan, int node)
 /* The statistics to normalise by: the batch's own, or the lane's. */
 static ex_status add_statistics(ex_cpu_plan *plan, int node)
 {
-    const ex_layer *l = layer_of(plan, node);
+    const ex_layer *l = ex_cpu_layer_of(plan, node);
     ex_cpu_map *map = &plan->maps[node];
     if (plan->base.spec.norm == EX_NORM_FROZEN) {
         map->mean = (ex_cpu_ref){.buffer = EX_CPU_STATS, .offset = l->mean};
@@ -35,7 +30,7 @@ enum { MEAN, VAR, SCRATCH, FIRST_FREE };
 
 static ex_norm_train norm_of(const ex_cpu_plan *plan, const ex_cpu_step *step)
 {
-    const ex_layer *l = layer_of(plan, step->node);
+    const ex_layer *l = ex_cpu_layer_of(plan, step->node);
     return (ex_norm_train){.shape = step->shape,
                            .scale = plan->lane->params + l->scale,
                            .shift = plan->lane->params + l->shift,
@@ -86,7 +81,7 @@ ex_status ex_cpu_norm_forward(ex_cpu_plan *plan, int node)
 
 static ex_status run_backward(ex_cpu_plan *plan, const ex_cpu_step *step)
 {
-    const ex_layer *l = layer_of(plan, step->node);
+    const ex_layer *l = ex_cpu_layer_of(plan, step->node);
     const ex_norm_train n = norm_of(plan, step);
     float *const *at = step->at + FIRST_FREE;
     const ex_norm_train_gradient g = {.dx = at[0],
@@ -125,7 +120,7 @@ ex_status ex_cpu_norm_backward(ex_cpu_plan *plan, int node, ex_cpu_ref *out)
 
 static ex_status run_running(ex_cpu_plan *plan, const ex_cpu_step *step)
 {
-    const ex_layer *l = layer_of(plan, step->node);
+    const ex_layer *l = ex_cpu_layer_of(plan, step->node);
     const ex_mask *mask = plan->base.spec.mask;
     float *stats = plan->lane->stats;
     const uint8_t *selected =
@@ -140,7 +135,7 @@ ex_status ex_cpu_norm_update(ex_cpu_plan *plan, int node)
 {
     const ex_node *n = &plan->model->nodes[node];
     ex_cpu_step *step;
-    if (n->op != EX_OP_CONV || layer_of(plan, node)->scale == EX_NONE ||
+    if (n->op != EX_OP_CONV || ex_cpu_layer_of(plan, node)->scale == EX_NONE ||
         plan->base.spec.norm == EX_NORM_FROZEN || !ex_cpu_layer_trained(plan, n->layer))
         return EX_OK;
     EX_TRY(ex_cpu_step_add(plan, "running statistics", node, run_running, &step));

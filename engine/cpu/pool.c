@@ -13,24 +13,18 @@ static ex_map_shape input_shape(const ex_cpu_plan *plan, const ex_node *n)
 static ex_dnn_pool pool_of(const ex_cpu_plan *plan, int node, ex_dnn_pass pass)
 {
     const ex_node *n = &plan->model->nodes[node];
-    return (ex_dnn_pool){
-        .pass = pass,
-        .maximum = n->op == EX_OP_MAXPOOL,
-        .src = input_shape(plan, n),
-        .out_H = n->out_H,
-        .out_W = n->out_W,
-        .R = n->R,
-        .S = n->S,
-        .stride = n->stride,
-        .pad = n->pad,
-    };
+    return (ex_dnn_pool){.pass = pass,
+                         .maximum = n->op == EX_OP_MAXPOOL,
+                         .N = plan->base.spec.batch,
+                         .C = n->C,
+                         .block = plan->maps[n->input].block,
+                         .window = ex_cpu_window_of(n)};
 }
 
 ex_status ex_cpu_pool_forward(ex_cpu_plan *plan, int node)
 {
     const ex_node *n = &plan->model->nodes[node];
-    const ex_dnn_pool pool = pool_of(
-        plan, node, plan->base.spec.use == EX_USE_TRAIN ? EX_DNN_FORWARD_TRAIN : EX_DNN_FORWARD);
+    const ex_dnn_pool pool = pool_of(plan, node, ex_cpu_forward_pass(plan));
     ex_cpu_map *map = &plan->maps[node];
     ex_dnn_op op;
     EX_TRY(ex_dnn_pool_create(&op, plan->lane->device->engine, &pool));
@@ -48,21 +42,14 @@ ex_status ex_cpu_pool_forward(ex_cpu_plan *plan, int node)
 
 ex_status ex_cpu_pool_backward(ex_cpu_plan *plan, int node)
 {
-    const ex_node *n = &plan->model->nodes[node];
     const ex_dnn_pool pool = pool_of(plan, node, EX_DNN_BACKWARD_DATA);
     const ex_cpu_map *map = &plan->maps[node];
-    ex_cpu_ref dy, dx;
+    ex_cpu_ref dy;
     ex_dnn_op op;
     EX_TRY(ex_cpu_gradient_sum(plan, node, false, &dy));
     EX_TRY(ex_dnn_pool_create(&op, plan->lane->device->engine, &pool));
-    EX_TRY(ex_cpu_op_add(plan, "pool backward", node, &op));
-    EX_TRY(ex_cpu_buffer_add(plan, ex_cpu_map_floats(plan, n->input) * sizeof(float), &dx));
-    ex_cpu_step_ref(plan, dy, DNNL_ARG_DIFF_DST);
-    ex_cpu_step_ref(plan, dx, DNNL_ARG_DIFF_SRC);
-    if (map->workspace.buffer != EX_CPU_NOTHING)
-        ex_cpu_step_ref(plan, map->workspace, DNNL_ARG_WORKSPACE);
-    EX_TRY(ex_cpu_op_end(plan));
-    return ex_cpu_gradient_give(plan, n->input, dx, -1);
+    return ex_cpu_gradient_op(plan, "pool backward", node, &op, dy, map->workspace,
+                              DNNL_ARG_WORKSPACE);
 }
 
 static ex_status run_shortcut(ex_cpu_plan *plan, const ex_cpu_step *step)
