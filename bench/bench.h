@@ -64,6 +64,14 @@ const char *bench_choice(const char *option, int value);
  */
 ex_status bench_open(ex_federation **out, const bench_options *o, size_t images);
 
+/* feed.c: repeats BENCH_FEED_BATCHES batches, all training images, through a plan of `spec` on the
+ * central lane, after one untimed time. `once` runs the plan over `feed`, gives the seconds, and
+ * counts in result->wrong what it must not give; `context` is its own. */
+typedef ex_status (*bench_once)(double *seconds, bench_result *result, ex_plan *plan,
+                                const ex_federation *f, const ex_samples *feed, void *context);
+ex_status bench_feed(bench_result *result, ex_federation *f, const bench_options *o,
+                     const ex_plan_spec *spec, bench_once once, void *context);
+
 /* report.c: a preamble of `#` lines, the table, a JSON object in the last line where asked for. */
 void bench_report(const bench_job *job, const ex_federation *f, const bench_options *o,
                   const bench_result *result);

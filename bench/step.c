@@ -25,27 +25,17 @@ ex_status bench_train(double *seconds, bench_result *result, ex_plan *plan, cons
     return EX_OK;
 }
 
+static ex_status once(double *seconds, bench_result *result, ex_plan *plan, const ex_federation *f,
+                      const ex_samples *feed, void *context)
+{
+    (void)context;
+    return bench_train(seconds, result, plan, f, feed);
+}
+
 static ex_status run(bench_result *result, ex_federation *f, const bench_options *o)
 {
-    ex_status status;
-    ex_trainer *central;
-    ex_plan *plan = NULL;
-    ex_samples feed = {0};
     const ex_plan_spec spec = {.use = EX_USE_TRAIN, .batch = o->batch, .norm = EX_NORM_TRAIN};
-    EX_TRY(ex_federation_central(f, &central));
-    EX_TRY_GOTO(ex_samples_all(&feed, &f->data->train), done);
-    EX_TRY_GOTO(ex_plan_create(&plan, ex_trainer_lane(central), &spec), done);
-    EX_TRY_GOTO(bench_train(result->seconds, result, plan, f, &feed), done); /* warm-up */
-    while (result->repetitions < o->repetitions) {
-        EX_TRY_GOTO(bench_train(&result->seconds[result->repetitions], result, plan, f, &feed),
-                    done);
-        result->repetitions++;
-    }
-    result->images = feed.count;
-done:
-    ex_plan_destroy(&plan);
-    ex_samples_free(&feed);
-    return status;
+    return bench_feed(result, f, o, &spec, once, NULL);
 }
 
 const bench_job bench_step = {.name = "step",
