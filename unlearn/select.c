@@ -33,14 +33,13 @@ static ex_status check_delta(double delta)
     return EX_OK;
 }
 
-ex_status ex_select_important(ex_mask **out, const ex_effects *e, int label, double delta,
-                              ex_layer_choice layers)
+/* Puts a layer's channels, counted in the layer, in the order in which they are taken. */
+typedef ex_status (*order_channels)(int *order, const ex_model *m, int layer, const void *context);
+
+/* The first of each chosen layer's channels in the order of `rank`, as many as delta says. */
+static ex_status select_first(ex_mask **out, const ex_model *m, double delta,
+                              ex_layer_choice layers, order_channels rank, const void *context)
 {
-    *out = NULL;
-    const ex_model *m = e->model;
-    int class_index;
-    EX_TRY(check_delta(delta));
-    EX_TRY(ex_effects_find_class(&class_index, e, label));
     ex_status status;
     ex_mask *mask = NULL;
     int *order = NULL;
@@ -49,10 +48,9 @@ ex_status ex_select_important(ex_mask **out, const ex_effects *e, int label, dou
     for (int i = 0; i < m->layer_count; i++) {
         if (!chosen(m, i, layers))
             continue;
-        const ex_layer *l = &m->layers[i];
-        EX_TRY_GOTO(ex_effects_rank(order, e, class_index, l->first_channel, l->channels), done);
-        for (int j = 0; j < ex_select_count(delta, l->channels); j++)
-            EX_TRY_GOTO(ex_mask_select(mask, i, order[j] - l->first_channel), done);
+        EX_TRY_GOTO(rank(order, m, i, context), done);
+        for (int j = 0; j < ex_select_count(delta, m->layers[i].channels); j++)
+            EX_TRY_GOTO(ex_mask_select(mask, i, order[j]), done);
     }
     EX_TRY_GOTO(ex_mask_seal(mask), done);
     *out = mask;
@@ -63,34 +61,55 @@ done:
     return status;
 }
 
+typedef struct importance {
+    const ex_effects *effects;
+    int class_index;
+} importance;
+
+static ex_status by_importance(int *order, const ex_model *m, int layer, const void *context)
+{
+    const importance *by = context;
+    const ex_layer *l = &m->layers[layer];
+    EX_TRY(ex_effects_rank(order, by->effects, by->class_index, l->first_channel, l->channels));
+    for (int j = 0; j < l->channels; j++)
+        order[j] -= l->first_channel;
+    return EX_OK;
+}
+
+ex_status ex_select_important(ex_mask **out, const ex_effects *e, int label, double delta,
+                              ex_layer_choice layers)
+{
+    *out = NULL;
+    const importance by = {e, ex_effects_class_index(e, label)};
+    EX_TRY(check_delta(delta));
+    if (by.class_index < 0)
+        return EX_FAIL(
+            EX_ERR_INPUT,
+            "the table of effects does not cover class %d; run `excise ablate --class %d` "
+            "or with --class all",
+            label, label);
+    return select_first(out, e->model, delta, layers, by_importance, &by);
+}
+
+static ex_status by_chance(int *order, const ex_model *m, int layer, const void *context)
+{
+    const uint64_t *seed = context;
+    const int channels = m->layers[layer].channels;
+    ex_rng r =
+        ex_rng_at((ex_rng_key){.seed = *seed, .use = EX_RNG_SELECT, .step = (uint32_t)layer});
+    for (int c = 0; c < channels; c++)
+        order[c] = c;
+    /* An int may be accessed as its unsigned type, and none is negative. */
+    ex_rng_shuffle(&r, (uint32_t *)order, (size_t)channels);
+    return EX_OK;
+}
+
 ex_status ex_select_random(ex_mask **out, const ex_model *model, double delta,
                            ex_layer_choice layers, uint64_t seed)
 {
     *out = NULL;
     EX_TRY(check_delta(delta));
-    ex_status status;
-    ex_mask *mask = NULL;
-    uint32_t *order = NULL;
-    EX_TRY_GOTO(ex_mask_create(&mask, model), done);
-    EX_TRY_GOTO(ex_alloc(&order, (size_t)model->channel_count, sizeof *order, "channels"), done);
-    for (int i = 0; i < model->layer_count; i++) {
-        if (!chosen(model, i, layers))
-            continue;
-        const int channels = model->layers[i].channels;
-        ex_rng r = ex_rng_at((ex_rng_key){.seed = seed, .use = EX_RNG_SELECT, .step = (uint32_t)i});
-        for (int c = 0; c < channels; c++)
-            order[c] = (uint32_t)c;
-        ex_rng_shuffle(&r, order, (size_t)channels);
-        for (int j = 0; j < ex_select_count(delta, channels); j++)
-            EX_TRY_GOTO(ex_mask_select(mask, i, (int)order[j]), done);
-    }
-    EX_TRY_GOTO(ex_mask_seal(mask), done);
-    *out = mask;
-    mask = NULL;
-done:
-    ex_mask_destroy(&mask);
-    ex_free(&order);
-    return status;
+    return select_first(out, model, delta, layers, by_chance, &seed);
 }
 
 ex_status ex_select_head(ex_mask **out, const ex_model *model, int label)
