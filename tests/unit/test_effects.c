@@ -1,6 +1,7 @@
 /* The table of effects and its file: a round trip, and every kind of damage is told. */
 #include "base/memory.h"
 #include "effects.h"
+#include "model_fixture.h"
 #include "temp.h"
 #include "test.h"
 
@@ -11,26 +12,11 @@
 
 enum { DIGEST = 0x1234 };
 
-static ex_model *model;
-
-static int set_up(void **state)
-{
-    (void)state;
-    return ex_model_create(&model, "resnet20", (ex_model_shape){10, 1, 28, 28}) != EX_OK;
-}
-
-static int tear_down(void **state)
-{
-    (void)state;
-    ex_model_destroy(&model);
-    return 0;
-}
-
 /* Two classes with numbers that no two cells share. */
 static ex_effects *sample_table(void)
 {
     ex_effects *e;
-    assert_ok(ex_effects_alloc(&e, model, 2));
+    assert_ok(ex_effects_alloc(&e, resnet20, 2));
     e->digest = DIGEST;
     e->ablation = EX_ABLATE_ACTIVATION;
     for (int i = 0; i < 2; i++) {
@@ -38,8 +24,8 @@ static ex_effects *sample_table(void)
         e->probe[i] = 2000 + i;
         e->baseline_correct[i] = 900 - i;
         e->baseline_loss[i] = 0.25;
-        for (int c = 0; c < model->channel_count; c++) {
-            const int cell = i * model->channel_count + c;
+        for (int c = 0; c < resnet20->channel_count; c++) {
+            const int cell = i * resnet20->channel_count + c;
             e->correct[cell] = cell % 2000;
             e->loss_delta[cell] = sin(cell) * pow(10.0, cell % 20 - 10);
         }
@@ -65,11 +51,11 @@ static void test_a_table_survives_the_file_to_the_last_bit(void **state)
     ex_effects *a = sample_table(), *b;
     const char *path = ex_temp_path("effects.csv");
     assert_ok(ex_effects_write(a, path));
-    assert_ok(ex_effects_read(&b, model, DIGEST, path));
+    assert_ok(ex_effects_read(&b, resnet20, DIGEST, path));
     assert_int_equal(b->classes, 2);
     assert_int_equal(b->ablation, EX_ABLATE_ACTIVATION);
     assert_int_equal(b->digest, DIGEST);
-    const size_t cells = 2 * (size_t)model->channel_count;
+    const size_t cells = 2 * (size_t)resnet20->channel_count;
     assert_memory_equal(a->class_label, b->class_label, 2 * sizeof(int));
     assert_memory_equal(a->probe, b->probe, 2 * sizeof(int));
     assert_memory_equal(a->baseline_correct, b->baseline_correct, 2 * sizeof(int));
@@ -101,12 +87,12 @@ static void test_rows_may_come_in_any_order_and_with_carriage_returns(void **sta
         end = start;
     }
     path = ex_temp_write("turned.csv", turned, (size_t)(at - turned), 0);
-    assert_ok(ex_effects_read(&b, model, DIGEST, path));
+    assert_ok(ex_effects_read(&b, resnet20, DIGEST, path));
     for (int label = 4; label <= 7; label += 3)
-        for (int c = 0; c < model->channel_count; c++)
+        for (int c = 0; c < resnet20->channel_count; c++)
             assert_int_equal(
-                a->correct[ex_effects_class_index(a, label) * model->channel_count + c],
-                b->correct[ex_effects_class_index(b, label) * model->channel_count + c]);
+                a->correct[ex_effects_class_index(a, label) * resnet20->channel_count + c],
+                b->correct[ex_effects_class_index(b, label) * resnet20->channel_count + c]);
     free(text);
     free(turned);
     ex_effects_destroy(&a);
@@ -126,7 +112,7 @@ static void assert_damage(const char *from, const char *to, const char *message)
     const int length = sprintf(damaged, "%.*s%s%s", (int)(at - text), text, to, at + strlen(from));
     path = ex_temp_write("damaged.csv", damaged, (size_t)length, 0);
     ex_effects_destroy(&e);
-    assert_status(ex_effects_read(&e, model, DIGEST, path), EX_ERR_INPUT);
+    assert_status(ex_effects_read(&e, resnet20, DIGEST, path), EX_ERR_INPUT);
     assert_null(e);
     assert_message(message);
     assert_message("damaged.csv");
@@ -171,11 +157,11 @@ static void test_ties_of_the_effect_are_broken_by_loss_then_by_index(void **stat
 {
     (void)state;
     ex_effects *e;
-    assert_ok(ex_effects_alloc(&e, model, 2));
+    assert_ok(ex_effects_alloc(&e, resnet20, 2));
     static const int correct[] = {5, 4, 4, 4, 4, 9};
     static const double delta[] = {9.0, 0.1, 0.3, 0.1, NAN, 99.0};
     static const int expected[] = {4, 2, 1, 3, 0, 5};
-    const int row = model->channel_count, first = 16;
+    const int row = resnet20->channel_count, first = 16;
     for (int i = 0; i < 6; i++) {
         e->correct[row + first + i] = correct[i];
         e->loss_delta[row + first + i] = delta[i];
@@ -198,13 +184,13 @@ static void test_a_file_cut_anywhere_is_no_table(void **state)
     char *text = read_text(path, &bytes);
     for (size_t cut = 0; cut < bytes - 20; cut += cut < 400 ? 1 : 997) {
         path = ex_temp_write("cut.csv", text, cut, 0);
-        assert_status(ex_effects_read(&e, model, DIGEST, path), EX_ERR_INPUT);
+        assert_status(ex_effects_read(&e, resnet20, DIGEST, path), EX_ERR_INPUT);
     }
     text[bytes / 2] = '\0';
     path = ex_temp_write("cut.csv", text, bytes, 0);
-    assert_status(ex_effects_read(&e, model, DIGEST, path), EX_ERR_INPUT);
+    assert_status(ex_effects_read(&e, resnet20, DIGEST, path), EX_ERR_INPUT);
     assert_message("zero byte");
-    assert_status(ex_effects_read(&e, model, DIGEST, ex_temp_path("absent.csv")), EX_ERR_INPUT);
+    assert_status(ex_effects_read(&e, resnet20, DIGEST, ex_temp_path("absent.csv")), EX_ERR_INPUT);
     free(text);
 }
 
@@ -217,5 +203,5 @@ int main(void)
         cmocka_unit_test(test_ties_of_the_effect_are_broken_by_loss_then_by_index),
         cmocka_unit_test(test_a_file_cut_anywhere_is_no_table),
     };
-    return cmocka_run_group_tests(tests, set_up, tear_down);
+    return cmocka_run_group_tests(tests, ex_model_fixture_open, ex_model_fixture_close);
 }

@@ -1,46 +1,34 @@
 /* Selection of channels, on effects made by hand. */
+#include "model_fixture.h"
 #include "select.h"
 #include "test.h"
 
 #include <math.h>
 
-static ex_model *model;
-
-static int set_up(void **state)
-{
-    (void)state;
-    return ex_model_create(&model, "resnet20", (ex_model_shape){10, 1, 28, 28}) != EX_OK;
-}
-
-static int tear_down(void **state)
-{
-    (void)state;
-    ex_model_destroy(&model);
-    return 0;
-}
-
 /* Class 3 of 100 probes, where no channel has an effect. */
 static ex_effects *flat_table(void)
 {
     ex_effects *e;
-    assert_ok(ex_effects_alloc(&e, model, 2));
+    assert_ok(ex_effects_alloc(&e, resnet20, 2));
     for (int i = 0; i < 2; i++) {
         e->class_label[i] = i ? 3 : 8;
         e->probe[i] = e->baseline_correct[i] = 100;
-        for (int c = 0; c < model->channel_count; c++)
-            e->correct[i * model->channel_count + c] = 100;
+        for (int c = 0; c < resnet20->channel_count; c++)
+            e->correct[i * resnet20->channel_count + c] = 100;
     }
     return e;
 }
 
 static int *correct_of(ex_effects *e, int class_index, int layer)
 {
-    return e->correct + class_index * model->channel_count + model->layers[layer].first_channel;
+    return e->correct + class_index * resnet20->channel_count +
+           resnet20->layers[layer].first_channel;
 }
 
 static double *loss_of(ex_effects *e, int class_index, int layer)
 {
-    return e->loss_delta + class_index * model->channel_count + model->layers[layer].first_channel;
+    return e->loss_delta + class_index * resnet20->channel_count +
+           resnet20->layers[layer].first_channel;
 }
 
 static void test_count_rounds_and_never_selects_none(void **state)
@@ -59,15 +47,15 @@ static void test_highest_effects_of_the_class_are_selected_in_every_layer(void *
 {
     (void)state;
     ex_effects *e = flat_table();
-    for (int l = 0; l < model->layer_count; l++) {
+    for (int l = 0; l < resnet20->layer_count; l++) {
         correct_of(e, 1, l)[2] = 10, correct_of(e, 1, l)[5] = 20;
         correct_of(e, 0, l)[1] = 0; /* another class */
     }
     ex_mask *mask;
     assert_ok(ex_select_important(&mask, e, 3, 0.05, EX_LAYERS_ALL));
-    for (int l = 0; l < model->layer_count; l++) {
+    for (int l = 0; l < resnet20->layer_count; l++) {
         const uint8_t *selected = ex_mask_layer(mask, l);
-        const int k = ex_select_count(0.05, model->layers[l].channels);
+        const int k = ex_select_count(0.05, resnet20->layers[l].channels);
         assert_int_equal(ex_mask_layer_count(mask, l), k);
         assert_int_equal(selected[2], 1);
         assert_int_equal(selected[5], k > 1);
@@ -84,7 +72,7 @@ static void test_ties_go_to_the_larger_loss_then_to_the_lower_index(void **state
     (void)state;
     ex_effects *e = flat_table();
     const int l = 15; /* 64 channels */
-    assert_int_equal(model->layers[l].channels, 64);
+    assert_int_equal(resnet20->layers[l].channels, 64);
     int *correct = correct_of(e, 1, l);
     double *loss = loss_of(e, 1, l);
     correct[10] = correct[20] = correct[30] = correct[40] = 50;
@@ -116,8 +104,8 @@ static void test_layers_choose_convolutions_or_the_head(void **state)
     assert_ok(ex_select_important(&head, e, 3, 0.05, EX_LAYERS_HEAD));
     assert_int_equal(head->channel_count, 1);
     assert_int_equal(all->channel_count, conv->channel_count + 1);
-    assert_int_equal(ex_mask_layer_count(conv, model->layer_count - 1), 0);
-    assert_int_equal(ex_mask_layer_count(head, model->layer_count - 1), 1);
+    assert_int_equal(ex_mask_layer_count(conv, resnet20->layer_count - 1), 0);
+    assert_int_equal(ex_mask_layer_count(head, resnet20->layer_count - 1), 1);
     ex_mask_destroy(&all);
     ex_mask_destroy(&conv);
     ex_mask_destroy(&head);
@@ -136,17 +124,17 @@ static void test_random_selection_has_the_same_counts_and_is_uniform(void **stat
     const int layers[2] = {0, 15}; /* 16 and 64 channels: 1 and 3 selected */
     for (uint64_t seed = 0; seed < DRAWS; seed++) {
         ex_mask *mask;
-        assert_ok(ex_select_random(&mask, model, 0.05, EX_LAYERS_ALL, seed));
-        for (int l = 0; l < model->layer_count; l++)
+        assert_ok(ex_select_random(&mask, resnet20, 0.05, EX_LAYERS_ALL, seed));
+        for (int l = 0; l < resnet20->layer_count; l++)
             assert_int_equal(ex_mask_layer_count(mask, l),
-                             ex_select_count(0.05, model->layers[l].channels));
+                             ex_select_count(0.05, resnet20->layers[l].channels));
         for (int i = 0; i < 2; i++)
-            for (int c = 0; c < model->layers[layers[i]].channels; c++)
+            for (int c = 0; c < resnet20->layers[layers[i]].channels; c++)
                 hits[i][c] += ex_mask_layer(mask, layers[i])[c];
         ex_mask_destroy(&mask);
     }
     for (int i = 0; i < 2; i++) {
-        const int channels = model->layers[layers[i]].channels;
+        const int channels = resnet20->layers[layers[i]].channels;
         const double p = (double)ex_select_count(0.05, channels) / channels;
         const double deviation = sqrt(DRAWS * p * (1 - p));
         for (int c = 0; c < channels; c++)
@@ -158,11 +146,11 @@ static void test_random_selection_repeats_with_its_seed(void **state)
 {
     (void)state;
     ex_mask *a, *b, *c;
-    assert_ok(ex_select_random(&a, model, 0.2, EX_LAYERS_CONV, 5));
-    assert_ok(ex_select_random(&b, model, 0.2, EX_LAYERS_CONV, 5));
-    assert_ok(ex_select_random(&c, model, 0.2, EX_LAYERS_CONV, 6));
-    assert_memory_equal(a->selected, b->selected, (size_t)model->channel_count);
-    assert_memory_not_equal(a->selected, c->selected, (size_t)model->channel_count);
+    assert_ok(ex_select_random(&a, resnet20, 0.2, EX_LAYERS_CONV, 5));
+    assert_ok(ex_select_random(&b, resnet20, 0.2, EX_LAYERS_CONV, 5));
+    assert_ok(ex_select_random(&c, resnet20, 0.2, EX_LAYERS_CONV, 6));
+    assert_memory_equal(a->selected, b->selected, (size_t)resnet20->channel_count);
+    assert_memory_not_equal(a->selected, c->selected, (size_t)resnet20->channel_count);
     /* Layers of the same width draw on their own. */
     assert_memory_not_equal(ex_mask_layer(a, 1), ex_mask_layer(a, 2), 16);
     ex_mask_destroy(&a);
@@ -174,15 +162,15 @@ static void test_head_is_the_row_and_bias_of_the_class(void **state)
 {
     (void)state;
     ex_mask *mask;
-    assert_ok(ex_select_head(&mask, model, 7));
-    const ex_layer *head = &model->layers[model->layer_count - 1];
+    assert_ok(ex_select_head(&mask, resnet20, 7));
+    const ex_layer *head = &resnet20->layers[resnet20->layer_count - 1];
     assert_int_equal(mask->channel_count, 1);
     assert_int_equal(mask->stat_count, 0);
     assert_int_equal(mask->param_count, 64 + 1);
     assert_int_equal(mask->params[0].offset, head->weight + 7 * 64);
     ex_mask_destroy(&mask);
-    assert_status(ex_select_head(&mask, model, 10), EX_ERR_USAGE);
-    assert_status(ex_select_head(&mask, model, -1), EX_ERR_USAGE);
+    assert_status(ex_select_head(&mask, resnet20, 10), EX_ERR_USAGE);
+    assert_status(ex_select_head(&mask, resnet20, -1), EX_ERR_USAGE);
 }
 
 int main(void)
@@ -196,5 +184,5 @@ int main(void)
         cmocka_unit_test(test_random_selection_repeats_with_its_seed),
         cmocka_unit_test(test_head_is_the_row_and_bias_of_the_class),
     };
-    return cmocka_run_group_tests(tests, set_up, tear_down);
+    return cmocka_run_group_tests(tests, ex_model_fixture_open, ex_model_fixture_close);
 }
