@@ -16,8 +16,8 @@ typedef struct match {
 /* What all names begin with, up to a dot: "module." */
 static void common_prefix(char prefix[EX_NAMING_PREFIX_MAX], const ex_safetensors *file)
 {
-    size_t length = EX_NAMING_PREFIX_MAX - 1;
     const char *first = file->entry_count ? file->entries[0].name : "";
+    size_t length = strnlen(first, EX_NAMING_PREFIX_MAX - 1);
     for (size_t i = 0; i < file->entry_count; i++) {
         size_t same = 0;
         while (same < length && first[same] && first[same] == file->entries[i].name[same])
