@@ -12,6 +12,7 @@
 #ifndef EX_BACKEND_H
 #define EX_BACKEND_H
 
+#include "base/rng.h"
 #include "data/dataset.h"
 #include "kernels.h"
 #include "model/mask.h"
@@ -69,11 +70,15 @@ typedef struct ex_plan {
     ex_lane *lane;
     ex_plan_spec spec;
     size_t bytes; /* memory of its own, scratch included */
+    /* TRAIN: seed, client, round, epoch and step of the next step, which name its random draws
+     * (dropout, augmentation). The caller's to set; ex_plan_train counts the steps on,
+     * ex_plan_gradient does not. */
+    ex_rng_key key;
 } ex_plan;
 
 /* Sums over the samples of a run. */
 typedef struct ex_train_sums {
-    double loss;     /* sum of per-sample losses */
+    double loss; /* sum of per-sample losses */
     size_t correct, count;
 } ex_train_sums;
 
@@ -100,7 +105,7 @@ typedef enum ex_ablation {
 
 /* V variants of what `from` computed, written into plan `to` (see ex_plan_fork). */
 typedef struct ex_fork {
-    int layer;              /* whose channels are ablated */
+    int layer; /* whose channels are ablated */
     ex_ablation ablation;
     const int32_t *channel; /* (V), -1 for an unchanged copy */
     int variants;           /* V; V * images <= to's batch */
@@ -139,7 +144,8 @@ struct ex_backend {
 
 /* --- devices ------------------------------------------------------------------------------- */
 
-/* "auto" takes the first back end that can be used. EX_ERR_UNSUPPORTED with the reason otherwise. */
+/* "auto" takes the first back end that can be used. EX_ERR_UNSUPPORTED with the reason otherwise.
+ */
 ex_status ex_device_open(ex_device **out, const ex_device_options *options);
 void ex_device_close(ex_device **device);
 /* The algorithms chosen so far, as a JSON file: read before plans are made, a run repeats the same
@@ -155,7 +161,7 @@ void ex_lane_destroy(ex_lane **lane);
 /* Sets the lane's values from host vectors and zeroes the velocity; and reads them back. */
 ex_status ex_lane_load(ex_lane *lane, const float *params, const float *stats);
 ex_status ex_lane_store(ex_lane *lane, float *params, float *stats);
-ex_status ex_lane_load_velocity(ex_lane *lane, const float *velocity);   /* (param_count) */
+ex_status ex_lane_load_velocity(ex_lane *lane, const float *velocity); /* (param_count) */
 ex_status ex_lane_store_velocity(ex_lane *lane, float *velocity);
 
 /* --- plans --------------------------------------------------------------------------------- */
@@ -179,10 +185,10 @@ ex_status ex_plan_evaluate(ex_plan *plan, const ex_dataset *data, const ex_sampl
 /* Ablation on EVALUATE plans: load a batch into node 0, run nodes first..last, fork, run the
  * rest, read the logits.
  *
- * ex_plan_fork needs from->spec.keep_nodes, with the layer's node already run on `from`. It fills in `to`
- * every tensor that nodes after the layer's node read from it or from before it: V copies each, the
- * layer's own with channel[v] ablated in copy v. Then ex_plan_forward(to, node + 1, last) gives
- * (V * images) rows of logits. `to` may be on the same lane or on another with the same model
+ * ex_plan_fork needs from->spec.keep_nodes, with the layer's node already run on `from`. It fills
+ * in `to` every tensor that nodes after the layer's node read from it or from before it: V copies
+ * each, the layer's own with channel[v] ablated in copy v. Then ex_plan_forward(to, node + 1, last)
+ * gives (V * images) rows of logits. `to` may be on the same lane or on another with the same model
  * values. */
 ex_status ex_plan_load(ex_plan *plan, const ex_dataset *data, const ex_samples *feed);
 ex_status ex_plan_forward(ex_plan *plan, int first, int last);

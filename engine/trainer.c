@@ -183,8 +183,8 @@ static ex_status stopped(void)
 }
 
 /* Steps of `batch` samples over feed[first, first + count). */
-static ex_status run_steps(ex_trainer *t, const ex_fit *fit, int batch, size_t first, size_t count,
-                           ex_train_sums *sums)
+static ex_status run_steps(ex_trainer *t, const ex_fit *fit, int batch, ex_rng_key key,
+                           size_t first, size_t count, ex_train_sums *sums)
 {
     if (count == 0)
         return EX_OK;
@@ -192,6 +192,7 @@ static ex_status run_steps(ex_trainer *t, const ex_fit *fit, int batch, size_t f
         .use = EX_USE_TRAIN, .batch = batch, .norm = fit->norm, .mask = fit->mask};
     ex_plan *plan;
     EX_TRY(plan_get(&plan, t, &spec));
+    plan->key = key;
     const size_t group = (size_t)batch * STEPS_PER_POLL;
     for (size_t done = 0; done < count; done += group) {
         if (ex_interrupted())
@@ -208,9 +209,13 @@ static ex_status run_epoch(ex_trainer *t, const ex_fit *fit, int epoch, ex_train
 {
     const size_t count = fit->samples->count, batch = (size_t)fit->batch_size;
     const size_t rest = count % batch;
+    ex_rng_key key = fit->key;
+    key.epoch = (uint32_t)epoch;
+    key.step = 0;
     feed_shuffle(t, fit, epoch);
-    EX_TRY(run_steps(t, fit, fit->batch_size, 0, count - rest, sums));
-    return run_steps(t, fit, (int)rest, count - rest, rest, sums);
+    EX_TRY(run_steps(t, fit, fit->batch_size, key, 0, count - rest, sums));
+    key.step = (uint32_t)(count / batch);
+    return run_steps(t, fit, (int)rest, key, count - rest, rest, sums);
 }
 
 /* The steps before the one that failed have been added to sums. */

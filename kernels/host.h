@@ -81,6 +81,10 @@ void ex_conv_rows_bwd_host(float *dw, float *dsum, const float *x, const float *
                            const int32_t *row, int rows, const ex_conv_shape *c, float *scratch,
                            ex_stream s);
 size_t ex_conv_rows_scratch_host(const ex_conv_shape *c, int rows);
+void ex_flatten_fwd_host(float *out, const float *in, const ex_map_shape *shape,
+                         const ex_dropout *drop, ex_stream s);
+void ex_flatten_bwd_host(float *din, const float *dout, const ex_map_shape *shape,
+                         const ex_dropout *drop, ex_stream s);
 void ex_channel_ablate_host(float *out, const float *in, const float *residual,
                             const int32_t *channel, const float *fill, int relu, int V,
                             const ex_map_shape *shape, ex_stream s);

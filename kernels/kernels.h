@@ -70,6 +70,17 @@ typedef struct ex_conv_shape {
     int R, S, stride, pad;
 } ex_conv_shape;
 
+/* A stream of random words, Philox4x32-10: four words a block, block i at counter[0] + i. */
+typedef struct ex_draws {
+    uint32_t key[2], counter[4];
+} ex_draws;
+
+/* Each value is dropped with probability `rate`, 0 to below 1; word i is drawn for value i. */
+typedef struct ex_dropout {
+    float rate;
+    ex_draws draws;
+} ex_dropout;
+
 typedef struct ex_sgd_coeff {
     float lr, momentum, weight_decay;
     int nesterov; /* 0 or 1 */
@@ -203,6 +214,17 @@ typedef struct ex_kernels {
                           const int32_t *row, int rows, const ex_conv_shape *c, float *scratch,
                           ex_stream s);
     size_t (*conv_rows_scratch)(const ex_conv_shape *c, int rows);
+
+    /* --- linear layers ---------------------------------------------------------------------- */
+
+    /* The rows that a linear layer reads: out (N, C * H * W) "=" in (N, C, H, W) in shape->block,
+     * each row in the order c, h, w. drop: on the way each value becomes 0, or value / (1 - rate);
+     * value i is out's element i. NULL: nothing is dropped. out is not in. */
+    void (*flatten_fwd)(float *out, const float *in, const ex_map_shape *shape,
+                        const ex_dropout *drop, ex_stream s);
+    /* din (N, C, H, W) "=" the gradient, under the same drop. */
+    void (*flatten_bwd)(float *din, const float *dout, const ex_map_shape *shape,
+                        const ex_dropout *drop, ex_stream s);
 
     /* --- ablation --------------------------------------------------------------------------- */
 

@@ -39,6 +39,10 @@ void ex_shortcut_a_bwd_ref(float *din, const float *dout, const ex_map_shape *in
                            int out_block, int stride);
 void ex_conv_rows_bwd_ref(float *dw, float *dsum, const float *x, const float *dy,
                           const int32_t *row, int rows, const ex_conv_shape *c);
+void ex_flatten_fwd_ref(float *out, const float *in, const ex_map_shape *shape,
+                        const ex_dropout *drop);
+void ex_flatten_bwd_ref(float *din, const float *dout, const ex_map_shape *shape,
+                        const ex_dropout *drop);
 void ex_channel_ablate_ref(float *out, const float *in, const float *residual,
                            const int32_t *channel, const float *fill, int relu, int V,
                            const ex_map_shape *shape);

@@ -23,6 +23,8 @@ static constexpr ex_kernels table()
     k.shortcut_a_bwd = ex_shortcut_a_bwd_cuda;
     k.conv_rows_bwd = ex_conv_rows_bwd_cuda;
     k.conv_rows_scratch = ex_conv_rows_scratch_cuda;
+    k.flatten_fwd = ex_flatten_fwd_cuda;
+    k.flatten_bwd = ex_flatten_bwd_cuda;
     k.channel_ablate = ex_channel_ablate_cuda;
     return k;
 }

@@ -20,5 +20,7 @@ const ex_kernels ex_kernels_host = {
     .shortcut_a_bwd = ex_shortcut_a_bwd_host,
     .conv_rows_bwd = ex_conv_rows_bwd_host,
     .conv_rows_scratch = ex_conv_rows_scratch_host,
+    .flatten_fwd = ex_flatten_fwd_host,
+    .flatten_bwd = ex_flatten_bwd_host,
     .channel_ablate = ex_channel_ablate_host,
 };

@@ -68,10 +68,21 @@ class ResNet(nn.Module):
         return self.linear(x.mean(dim=(2, 3)))
 
 
+class Dropout(nn.Dropout):
+    """Dropout whose draws a golden test may set: mask(shape) gives 1 where a value is kept."""
+
+    mask = None
+
+    def forward(self, x):
+        if self.mask is None or not self.training:
+            return super().forward(x)
+        return x * self.mask(x.shape).to(x.dtype) / (1 - self.p)
+
+
 class Vgg11(nn.Module):
     """VGG-11 with batch norm for 32x32 images; smaller ones come padded."""
 
-    def __init__(self, channels, classes, bias, last_pool, linear_layers):
+    def __init__(self, channels, classes, bias, last_pool, linear_layers, dropout=0):
         super().__init__()
         feature, width, conv = OrderedDict(), channels, 0
         for item in (64, "M", 128, "M", 256, 256, "M", 512, 512, "M", 512, 512):
@@ -87,10 +98,28 @@ class Vgg11(nn.Module):
         classifier = OrderedDict()
         for i in range(linear_layers):
             last = i == linear_layers - 1
+            if dropout and i > 0:
+                classifier[f"dropout_{i}"] = Dropout(dropout)
             classifier[f"linear_{i}"] = nn.Linear(512, classes if last else 512)
             if not last:
                 classifier[f"relu_{i}"] = nn.ReLU(inplace=True)
         self.classifier = nn.Sequential(classifier)
+
+    def forward(self, x):
+        return self.classifier(self.feature(x).flatten(1))
+
+
+class Cnn(nn.Module):
+    """Two convolutions without padding, two linear layers, dropout before each."""
+
+    def __init__(self, channels, classes, size=32):
+        super().__init__()
+        self.feature = nn.Sequential(OrderedDict(
+            conv_0=nn.Conv2d(channels, 32, 3), relu_0=nn.ReLU(),
+            conv_1=nn.Conv2d(32, 64, 3), relu_1=nn.ReLU(), pool=nn.MaxPool2d(2)))
+        self.classifier = nn.Sequential(OrderedDict(
+            dropout_0=Dropout(.25), linear_0=nn.Linear(64 * ((size - 4) // 2)**2, 128),
+            relu_0=nn.ReLU(), dropout_1=Dropout(.5), linear_1=nn.Linear(128, classes)))
 
     def forward(self, x):
         return self.classifier(self.feature(x).flatten(1))
@@ -105,6 +134,9 @@ MODELS = {
     "vgg11": (partial(Vgg11, bias=False, last_pool=nn.AvgPool2d, linear_layers=2), 32, 9491018),
     "vgg11-head1":
         (partial(Vgg11, bias=True, last_pool=nn.MaxPool2d, linear_layers=1), 32, 9231114),
+    "vgg11-head3": (partial(Vgg11, bias=True, last_pool=nn.MaxPool2d, linear_layers=3,
+                            dropout=.5), 32, 9756426),
+    "cnn": (Cnn, None, 1626442),
 }
 SIZES = {name: row[1] for name, row in MODELS.items()}
 

@@ -1,5 +1,8 @@
-/* Linear nodes: filters are read from the flat vector as they lie. */
+/* Linear nodes: filters are read from the flat vector as they lie. The input is flattened first
+ * where its layout is another than the rows', and in training where values are dropped. */
 #include "cpu/cpu_impl.h"
+
+#include "base/rng.h"
 
 static ex_dnn_linear linear_of(const ex_cpu_plan *plan, int node, ex_dnn_pass pass)
 {
@@ -11,23 +14,94 @@ static ex_dnn_linear linear_of(const ex_cpu_plan *plan, int node, ex_dnn_pass pa
                            .relu = pass < EX_DNN_BACKWARD_DATA && plan->model->nodes[node].relu};
 }
 
+/* --- flattening and dropout ------------------------------------------------------------------- */
+
+static bool drops(const ex_cpu_plan *plan, int node)
+{
+    return plan->base.spec.use == EX_USE_TRAIN && plan->model->nodes[node].dropout > 0.0f;
+}
+
+static bool flattens(const ex_cpu_plan *plan, int node)
+{
+    const ex_node *n = &plan->model->nodes[node];
+    return drops(plan, node) || (n->H * n->W != 1 && plan->maps[n->input].block != 1);
+}
+
+/* Blocks of words that the plan's dropout before `node` draws in a step. */
+static uint32_t blocks_before(const ex_cpu_plan *plan, int node)
+{
+    size_t blocks = 0;
+    for (int i = 0; i < node; i++)
+        if (drops(plan, i))
+            blocks += (ex_cpu_map_floats(plan, plan->model->nodes[i].input) + 3) / 4;
+    return (uint32_t)blocks;
+}
+
+static ex_dropout dropout_of(const ex_cpu_plan *plan, int node)
+{
+    ex_rng_key key = plan->base.key;
+    key.use = EX_RNG_DROPOUT;
+    const ex_rng r = ex_rng_at(key);
+    ex_dropout d = {.rate = plan->model->nodes[node].dropout,
+                    .draws = {.key = {r.key[0], r.key[1]}}};
+    for (int i = 0; i < 4; i++)
+        d.draws.counter[i] = r.counter[i];
+    d.draws.counter[0] += blocks_before(plan, node);
+    return d;
+}
+
+static ex_status run_flatten(ex_cpu_plan *plan, const ex_cpu_step *step)
+{
+    const ex_dropout d = dropout_of(plan, step->node);
+    ex_kernels_host.flatten_fwd(step->at[0], step->at[1], &step->shape,
+                                drops(plan, step->node) ? &d : NULL, ex_cpu_stream(plan));
+    return EX_OK;
+}
+
+static ex_status run_flatten_backward(ex_cpu_plan *plan, const ex_cpu_step *step)
+{
+    const ex_dropout d = dropout_of(plan, step->node);
+    ex_kernels_host.flatten_bwd(step->at[0], step->at[1], &step->shape,
+                                drops(plan, step->node) ? &d : NULL, ex_cpu_stream(plan));
+    return EX_OK;
+}
+
+/* A step from `in` to *out, a new buffer of as many floats. */
+static ex_status add_flatten(ex_cpu_plan *plan, int node, const char *what, ex_cpu_call call,
+                             ex_cpu_ref in, ex_cpu_ref *out)
+{
+    const ex_node *n = &plan->model->nodes[node];
+    ex_cpu_step *step;
+    EX_TRY(ex_cpu_buffer_add(plan, ex_cpu_map_floats(plan, n->input) * sizeof(float), out));
+    EX_TRY(ex_cpu_step_add(plan, what, node, call, &step));
+    step->shape = (ex_map_shape){.N = plan->base.spec.batch,
+                                 .C = n->C,
+                                 .H = n->H,
+                                 .W = n->W,
+                                 .block = plan->maps[n->input].block};
+    ex_cpu_step_ref(plan, *out, 0);
+    ex_cpu_step_ref(plan, in, 0);
+    return EX_OK;
+}
+
+/* --- the layer -------------------------------------------------------------------------------- */
+
 ex_status ex_cpu_linear_forward(ex_cpu_plan *plan, int node)
 {
     const ex_node *n = &plan->model->nodes[node];
     const ex_layer *l = ex_cpu_layer_of(plan, node);
-    const ex_node *in = &plan->model->nodes[n->input];
+    ex_cpu_map *map = &plan->maps[node];
     const ex_dnn_linear linear = linear_of(plan, node, ex_cpu_forward_pass(plan));
     ex_dnn_op op;
-    if (in->out_H * in->out_W != 1 && plan->maps[n->input].block != 1)
-        return EX_FAIL(EX_ERR_UNSUPPORTED,
-                       "layer %s: a linear layer needs a 1 x 1 map before it, found %d x %d",
-                       l->name, in->out_H, in->out_W);
+    map->inner = plan->maps[n->input].ref; /* the rows that the layer reads */
+    if (flattens(plan, node))
+        EX_TRY(add_flatten(plan, node, "flatten", run_flatten, map->inner, &map->inner));
     EX_TRY(ex_dnn_linear_create(&op, plan->lane->device->engine, &linear));
     EX_TRY(ex_cpu_op_add(plan, "linear forward", node, &op));
-    ex_cpu_step_ref(plan, plan->maps[n->input].ref, DNNL_ARG_SRC);
+    ex_cpu_step_ref(plan, map->inner, DNNL_ARG_SRC);
     ex_cpu_step_ref(plan, ex_cpu_param(l->weight), DNNL_ARG_WEIGHTS);
     ex_cpu_step_ref(plan, ex_cpu_param(l->bias), DNNL_ARG_BIAS);
-    ex_cpu_step_ref(plan, plan->maps[node].ref, DNNL_ARG_DST);
+    ex_cpu_step_ref(plan, map->ref, DNNL_ARG_DST);
     return ex_cpu_op_end(plan);
 }
 
@@ -38,7 +112,7 @@ static ex_status weights_backward(ex_cpu_plan *plan, int node, ex_cpu_ref dy)
     ex_dnn_op op;
     EX_TRY(ex_dnn_linear_create(&op, plan->lane->device->engine, &linear));
     EX_TRY(ex_cpu_op_add(plan, "linear backward weights", node, &op));
-    ex_cpu_step_ref(plan, plan->maps[plan->model->nodes[node].input].ref, DNNL_ARG_SRC);
+    ex_cpu_step_ref(plan, plan->maps[node].inner, DNNL_ARG_SRC);
     ex_cpu_step_ref(plan, dy, DNNL_ARG_DIFF_DST);
     ex_cpu_step_ref(plan, ex_cpu_grad(plan, l->weight), DNNL_ARG_DIFF_WEIGHTS);
     ex_cpu_step_ref(plan, ex_cpu_grad(plan, l->bias), DNNL_ARG_DIFF_BIAS);
@@ -50,7 +124,7 @@ ex_status ex_cpu_linear_backward(ex_cpu_plan *plan, int node)
     const ex_node *n = &plan->model->nodes[node];
     const ex_layer *l = ex_cpu_layer_of(plan, node);
     const ex_dnn_linear linear = linear_of(plan, node, EX_DNN_BACKWARD_DATA);
-    ex_cpu_ref dy;
+    ex_cpu_ref dy, dx;
     ex_dnn_op op;
     EX_TRY(ex_cpu_gradient_sum(plan, node, n->relu, &dy));
     if (ex_cpu_layer_trained(plan, n->layer))
@@ -58,6 +132,13 @@ ex_status ex_cpu_linear_backward(ex_cpu_plan *plan, int node)
     if (!plan->maps[n->input].wanted)
         return EX_OK;
     EX_TRY(ex_dnn_linear_create(&op, plan->lane->device->engine, &linear));
-    return ex_cpu_gradient_op(plan, "linear backward data", node, &op, dy, ex_cpu_param(l->weight),
-                              DNNL_ARG_WEIGHTS);
+    EX_TRY(ex_cpu_op_add(plan, "linear backward data", node, &op));
+    EX_TRY(ex_cpu_buffer_add(plan, ex_cpu_map_floats(plan, n->input) * sizeof(float), &dx));
+    ex_cpu_step_ref(plan, dy, DNNL_ARG_DIFF_DST);
+    ex_cpu_step_ref(plan, ex_cpu_param(l->weight), DNNL_ARG_WEIGHTS);
+    ex_cpu_step_ref(plan, dx, DNNL_ARG_DIFF_SRC);
+    EX_TRY(ex_cpu_op_end(plan));
+    if (flattens(plan, node))
+        EX_TRY(add_flatten(plan, node, "flatten backward", run_flatten_backward, dx, &dx));
+    return ex_cpu_gradient_give(plan, n->input, dx, -1);
 }

@@ -119,6 +119,7 @@ static ex_status train_batch(ex_cpu_plan *plan, const ex_dataset *data, const ex
     EX_TRY(ex_cpu_steps(plan, 0, plan->backward_step, true));
     EX_TRY(add_loss(plan, first, sums));
     EX_TRY(ex_cpu_steps(plan, plan->backward_step, plan->step_count, true));
+    plan->base.key.step++;
     plan->profiled += plan->profiled >= 0;
     return EX_OK;
 }

@@ -87,19 +87,32 @@ static ex_status fail_fit(const ex_safetensors *file, const match *m)
                    advice);
 }
 
+/* The architecture for the images of a usual size that gives the file's shapes: those of cnn's
+ * first linear layer depend on it. */
+static ex_status fitting_model(ex_model **out, const ex_safetensors *file, const char *path,
+                               const match *m)
+{
+    static const int sizes[] = {32, 28};
+    ex_model_shape shape = m->info.shape;
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
+        shape.height = shape.width = sizes[i];
+        const ex_status made = ex_model_create(out, m->info.architecture, shape);
+        if (made != EX_OK) /* what the file tells, not what the user asked for */
+            return EX_FAIL(made == EX_ERR_CONFIG ? EX_ERR_INPUT : made, "%s: %s", path,
+                           ex_error_message());
+        if (ex_model_file_check_fit(file, path, &m->names, *out) == EX_OK)
+            return EX_OK;
+        ex_model_destroy(out);
+    }
+    return fail_fit(file, m);
+}
+
 static ex_status take(ex_converted *out, const ex_safetensors *file, const char *path,
                       const match *m)
 {
-    ex_model_shape shape = m->info.shape;
-    shape.height = shape.width = 32;
-    const ex_status made = ex_model_create(&out->model, m->info.architecture, shape);
-    if (made != EX_OK) /* what the file tells, not what the user asked for */
-        return EX_FAIL(made == EX_ERR_CONFIG ? EX_ERR_INPUT : made, "%s: %s", path,
-                       ex_error_message());
+    EX_TRY(fitting_model(&out->model, file, path, m));
     const ex_model *model = out->model;
     out->names = m->names;
-    if (ex_model_file_check_fit(file, path, &out->names, model) != EX_OK)
-        return fail_fit(file, m);
     EX_TRY(ex_alloc(&out->params, model->param_count, sizeof *out->params, "model"));
     EX_TRY(ex_alloc(&out->stats, model->stat_count, sizeof *out->stats, "model"));
     return ex_model_file_take(file, path, &out->names, model, out->params, out->stats,

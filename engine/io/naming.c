@@ -57,6 +57,14 @@ static const ex_naming_rule sequential[] = {
     {NULL, NULL},
 };
 
+static const ex_naming_rule plain[] = {
+    {"feature.conv_0", "conv1"},
+    {"feature.conv_1", "conv2"},
+    {"classifier.linear_0", "fc1"},
+    {"classifier.linear_1", "fc2"},
+    {NULL, NULL},
+};
+
 static const ex_naming table[] = {
     {"excise", "conv_bn.conv, layer1.block_0.conv_bn1.conv, linear; feature.conv_0", {NULL}},
     {"torchvision",
@@ -70,6 +78,7 @@ static const ex_naming table[] = {
     {"sequential",
      "features.0, classifier.0, .2, .4 (a head without dropout)",
      {vgg11_features, sequential}},
+    {"plain", "conv1, conv2, fc1, fc2 (PyTorch's MNIST example)", {plain}},
     {0},
 };
 

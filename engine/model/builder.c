@@ -154,12 +154,15 @@ int ex_builder_linear(ex_builder *b, int input, const char *name, int K, bool re
     ex_node node = node_after(b, input, EX_OP_LINEAR);
     node.K = K;
     node.relu = relu;
-    if (b->status == EX_OK && node.H * node.W != 1)
-        b->status = EX_FAIL(EX_ERR_INTERNAL, "%s: a linear layer takes 1 x 1 maps, not %d x %d",
-                            name, node.H, node.W);
     const ex_conv_spec spec = {.K = K, .R = 1, .bias = true};
-    node.layer = add_layer(b, EX_OP_LINEAR, name, &spec, node.C);
+    node.layer = add_layer(b, EX_OP_LINEAR, name, &spec, node.C * node.H * node.W);
     return add_node(b, node);
+}
+
+void ex_builder_dropout(ex_builder *b, int node, float share)
+{
+    if (b->status == EX_OK)
+        b->model->nodes[node].dropout = share;
 }
 
 static int add_pool(ex_builder *b, int input, ex_op op, int R, int S, int stride)

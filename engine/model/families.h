@@ -13,5 +13,9 @@ ex_status ex_build_resnet18(ex_builder *b, ex_model_shape shape);
  * convolutions, max pool and one linear layer. */
 ex_status ex_build_vgg11(ex_builder *b, ex_model_shape shape);
 ex_status ex_build_vgg11_head1(ex_builder *b, ex_model_shape shape);
+/* As head1, with three linear layers and dropout between them. */
+ex_status ex_build_vgg11_head3(ex_builder *b, ex_model_shape shape);
+/* cnn.c: two convolutions and two linear layers. */
+ex_status ex_build_cnn(ex_builder *b, ex_model_shape shape);
 
 #endif

@@ -29,7 +29,7 @@ typedef enum ex_op {
 } ex_op;
 
 /* A node computes one tensor (N, K, out_H, out_W) from the tensors of earlier nodes. Linear nodes
- * have H = W = 1 and see their input flattened (here always already 1 x 1). */
+ * have H = W = 1 and see their input flattened, in the order c, h, w. */
 typedef struct ex_node {
     ex_op op;
     int input;    /* node index; -1 for the input node */
@@ -38,6 +38,7 @@ typedef struct ex_node {
     int C, H, W, K, out_H, out_W;
     int R, S, stride, pad;
     bool relu;
+    float dropout; /* LINEAR, in training: share of the values it reads that are dropped */
 } ex_node;
 
 /* A layer with channels that can be ablated, selected and trained: conv or linear. Offsets are into
@@ -48,7 +49,7 @@ typedef struct ex_layer {
     int node;
     int channels;        /* K */
     size_t row;          /* floats of one filter row, R * S * C */
-    size_t weight;       /* (K, R, S, C); linear: (K, C) */
+    size_t weight;       /* (K, R, S, C); linear: (K, C * H * W) */
     size_t bias;         /* (K) */
     size_t scale, shift; /* (K) batch norm's weight and bias */
     size_t mean, var;    /* (K) running statistics */

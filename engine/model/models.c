@@ -13,7 +13,9 @@
       "shortcuts of stride 2: 1x1 convolution and norm")                                           \
     X("resnet18", ex_build_resnet18, "3x3 stem of stride 1 without a pool, for small images")      \
     X("vgg11", ex_build_vgg11, "AvgPool2d(2) at the end; no dropout")                              \
-    X("vgg11-head1", ex_build_vgg11_head1, "MaxPool2d(2) at the end")
+    X("vgg11-head1", ex_build_vgg11_head1, "MaxPool2d(2) at the end")                              \
+    X("vgg11-head3", ex_build_vgg11_head3, "MaxPool2d(2) at the end; dropout .5 in the head")      \
+    X("cnn", ex_build_cnn, "no padding, MaxPool2d(2), dropout .25 and .5")
 
 static const struct {
     const char *name;

@@ -14,6 +14,7 @@ typedef struct family {
     bool bias;
     ex_op last_pool;
     int linear_layers;
+    float dropout; /* before each linear layer but the first */
 } family;
 
 static ex_status build(ex_builder *b, ex_model_shape shape, family f)
@@ -46,6 +47,8 @@ static ex_status build(ex_builder *b, ex_model_shape shape, family f)
         const bool last = i == f.linear_layers - 1;
         snprintf(name, sizeof name, "classifier.linear_%d", i);
         x = ex_builder_linear(b, x, name, last ? shape.classes : HIDDEN, !last);
+        if (i > 0)
+            ex_builder_dropout(b, x, f.dropout);
     }
     return b->status;
 }
@@ -58,4 +61,11 @@ ex_status ex_build_vgg11(ex_builder *b, ex_model_shape shape)
 ex_status ex_build_vgg11_head1(ex_builder *b, ex_model_shape shape)
 {
     return build(b, shape, (family){.bias = true, .last_pool = EX_OP_MAXPOOL, .linear_layers = 1});
+}
+
+ex_status ex_build_vgg11_head3(ex_builder *b, ex_model_shape shape)
+{
+    const family f = {
+        .bias = true, .last_pool = EX_OP_MAXPOOL, .linear_layers = 3, .dropout = 0.5f};
+    return build(b, shape, f);
 }

@@ -80,12 +80,25 @@ def head3():
                          nn.ReLU(), nn.Dropout(), nn.Linear(512, 10))
 
 
+class Cnn(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.conv1, self.conv2 = nn.Conv2d(3, 32, 3), nn.Conv2d(32, 64, 3)
+        self.fc1, self.fc2 = nn.Linear(12544, 128), nn.Linear(128, 10)
+
+    def forward(self, x):
+        x = F.max_pool2d(F.relu(self.conv2(F.relu(self.conv1(x)))), 2)
+        return self.fc2(F.relu(self.fc1(x.flatten(1))))
+
+
 MODELS = {
     # name: (module, prefix of its names in the file, excise's architecture)
     "akamaster-resnet20": (lambda: ResNet(16, 3, 3, "pad", "linear"), "module.", "resnet20"),
     "chenyaofo-resnet20": (lambda: ResNet(16, 3, 3, "downsample", "fc"), "",
                            "resnet20-projection"),
     "kuangliu-resnet18": (lambda: ResNet(64, 4, 2, "shortcut", "linear"), "module.", "resnet18"),
+    "chenyaofo-vgg11_bn": (lambda: Vgg(head3()), "", "vgg11-head3"),
+    "cnn": (Cnn, "", "cnn"),
     "kuangliu-vgg11": (lambda: Vgg(nn.Linear(512, 10)), "", "vgg11-head1"),
     "imagenet": (lambda: ResNet(64, 4, 2, "downsample", "fc", (7, 2)), "", None),
 }

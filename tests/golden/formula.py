@@ -64,6 +64,21 @@ def learnable(seed, count, channels, size):
     return ((3 * own[label] + 5 * noise) >> np.uint32(3)).astype(np.uint8), label
 
 
+def philox(key, counter, first, count):
+    """`count` words of Philox4x32-10 from block `first` on; counter: its words 1 to 3."""
+    blocks = (count + 3) // 4
+    x = [np.arange(first, first + blocks, dtype=np.uint64)]
+    x += [np.full(blocks, c, dtype=np.uint64) for c in counter]
+    low = np.uint64(0xFFFFFFFF)
+    for r in range(10):
+        k = [np.uint64((key[0] + r * 0x9E3779B9) & 0xFFFFFFFF),
+             np.uint64((key[1] + r * 0xBB67AE85) & 0xFFFFFFFF)]
+        a, b = x[0] * np.uint64(0xD2511F53), x[2] * np.uint64(0xCD9E8D57)
+        high = np.uint64(32)
+        x = [(b >> high) ^ x[1] ^ k[0], b & low, (a >> high) ^ x[3] ^ k[1], a & low]
+    return np.stack(x, 1).reshape(-1)[:count].astype(np.uint32)
+
+
 def sample_index(name, size):
     """Which elements of a big tensor a summary holds."""
     return (words(name, 0, SAMPLES) % np.uint32(size)).astype(np.int64)

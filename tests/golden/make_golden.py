@@ -34,6 +34,7 @@ CASES = {
     ("resnet18", "cifar"): [Case("train7", 7, 3), Case("frozen7", 7, 1, frozen=True)],
     # In training the norm takes a bias away again: its gradient is rounding, so frozen norms only.
     ("vgg11-head1", "cifar"): [Case("frozen7", 7, 1, frozen=True)],
+    ("cnn", "cifar"): [Case("train1", 1, 1), Case("train7", 7, 3)],
 }
 EVALUATE = Case("eval", 33, 5)
 

@@ -15,8 +15,12 @@ import torch_models  # noqa: E402
 MEAN, STD = (0.5, 0.46, 0.53), (0.26, 0.24, 0.28)  # of values in 0..1, per channel
 SEED = 1
 NEAR_STRIDE = {"resnet20": 8, "resnet20-projection": 8, "resnet18": 32, "vgg11": 32,
-               "vgg11-head1": 32}
+               "vgg11-head1": 32, "vgg11-head3": 32}
 SHAPES = {"cifar": (3, 32), "fashion": (1, 28), "small": (3, 16)}
+
+
+# Of seed 0x123456789, client 3, round 5, epoch 2, step 7, use 10 (dropout), as rng.h packs them.
+DROPOUT_KEY, DROPOUT_COUNTER = (0x23456789, 1), (7, 3 << 12 | 2, 5 << 8 | 10)
 
 
 class Setting:
@@ -34,6 +38,7 @@ class Setting:
     def build(self, dtype, training=False, start=None):
         model = torch_models.make(self.model_name, self.channels).to(dtype)
         model.load_state_dict({k: v.to(dtype) for k, v in (start or self.start).items()})
+        set_masks(model)
         return model.train(training)
 
     def normalise(self, images, dtype):
@@ -93,6 +98,22 @@ class Setting:
 
     def _store(self, name, value):
         self.start[name] = self.stored[name] = value.float()
+
+
+def set_masks(model):
+    """Dropout as the engine draws it: Philox, 24 bits a value, the layers' blocks counted through."""
+    layers = [m for m in model.modules() if isinstance(m, torch_models.Dropout)]
+    first = {}  # layer -> its first block
+
+    def mask(layer, shape):
+        count = math.prod(shape)
+        first[layer] = 0 if layer == 0 else first[layer]
+        word = formula.philox(DROPOUT_KEY, DROPOUT_COUNTER, first[layer], count)
+        first[layer + 1] = first[layer] + (count + 3) // 4
+        kept = (word >> np.uint32(8)) * 2.0**-24 >= layers[layer].p
+        return torch.from_numpy(kept.reshape(shape))
+    for i, layer in enumerate(layers):
+        layer.mask = lambda shape, i=i: mask(i, shape)
 
 
 def shifts(name, count, stride):

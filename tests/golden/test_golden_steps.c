@@ -39,6 +39,8 @@ static const step steps[] = {
     {"resnet18_cifar", "resnet18", 3, 32, "train7"},
     {"resnet18_cifar", "resnet18", 3, 32, "frozen7"},
     {"vgg11-head1_cifar", "vgg11-head1", 3, 32, "frozen7"},
+    {"cnn_cifar", "cnn", 3, 32, "train1"},
+    {"cnn_cifar", "cnn", 3, 32, "train7"},
 };
 
 typedef struct bench {
@@ -67,6 +69,9 @@ static void open_bench(bench *b, const step *s, ex_golden_setup setup)
                                .norm = head[2] ? EX_NORM_FROZEN : EX_NORM_TRAIN,
                                .input_gradient = true};
     assert_ok(ex_plan_create(&b->plan, b->lane, &spec));
+    /* What setting.py draws the masks of dropout by. */
+    b->plan->key =
+        (ex_rng_key){.seed = UINT64_C(0x123456789), .client = 3, .round = 5, .epoch = 2, .step = 7};
 }
 
 static void close_bench(bench *b)

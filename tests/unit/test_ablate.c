@@ -212,6 +212,12 @@ static void test_biased_convolutions_give_the_definition_in_every_layer(void **s
     check_every_layer("vgg11-head1", 2);
 }
 
+static void test_layers_without_norms_give_the_definition_in_every_layer(void **state)
+{
+    (void)state;
+    check_every_layer("cnn", 4);
+}
+
 static void test_resnet18_batched_gives_the_definition_in_every_layer(void **state)
 {
     (void)state;
@@ -485,6 +491,7 @@ int main(void)
         cmocka_unit_test(test_activation_ablation_is_the_same_in_every_strategy),
         cmocka_unit_test(test_vgg11_batched_gives_the_definition_in_every_layer),
         cmocka_unit_test(test_biased_convolutions_give_the_definition_in_every_layer),
+        cmocka_unit_test(test_layers_without_norms_give_the_definition_in_every_layer),
         cmocka_unit_test(test_resnet18_batched_gives_the_definition_in_every_layer),
         cmocka_unit_test(test_projection_shortcuts_batched_equal_naive_in_every_channel),
     };

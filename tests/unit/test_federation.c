@@ -125,10 +125,8 @@ static void test_a_few_rounds_learn_the_classes(void **state)
     ex_federation_close(&f);
 }
 
-static void test_rounds_continued_later_equal_uninterrupted_ones(void **state)
+static void check_continued(ex_config c)
 {
-    (void)state;
-    ex_config c = ex_test_config();
     c.rounds = 3;
     c.clients_per_round = 3;
     ex_federation *whole = ex_test_federation(&c);
@@ -146,6 +144,22 @@ static void test_rounds_continued_later_equal_uninterrupted_ones(void **state)
     ex_federation_close(&whole);
     ex_federation_close(&start);
     ex_federation_close(&rest);
+}
+
+static void test_rounds_continued_later_equal_uninterrupted_ones(void **state)
+{
+    (void)state;
+    check_continued(ex_test_config());
+}
+
+/* What the steps themselves draw at random is named by where they stand, too. */
+static void test_dropout_does_not_depend_on_what_came_before(void **state)
+{
+    (void)state;
+    ex_config c = ex_test_config();
+    snprintf(c.model, sizeof c.model, "cnn");
+    c.local_epochs = 2;
+    check_continued(c);
 }
 
 static void test_an_error_of_the_callback_ends_the_training(void **state)
@@ -243,6 +257,7 @@ int main(void)
         cmocka_unit_test(test_accuracy_of_a_class_and_of_the_others),
         cmocka_unit_test(test_a_few_rounds_learn_the_classes),
         cmocka_unit_test(test_rounds_continued_later_equal_uninterrupted_ones),
+        cmocka_unit_test(test_dropout_does_not_depend_on_what_came_before),
         cmocka_unit_test(test_an_error_of_the_callback_ends_the_training),
         cmocka_unit_test(test_server_samples_are_drawn_by_seed_and_may_be_kept_from_the_clients),
         cmocka_unit_test(test_central_lane_holds_the_global_values),

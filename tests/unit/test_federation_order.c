@@ -3,6 +3,7 @@
 #include "temp.h"
 #include "test.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 /* Two rounds with 1, 2 and 3 lanes. algorithms: a file to keep the first one's choices in for the
@@ -40,6 +41,15 @@ static void test_number_of_lanes_changes_no_bit(void **state)
 {
     (void)state;
     check_lanes(ex_test_config(), NULL);
+}
+
+static void test_number_of_lanes_changes_no_bit_of_dropout(void **state)
+{
+    (void)state;
+    ex_config c = ex_test_config();
+    snprintf(c.model, sizeof c.model, "cnn");
+    c.local_epochs = 2;
+    check_lanes(c, NULL);
 }
 
 static void test_number_of_lanes_changes_no_bit_with_the_algorithms_of_a_run(void **state)
@@ -179,6 +189,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_number_of_lanes_changes_no_bit),
+        cmocka_unit_test(test_number_of_lanes_changes_no_bit_of_dropout),
         cmocka_unit_test(test_number_of_lanes_changes_no_bit_with_the_algorithms_of_a_run),
         cmocka_unit_test(test_clients_do_not_feel_the_order_they_are_trained_in),
         cmocka_unit_test(test_average_by_samples_is_the_plain_weighted_mean),

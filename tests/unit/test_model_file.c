@@ -42,7 +42,7 @@ static void test_values_come_back_bit_for_bit(void **state)
         assert_ok(ex_model_file_read(path, back.model, back.params, back.stats, &batches));
         assert_memory_equal(v.params, back.params, v.model->param_count * sizeof *v.params);
         assert_memory_equal(v.stats, back.stats, v.model->stat_count * sizeof *v.stats);
-        assert_int_equal(batches, 391);
+        assert_int_equal(batches, v.model->stat_count ? 391 : 0); /* a counter of the norms */
         drop(&v);
         drop(&back);
     }
