@@ -3,7 +3,9 @@
 # that is there already.
 #
 #   scripts/setup.sh            compiler, CMake, libraries, the Fashion-MNIST package where it exists
-#   scripts/setup.sh --peers    also PyTorch (CPU) for golden files, interoperation tests and peers
+#   scripts/setup.sh --peers    also PyTorch (CPU) for golden files, interoperation tests and peers,
+#                               and what --plots brings
+#   scripts/setup.sh --plots    also matplotlib, for scripts/plot_run.py
 #   scripts/setup.sh --fuzz     also clang with libFuzzer, for tests/fuzz
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 
@@ -13,10 +15,11 @@ need=(gcc libc6-dev cmake ninja-build pkg-config
 wish=(dataset-fashion-mnist) # Debian has it, Ubuntu may not: get_data.sh downloads it then
 for argument in "$@"; do
     case $argument in
-    --peers) need+=(python3-torch) ;;
+    --peers) need+=(python3-torch python3-matplotlib) ;;
+    --plots) need+=(python3-matplotlib) ;;
     --fuzz) need+=(clang libclang-rt-dev libomp-dev) ;;
     -h | --help) print_usage ;;
-    *) die "unknown option $argument; one of --peers, --fuzz, --help" ;;
+    *) die "unknown option $argument; one of --peers, --plots, --fuzz, --help" ;;
     esac
 done
 

@@ -55,7 +55,7 @@ for delta in 0 1.5 nan 0.1x; do
     refuses 2 "at most 1" bench masked --delta $delta
 done
 refuses 2 "--repetitions" bench step --repeat 3
-refuses 2 "resnet20, vgg11" bench step --model alexnet
+refuses 2 "one of resnet20, " bench step --model alexnet
 refuses 2 "cifar, fashion" bench eval --shape imagenet
 refuses 2 "naive, streams, batched" bench ablate --strategy fast
 refuses 2 "1 to" bench step --batch 0

@@ -1,0 +1,110 @@
+#!/usr/bin/env bash
+# scripts/plot_run.py draws one run and several, also one that still goes on, and says what is missing.
+source "$(dirname "$0")/cli_common.sh"
+script=$tests/../../scripts/plot_run.py
+
+plot() {
+    "$python" "$script" "$@" >out 2>err
+}
+
+# without MODULE COMMAND...: as if Python had no such module.
+without() {
+    mkdir -p hidden
+    echo 'raise ImportError("hidden")' >"hidden/$1.py"
+    shift
+    PYTHONPATH=$work/hidden plot "$@"
+    local code=$?
+    rm -r hidden
+    return $code
+}
+
+# drawn FOLDER FIGURE WORDS...: as PNG and SVG of sane size, with the words as text in the SVG.
+drawn() {
+    python3 - "$@" <<'PY' || fail "$1/$2 is not as expected"
+import os, re, struct, sys
+folder, figure, *words = sys.argv[1:]
+with open(f"{folder}/{figure}.png", "rb") as file:
+    head = file.read(24)
+width, height = struct.unpack(">II", head[16:24])
+assert head[:8] == b"\x89PNG\r\n\x1a\n" and 600 < width < 4000 and 150 < height < 4000, (width, height)
+assert 5e3 < os.path.getsize(f"{folder}/{figure}.png") < 2e6
+text = open(f"{folder}/{figure}.svg", encoding="utf-8").read()
+assert 5e3 < len(text) < 5e6, len(text)
+shown = re.findall(r"<text[^>]*>([^<]*)</text>", text)
+missing = [word for word in words if word not in shown]
+assert not missing, f"{figure}.svg lacks {missing}; it has {shown}"
+PY
+}
+
+python=
+for candidate in "${PYTHON:-python3}" /usr/bin/python3; do
+    if "$candidate" -c 'import matplotlib' 2>/dev/null; then
+        python=$candidate
+        break
+    fi
+done
+if [ -z "$python" ]; then
+    python=python3
+    mkdir run
+    echo '{"round":1,"phase":"train"}' >run/metrics.jsonl
+    plot run && fail "no complaint about missing matplotlib"
+    has err "scripts/setup.sh --plots"
+    echo "no Python with matplotlib: skipped (scripts/setup.sh --plots installs it)"
+    exit 77
+fi
+
+# --- several runs
+small=(-s server.threads=1 -s lanes=1 -s train_samples=200 -s test_samples=100)
+succeeds train -c tiny.yaml "${small[@]}" -s rounds=2 -o train
+succeeds unlearn train --method ce --class 1 -s unlearn.stop_forget=-1 -o ce
+succeeds unlearn train --method de --class 1 --effects ce/effects.csv -o de
+plot train ce de -o plots || fail "plotting three runs"
+drawn plots rounds train ce de "accuracy (%)" "cross-entropy (nats)" "seconds per round or epoch" \
+    "megabytes per round or epoch" "round or epoch" "test, the class that goes" "none: ce"
+drawn plots effects "layer, from input to output" "ce: class 1" "de: class 1" layer3.block_2.conv_bn2.conv \
+    linear "a channel selected for unlearning" \
+    "effect of a channel: fall of the class's accuracy without it (percentage points)"
+drawn plots costs "wall time by phase (seconds)" "messages in all (megabytes)" train ablation unlearn \
+    evaluate "clients to server" "server to clients"
+cp -r plots first
+plot train ce de -o plots || fail "plotting over plots"
+for figure in rounds effects costs; do
+    same plots/$figure.svg first/$figure.svg
+done
+
+# --- a run alone, while it goes on: a line a round is there at once, and one half written does no harm
+"$excise" train -c tiny.yaml "${small[@]}" -s rounds=1000 -o long >/dev/null 2>&1 &
+pid=$!
+trap 'kill $pid 2>/dev/null; rm -rf "$work"' EXIT
+wait_for 60 test -s long/metrics.jsonl
+[ "$(tail -c 1 long/metrics.jsonl | wc -l)" -eq 1 ] || fail "a line of metrics.jsonl is not whole"
+mkdir watched
+cp long/metrics.jsonl watched
+kill -TERM $pid
+wait $pid
+printf '{"round":2,"ph' >>watched/metrics.jsonl
+plot watched -o one || fail "plotting a run that goes on"
+has err "watched is not finished"
+drawn one rounds watched "accuracy (%)"
+absent one/costs.png one/effects.png
+
+# --- what is missing is said
+plot nowhere && fail "no complaint about a folder that is not there"
+has err "nowhere/metrics.jsonl"
+plot train ce --class 7 -o other && fail "no complaint about a class without effects"
+has err "class 7"
+echo 'not,a,table' >train/effects.csv
+echo 'of,effects,here' >>train/effects.csv
+plot train -o other && fail "no complaint about a damaged table"
+has err "train/effects.csv"
+rm train/effects.csv
+without matplotlib train -o other && fail "no complaint about missing matplotlib"
+has err "scripts/setup.sh --plots"
+without tensorboard train -o other --tensorboard events && fail "no complaint about missing tensorboard"
+has err "pip install tensorboard"
+absent events
+if "$python" -c 'import tensorboard' 2>/dev/null; then
+    plot train ce -o other --tensorboard events || fail "writing TensorBoard events"
+    [ "$(find events/train events/ce -name 'events.out.tfevents.*' -size +0 | wc -l)" -eq 2 ] ||
+        fail "no two files of events"
+fi
