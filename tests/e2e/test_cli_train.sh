@@ -80,6 +80,33 @@ has err "going on after round 2"
 succeeds train -c tiny.yaml -o further -s rounds=2
 succeeds train -c tiny.yaml -o further -s rounds=3 --resume
 same further/model.safetensors deep/er/run/model.safetensors
+refuses 2 "rounds is 2, but 3 are complete in further" train -o further --resume -s rounds=2
+present further/report.json
+
+# --- a finished run that goes on is not finished until it has ended: no old result beside new rounds
+"$excise" train -o further --resume -s rounds=60 >out 2>err &
+pid=$!
+wait_for 60 test -s further/checkpoint/round-4.bin
+kill -KILL $pid
+wait $pid 2>/dev/null
+absent further/report.json further/model.safetensors further/ledger.json
+refuses 2 "is a run that is not finished; \`excise train -o further --resume\` goes on" eval further
+
+# --- two processes do not share a folder; names are quoted for the shell
+"$excise" train -c tiny.yaml -s rounds=60 -o "it's a run" >background 2>&1 &
+pid=$!
+wait_for 60 test -s "it's a run/checkpoint/round-1.bin"
+refuses 2 "it's a run is in use by another excise" train -o "it's a run" --resume
+kill -KILL $pid
+wait $pid 2>/dev/null
+"$excise" train -o "it's a run" --resume >out 2>err &
+pid=$!
+wait_for 60 grep -q "going on" err
+kill -INT $pid
+wait $pid
+[ $? -eq 130 ] || fail "SIGINT was no interruption"
+has err "\`excise train -o 'it'\\''s a run' --resume\` goes on"
+rm -r "it's a run"
 
 # --- with timed algorithms, a resumed run repeats the choices of its folder
 succeeds train -c tiny.yaml -s conv=auto -o timed

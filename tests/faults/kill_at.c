@@ -1,7 +1,7 @@
 /* Preloaded into a program, kills it just before its n-th change of a file: EXCISE_KILL_AT=n. Where
- * that is a write, half of the bytes still go out. Counted are the calls by which files are written,
- * synced, renamed, cut and removed, and folders made. EXCISE_KILL_COUNT=FILE: the file gets the
- * number of calls when the program ends by itself. */
+ * that is a write, half of the bytes still go out. Counted are the calls by which files are
+ * written, synced, renamed, cut and removed, and folders made. EXCISE_KILL_COUNT=FILE: the file
+ * gets the number of calls when the program ends by itself. */
 #include <dlfcn.h>
 #include <signal.h>
 #include <stdatomic.h>

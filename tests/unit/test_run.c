@@ -219,26 +219,26 @@ static void flip(const char *name, long offset, int whence)
     fclose(f);
 }
 
-/* A bit flipped anywhere, or a missing tail, falls back to the checkpoint before. */
+/* A bit flipped in any byte, or a tail missing, falls back to the checkpoint before. */
 static void test_a_damaged_checkpoint_gives_way_to_the_one_before(void **state)
 {
     (void)state;
     ex_run *run = open_run(EX_RUN_NEW);
-    for (int damage = 0; damage < 5; damage++) {
-        write_checkpoint(run, 1);
+    const char *newest = "checkpoint/round-2.bin";
+    write_checkpoint(run, 1);
+    write_checkpoint(run, 2);
+    const long size = (long)size_of(newest);
+    for (long at = 0; at < size; at += at < 512 ? 1 : 61) {
+        flip(newest, at, SEEK_SET);
+        if (restored_round(run) != 1)
+            fail_msg("byte %ld of %ld was flipped and not noticed", at, size);
+        flip(newest, at, SEEK_SET);
+    }
+    assert_int_equal(restored_round(run), 2);
+    for (long left = size - 1; left >= 0; left = left > 64 ? left / 2 : left - 1) {
         write_checkpoint(run, 2);
-        const char *newest = "checkpoint/round-2.bin";
-        const long size = (long)size_of(newest);
-        if (damage == 0)
-            flip(newest, 0, SEEK_SET); /* magic */
-        else if (damage == 1)
-            flip(newest, 45, SEEK_SET); /* state */
-        else if (damage == 2)
-            flip(newest, -1, SEEK_END); /* last value */
-        else
-            assert_int_equal(truncate(in_folder(newest), damage == 3 ? size - 1 : 7), 0);
+        assert_int_equal(truncate(in_folder(newest), left), 0);
         assert_int_equal(restored_round(run), 1);
-        assert_int_equal(unlink(in_folder(newest)), 0);
     }
     ex_run_close(&run);
 }
@@ -251,6 +251,10 @@ static void test_damaged_checkpoints_are_refused_by_name(void **state)
     write_checkpoint(run, 3);
     flip("checkpoint/round-3.bin", -1, SEEK_END);
     assert_status(ex_run_restore(run, &values, &json), EX_ERR_INPUT);
+    assert_message("checkpoint/round-3.bin is damaged: its checksum");
+    assert_message("start the run anew, with --overwrite");
+    assert_null(json);
+    assert_status(ex_run_peek(folder, &json), EX_ERR_INPUT);
     assert_message("checkpoint/round-3.bin is damaged: its checksum");
     assert_null(json);
     ex_run_close(&run);
@@ -266,6 +270,102 @@ static void test_a_checkpoint_of_another_model_is_refused(void **state)
     smaller.param_count--;
     assert_status(ex_run_restore(run, &smaller, &json), EX_ERR_CONFIG);
     assert_message("1000 parameters");
+    ex_run_close(&run);
+}
+
+static void test_velocity_comes_back_or_is_zero(void **state)
+{
+    (void)state;
+    static float velocity[PARAMS];
+    ex_run *run = open_run(EX_RUN_NEW);
+    ex_run_values with = values;
+    with.velocity = velocity;
+    json_t *json = json_pack("{s:i, s:s}", "round", 1, "note", "kept");
+    fill(1);
+    for (int i = 0; i < PARAMS; i++)
+        velocity[i] = (float)(0.5 * i);
+    assert_ok(ex_run_checkpoint(run, &with, json));
+    json_decref(json);
+    memset(velocity, 0, sizeof velocity);
+    assert_int_equal(restored_round(run), 1); /* who does not ask for it gets the rest */
+    assert_ok(ex_run_restore(run, &with, &json));
+    json_decref(json);
+    for (int i = 0; i < PARAMS; i++)
+        assert_true(velocity[i] == (float)(0.5 * i) && params[i] == (float)(10000 + i));
+    write_checkpoint(run, 2); /* without */
+    assert_ok(ex_run_restore(run, &with, &json));
+    json_decref(json);
+    for (int i = 0; i < PARAMS; i++)
+        assert_true(velocity[i] == 0.0f);
+    ex_run_close(&run);
+}
+
+static void test_peek_gives_the_state_of_the_newest_that_is_whole(void **state)
+{
+    (void)state;
+    json_t *json;
+    ex_run *run = open_run(EX_RUN_NEW);
+    assert_false(ex_run_has_checkpoint(folder));
+    assert_status(ex_run_peek(folder, &json), EX_ERR_INPUT);
+    write_checkpoint(run, 4);
+    write_checkpoint(run, 5);
+    assert_true(ex_run_has_checkpoint(folder));
+    flip("checkpoint/round-5.bin", 60, SEEK_SET);
+    assert_ok(ex_run_peek(folder, &json));
+    assert_int_equal(json_integer_value(json_object_get(json, "round")), 4);
+    json_decref(json);
+    ex_run_close(&run);
+}
+
+static void test_a_folder_in_use_is_refused(void **state)
+{
+    (void)state;
+    ex_run *second, *run = open_run(EX_RUN_NEW);
+    write_checkpoint(run, 1);
+    assert_status(ex_run_open(&second, folder, EX_RUN_RESUME), EX_ERR_EXISTS);
+    assert_message("in use by another");
+    assert_null(second);
+    assert_status(ex_run_open(&second, folder, EX_RUN_OVERWRITE), EX_ERR_EXISTS);
+    assert_true(exists("checkpoint/round-1.bin"));
+    ex_run_close(&run);
+    run = open_run(EX_RUN_RESUME);
+    ex_run_close(&run);
+}
+
+static void test_what_a_killed_process_left_is_removed_and_nothing_else(void **state)
+{
+    (void)state;
+    static const char *const mine[] = {"report.json.tmp", "report.json.12x.tmp", "notes.12.tmp",
+                                       "report.jsonx.12.tmp"};
+    assert_ok(ex_make_folders(folder));
+    assert_ok(ex_file_write(in_folder("config.yaml.123.tmp"), "x", 1));
+    ex_run *run = open_run(EX_RUN_NEW); /* such a folder counts as empty */
+    write_checkpoint(run, 1);
+    ex_run_close(&run);
+    assert_false(exists("config.yaml.123.tmp"));
+    assert_ok(ex_file_write(in_folder("model.safetensors.4.tmp"), "x", 1));
+    assert_ok(ex_file_write(in_folder("checkpoint/round-2.bin.4.tmp"), "x", 1));
+    for (size_t i = 0; i < sizeof mine / sizeof *mine; i++)
+        assert_ok(ex_file_write(in_folder(mine[i]), "x", 1));
+    run = open_run(EX_RUN_RESUME);
+    write_checkpoint(run, 2);
+    ex_run_close(&run);
+    assert_false(exists("model.safetensors.4.tmp") || exists("checkpoint/round-2.bin.4.tmp"));
+    for (size_t i = 0; i < sizeof mine / sizeof *mine; i++)
+        assert_true(exists(mine[i]));
+}
+
+static void test_a_reopened_run_has_no_results(void **state)
+{
+    (void)state;
+    ex_run *run = open_run(EX_RUN_NEW);
+    write_checkpoint(run, 1);
+    assert_ok(ex_file_write(in_folder("report.json"), "{}", 2));
+    assert_ok(ex_file_write(in_folder("model.safetensors"), "x", 1));
+    assert_ok(ex_run_reopen(run));
+    assert_ok(ex_run_reopen(run)); /* nothing there is fine */
+    assert_false(exists("report.json") || exists("model.safetensors"));
+    assert_true(exists("checkpoint/round-1.bin"));
     ex_run_close(&run);
 }
 
@@ -285,6 +385,11 @@ int main(void)
         IN_FOLDER(test_a_damaged_checkpoint_gives_way_to_the_one_before),
         IN_FOLDER(test_damaged_checkpoints_are_refused_by_name),
         IN_FOLDER(test_a_checkpoint_of_another_model_is_refused),
+        IN_FOLDER(test_velocity_comes_back_or_is_zero),
+        IN_FOLDER(test_peek_gives_the_state_of_the_newest_that_is_whole),
+        IN_FOLDER(test_a_folder_in_use_is_refused),
+        IN_FOLDER(test_what_a_killed_process_left_is_removed_and_nothing_else),
+        IN_FOLDER(test_a_reopened_run_has_no_results),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

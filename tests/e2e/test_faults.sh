@@ -1,0 +1,101 @@
+#!/usr/bin/env bash
+# What can go wrong around a run: nobody takes its result, its folder cannot be written to, a file
+# shrinks while it is read, memory is short. A clear error each time, and nothing complete is lost.
+source "$(dirname "$0")/cli_common.sh"
+shrink=$1/faults/shrink.so
+compare=$tests/compare_runs.py
+export ASAN_OPTIONS=${ASAN_OPTIONS:-}:verify_asan_link_order=0
+sed -i 's/^train_samples.*/train_samples: 60/; s/^test_samples.*/test_samples: 20/' tiny.yaml
+sed -i 's/^num_clients.*/num_clients: 2/; s/^batch_size.*/batch_size: 16/' tiny.yaml
+sed -i 's/^server.*/server: {samples: 20, threads: 1}/' tiny.yaml
+sed -i 's/^unlearn.*/unlearn: {rounds: 2, epochs: 2, probe: 1, stop_forget: -1}/' tiny.yaml
+succeeds train -c tiny.yaml -o source
+succeeds unlearn source --method ce --class 1 -o ce
+
+# --- nobody takes the result: the run is complete all the same, and the exit status tells
+# unheard EXPECTED FOLDER: the status is in $code, the log in err.
+unheard() {
+    [ "$code" -eq 1 ] || fail "an unread result gave $code"
+    [ "$(grep -c '^excise: error: the result cannot be written to stdout' err)" -eq 1 ] ||
+        fail "no error on stdout"
+    python3 "$compare" "$1" "$2" || fail "$2 is not complete"
+    rm -r "$2"
+}
+for how in "" --json; do
+    # shellcheck disable=SC2086
+    "$excise" train -c tiny.yaml -o unread $how 2>err | head -n 0
+    code=${PIPESTATUS[0]}
+    unheard source unread
+    has err "Broken pipe"
+    # shellcheck disable=SC2086
+    "$excise" unlearn source --method ce --class 1 -o unread $how >&- 2>err
+    code=$?
+    unheard ce unread
+    # shellcheck disable=SC2086
+    "$excise" unlearn source --method ce --class 1 -o unread $how >/dev/full 2>err
+    code=$?
+    unheard ce unread
+    has err "No space left on device"
+done
+"$excise" train -c tiny.yaml -o unread 2>&1 | head -n 0 # nor the log
+[ "${PIPESTATUS[0]}" -eq 1 ] || fail "a closed pipe for all output was not noticed"
+python3 "$compare" source unread || fail "a run without a log is not complete"
+"$excise" --help 2>err | head -n 0
+[ "${PIPESTATUS[0]}" -eq 1 ] || fail "--help into a closed pipe"
+
+# --- a file where a folder must be
+cp -r source odd
+rm -r odd/checkpoint
+echo mine >odd/checkpoint
+refuses 1 "odd/checkpoint is there and is no folder" train -c tiny.yaml -o odd --overwrite
+has odd/checkpoint mine
+refuses 2 "tiny.yaml" train -c tiny.yaml -o tiny.yaml/run
+# --- a folder that another user may not write to
+if [ "$(id -u)" -eq 0 ] && setpriv --reuid 65534 --regid 65534 --clear-groups test -x "$excise" 2>/dev/null; then
+    mkdir locked
+    chmod 755 . locked
+    setpriv --reuid 65534 --regid 65534 --clear-groups \
+        "$excise" train -c "$work/tiny.yaml" -o "$work/locked/run" >out 2>err
+    [ $? -eq 2 ] || fail "a locked folder gave another status"
+    has err "locked/run cannot be made: Permission denied"
+    setpriv --reuid 65534 --regid 65534 --clear-groups \
+        "$excise" train -o "$work/source" --resume -s rounds=4 >out 2>err
+    [ $? -eq 2 ] || fail "a locked run gave another status"
+    has err "source cannot be written to: Permission denied"
+fi
+
+# --- a file that shrinks after it was opened
+shrinks() { # shrinks FILE CODE WORDS ARGUMENTS...
+    local file=$1 code=$2 words=$3
+    shift 3
+    cp "$file" kept
+    EXCISE_SHRINK=$work/$file LD_PRELOAD=$shrink "$excise" "$@" >out 2>err
+    local found=$?
+    [ $found -eq 0 ] || [ "$(stat -c %s "$file")" -lt "$(stat -c %s kept)" ] || fail "$file did not shrink"
+    cp kept "$file"
+    [ $found -eq "$code" ] || fail "a shrinking $file gave $found"
+    has err "$words"
+}
+shrinks source/model.safetensors 2 "source/model.safetensors cannot be read to its end" eval source
+shrinks ce/effects.csv 2 "ce/effects.csv" unlearn source --method ce --class 1 -o new \
+    --effects ce/effects.csv
+absent new
+cp -r source shrunk
+shrinks shrunk/checkpoint/round-3.bin 0 "round-3.bin is damaged: its size does not agree" \
+    train -o shrunk --resume
+has err "going on after round 2"
+python3 - <<'PY'
+import gzip, os, struct
+os.mkdir("idx")
+for part, count in (("train", 60), ("t10k", 20)):
+    images = struct.pack(">IIII", 0x803, count, 28, 28) + os.urandom(count * 784)
+    labels = struct.pack(">II", 0x801, count) + bytes(i % 10 for i in range(count))
+    open(f"idx/{part}-images-idx3-ubyte", "wb").write(images)
+    gzip.open(f"idx/{part}-labels-idx1-ubyte.gz", "wb").write(labels)
+PY
+for name in train-images-idx3-ubyte t10k-images-idx3-ubyte train-labels-idx1-ubyte.gz; do
+    shrinks idx/$name 2 "idx/$name" \
+        train -c tiny.yaml -s dataset=mnist -s data_dir="$work/idx" -o new
+done
+absent new
+succeeds train -c tiny.yaml -s dataset=mnist -s data_dir="$work/idx" -s rounds=1 -o new

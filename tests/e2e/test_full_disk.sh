@@ -1,0 +1,79 @@
+#!/usr/bin/env bash
+# A disk that fills up, at many points: exit status 1, a message with the file, the reason and what to
+# do; what was complete stays, and with space again the run ends with the bits of an undisturbed one.
+# Needs a small file system of its own; where none can be mounted, this is skipped.
+if [ -z "${EXCISE_TEST_MOUNTS-}" ]; then
+    export EXCISE_TEST_MOUNTS=1
+    try='mount -t tmpfs -o size=1m none /mnt'
+    unshare -m sh -c "$try" 2>/dev/null && exec unshare -m bash "$0" "$@"
+    unshare -Urm sh -c "$try" 2>/dev/null && exec unshare -Urm bash "$0" "$@"
+    echo "skipped: no file system can be mounted here (root or user namespaces are needed)"
+    exit 77
+fi
+source "$(dirname "$0")/cli_common.sh"
+compare=$tests/compare_runs.py
+sed -i 's/^train_samples.*/train_samples: 60/; s/^test_samples.*/test_samples: 20/' tiny.yaml
+sed -i 's/^num_clients.*/num_clients: 2/; s/^batch_size.*/batch_size: 16/' tiny.yaml
+sed -i 's/^server.*/server: {samples: 20, threads: 1}/' tiny.yaml
+sed -i 's/^unlearn.*/unlearn: {rounds: 3, epochs: 3, probe: 1, stop_forget: -1, relabel: each}/' tiny.yaml
+mkdir disk
+trap 'cd /; umount -l "$work/disk" 2>/dev/null; rm -rf "$work"' EXIT
+
+succeeds train -c tiny.yaml -o source
+succeeds unlearn source --method ce --class 1 -o ce
+succeeds unlearn source --method de --class 1 -o de
+
+# fill EXPECTED SIZE ARGUMENTS...: the job on a disk of that size, then with space enough.
+full=0
+fill() {
+    local expected=$1 size=$2 kept code
+    shift 2
+    mount -t tmpfs -o "size=$size" none disk || fail "no tmpfs of $size"
+    excise "$@" -o disk/run
+    code=$?
+    [ $code -eq 1 ] || fail "on a disk of $size, excise $* gave $code"
+    [ "$(grep -c '^excise: error: ' err)" -eq 1 ] || fail "no single error line"
+    has err "disk/run"
+    has err "cannot be written: No space left on device; free some space there"
+    absent disk/run/report.json
+    kept=$(sed -n 's/.*there; \([0-9]*\) complete [a-z]* kept, `excise .* --resume` then goes on$/\1/p' err)
+    full=$((full + 1))
+    # Still full: the same again, and nothing is lost by trying.
+    if [ -n "$kept" ]; then
+        excise "$@" -o disk/run --resume && fail "went on on a full disk of $size"
+        mount -o remount,size=64m disk
+        succeeds "$@" -o disk/run --resume
+        grep -qE "going on after (round|epoch) $kept$" err || fail "$kept kept, but not gone on from"
+    else
+        mount -o remount,size=64m disk
+        if ! excise "$@" -o disk/run --resume; then
+            has err "start the run without --resume"
+            succeeds "$@" -o disk/run
+        fi
+    fi
+    python3 "$compare" "$expected" disk/run || fail "$expected differs after a disk of $size"
+    [ -z "$(find disk -name '*.tmp')" ] || fail "temporary files stayed"
+    umount disk || umount -l disk
+}
+
+for size in 4k 16k 600k 1500k 2500k 3100k; do
+    fill source $size train -c tiny.yaml
+done
+for size in 1500k 2200k 4500k; do
+    fill ce $size unlearn source --method ce --class 1
+done
+fill de 1500k unlearn source --method de --class 1
+fill de 2600k unlearn source --method de --class 1
+
+# --- a disk that cannot be written to at all
+mount -t tmpfs -o size=64m none disk
+cp -r source disk/run
+mount -o remount,ro disk
+refuses 2 "Read-only file system" train -c tiny.yaml -o disk/new
+refuses 2 "disk/run cannot be written to: Read-only file system" train -o disk/run --resume -s rounds=5
+refuses 2 "Read-only file system" unlearn source --method ce --class 1 -o disk/ce
+refuses 2 "disk" ablate source --class 1 -o disk/effects.csv
+succeeds eval disk/run
+diff -r source disk/run >/dev/null || fail "a read-only run has changed"
+umount disk || umount -l disk
+echo "$full full disks"
