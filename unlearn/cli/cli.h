@@ -77,5 +77,7 @@ extern const cli_command cli_train, cli_eval, cli_ablate, cli_unlearn, cli_devic
 /* argv[0] is the command's name. EX_ERR_USAGE naming what is wrong and where help is. */
 ex_status cli_parse(cli_args *args, const cli_command *command, int argc, char **argv);
 void cli_print_help(const cli_command *command);
+/* A C++ exception that a library lets out ends the program with a message and status 1. */
+void cli_catch_terminate(void);
 
 #endif

@@ -113,6 +113,7 @@ int main(int argc, char **argv)
     signal(SIGPIPE, SIG_IGN); /* a reader of the log that went away does not end a long run */
     ex_interrupt_install();
     ex_json_guard();
+    cli_catch_terminate();
     bool verbose = false;
     ex_status status = dispatch(argc, argv, &verbose);
     if (fflush(stdout) != 0 || ferror(stdout)) {

@@ -1,0 +1,16 @@
+/* Allocations that fail on demand. Of use only in a test that is linked with EXCISE_WRAP_ALLOCATION
+ * (tests/CMakeLists.txt): then every allocation made in our own sources comes through here,
+ * jansson's too (ex_json_guard). Libraries' own do not. */
+#ifndef EX_FAILING_H
+#define EX_FAILING_H
+
+/* The n-th allocation from now on fails, n from 1; 0: none. Counting starts anew. */
+void ex_fail_allocation(long n);
+/* How many were asked for since then. */
+long ex_allocations(void);
+/* Where the n-th came from: a hash of the calls that led to it, the same in every run. */
+unsigned long ex_allocation_site(long n);
+/* How many are not freed yet, since the program began. */
+long ex_allocations_live(void);
+
+#endif
