@@ -80,7 +80,7 @@ bool ex_run_has_checkpoint(const char *path)
 
 void ex_run_prune_checkpoints(const char *path, int keep)
 {
-    char folder_path[PATH_MAX + 16], file[PATH_MAX + 16 + NAME_MAX];
+    char folder_path[PATH_MAX + 16], file[PATH_MAX + 18 + NAME_MAX];
     long kept[LISTED];
     const int count = ex_run_checkpoints(path, kept, keep);
     const long oldest = keep == 0 ? LONG_MAX : count < keep ? 0 : kept[keep - 1];
@@ -89,9 +89,10 @@ void ex_run_prune_checkpoints(const char *path, int keep)
     if (!folder)
         return;
     for (const struct dirent *entry; (entry = readdir(folder));) {
-        const size_t length = strlen(entry->d_name);
-        const bool left_over = strncmp(entry->d_name, "round-", 6) == 0 && length > 4 &&
-                               strcmp(entry->d_name + length - 4, ".tmp") == 0;
+        const char *dot = strrchr(entry->d_name, '.');
+        const bool left_over =
+            strncmp(entry->d_name, "round-", 6) == 0 && dot &&
+            (strcmp(dot, ".tmp") == 0 || (keep == 0 && strcmp(dot, ".damaged") == 0));
         const long round = round_of(entry->d_name);
         if (!left_over && (round < 0 || round >= oldest))
             continue;
@@ -245,9 +246,7 @@ static ex_status decode(const char *path, const char *bytes, size_t size, long r
                        "configuration's has %zu and %zu; resume with the run's own configuration",
                        path, (unsigned long long)h.param_count, (unsigned long long)h.stat_count,
                        v->param_count, v->stat_count);
-    *json = json_loadb(bytes + sizeof h, h.json_bytes, 0, &error);
-    if (!*json && json_error_code(&error) == json_error_out_of_memory)
-        return EX_FAIL(EX_ERR_MEMORY, "%s: no memory for its state", path);
+    EX_TRY(ex_json_load(json, bytes + sizeof h, h.json_bytes, 0, &error));
     if (!is_of_round(*json, round)) {
         json_decref(*json);
         *json = NULL;
@@ -270,9 +269,18 @@ static ex_status read_checkpoint(const char *folder, long round, const ex_run_va
     return status;
 }
 
+/* Puts a damaged checkpoint out of the way, so that none is taken later whose metrics are cut. */
+static void set_aside(const char *folder, long round)
+{
+    char path[PATH_MAX + 64], aside[PATH_MAX + 80];
+    snprintf(path, sizeof path, "%s/checkpoint/round-%ld.bin", folder, round);
+    snprintf(aside, sizeof aside, "%s.damaged", path);
+    (void)rename(path, aside);
+}
+
 /* The newest that is whole. Only what is wrong with the file itself lets the one before be tried.
- */
-static ex_status read_newest(const char *folder, const ex_run_values *v, json_t **json, bool warn)
+ * `keep`: nothing is said nor changed. */
+static ex_status read_newest(const char *folder, const ex_run_values *v, json_t **json, bool keep)
 {
     long rounds[LISTED];
     const int count = ex_run_checkpoints(folder, rounds, LISTED);
@@ -281,13 +289,15 @@ static ex_status read_newest(const char *folder, const ex_run_values *v, json_t 
         return EX_FAIL(EX_ERR_INPUT, "%s has no checkpoint to resume from", folder);
     for (int i = 0;; i++) {
         const ex_status status = read_checkpoint(folder, rounds[i], v, json);
+        for (int k = 0; k < i && status == EX_OK && !keep; k++)
+            set_aside(folder, rounds[k]);
         if (status != EX_ERR_INPUT)
             return status;
         if (i + 1 == count)
             return EX_FAIL(EX_ERR_INPUT,
                            "%s; %s has no other checkpoint: start the run anew, with --overwrite",
                            ex_error_message(), folder);
-        if (warn)
+        if (!keep)
             ex_log_warn("%s; the one before it is taken", ex_error_message());
     }
 }
@@ -296,7 +306,7 @@ ex_status ex_run_peek(const char *path, json_t **state)
 {
     json_t *json;
     *state = NULL;
-    EX_TRY(read_newest(path, NULL, &json, false));
+    EX_TRY(read_newest(path, NULL, &json, true));
     *state = json_incref(json_object_get(json, "state"));
     json_decref(json);
     return EX_OK;
@@ -321,7 +331,7 @@ ex_status ex_run_restore(ex_run *run, const ex_run_values *values, json_t **stat
 {
     json_t *json;
     *state = NULL;
-    EX_TRY(read_newest(run->path, values, &json, true));
+    EX_TRY(read_newest(run->path, values, &json, false));
     const json_t *length = json_object_get(json, "metrics_bytes");
     const ex_status status = cut_metrics(run, (size_t)json_integer_value(length));
     if (status == EX_OK)

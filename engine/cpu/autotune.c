@@ -255,10 +255,11 @@ ex_status ex_cpu_algorithms_read(ex_device *device, const char *path)
 {
     ex_cpu_device *d = (ex_cpu_device *)device;
     json_t *root;
-    if (ex_json_read(&root, path) != EX_OK)
-        return EX_FAIL(EX_ERR_INPUT, "%s; delete the file to time again", ex_error_message());
+    ex_status status = ex_json_read(&root, path);
+    if (status == EX_ERR_INPUT)
+        return EX_FAIL(status, "%s; delete the file to time again", ex_error_message());
+    EX_TRY(status);
     const char *made_for = json_string_value(json_object_get(root, "device"));
-    ex_status status = EX_OK;
     if (json_integer_value(json_object_get(root, "schema")) != SCHEMA || !made_for ||
         strcmp(made_for, device->description) != 0) {
         ex_log("%s is for another processor or library (%s); timing the convolutions again", path,

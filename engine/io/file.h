@@ -32,9 +32,13 @@ ex_status ex_json_write(const char *path, const json_t *value);
 /* *text = the value as text, from malloc; NULL values and whatever jansson had no memory for come
  * out as EX_ERR_MEMORY. `what` opens the message. */
 ex_status ex_json_text(char **text, const json_t *value, size_t flags, const char *what);
+/* As json_loadb: *out is NULL, and *error says why, where the text is no JSON. EX_ERR_MEMORY where
+ * that is not the text's fault. */
+ex_status ex_json_load(json_t **out, const char *text, size_t bytes, size_t flags,
+                       json_error_t *error);
 /* Makes ex_json_text notice when jansson runs out of memory while a value is built: its builders
- * leave out what does not fit, and a report must not be short of a key for that. Call it once,
- * before any JSON is made. */
+ * leave out what does not fit, and a report must not be short of a key for that. Call it before any
+ * JSON is made; again, it forgets what was missed before. */
 void ex_json_guard(void);
 
 /* *out = the file's bytes, with a zero byte behind them; freed by ex_free. EX_ERR_INPUT if the file

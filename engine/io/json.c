@@ -21,6 +21,7 @@ static void *allocate(size_t bytes)
 
 void ex_json_guard(void)
 {
+    atomic_store(&missed, false);
     json_set_alloc_funcs(allocate, free);
 }
 
@@ -35,6 +36,18 @@ ex_status ex_json_text(char **text, const json_t *value, size_t flags, const cha
     return short_of_memory
                ? EX_FAIL(EX_ERR_MEMORY, "%s: no memory to write it as JSON", what)
                : EX_FAIL(EX_ERR_INTERNAL, "%s: the value cannot be written as JSON", what);
+}
+
+ex_status ex_json_load(json_t **out, const char *text, size_t bytes, size_t flags,
+                       json_error_t *error)
+{
+    atomic_store(&missed, false);
+    *out = json_loadb(text, bytes, flags, error);
+    /* jansson calls a value that it has no memory for a bad one. */
+    if (!*out &&
+        (atomic_exchange(&missed, false) || json_error_code(error) == json_error_out_of_memory))
+        return EX_FAIL(EX_ERR_MEMORY, "no memory to read JSON of %zu bytes", bytes);
+    return EX_OK;
 }
 
 json_t *ex_json_number(double value)
@@ -66,10 +79,9 @@ ex_status ex_json_read(json_t **out, const char *path)
     size_t bytes;
     EX_TRY(ex_file_read(&text, &bytes, path, JSON_BYTES_MAX));
     json_error_t error;
-    *out = json_loadb(text, bytes, JSON_REJECT_DUPLICATES, &error);
+    const ex_status status = ex_json_load(out, text, bytes, JSON_REJECT_DUPLICATES, &error);
     ex_free(&text);
-    if (!*out && json_error_code(&error) == json_error_out_of_memory)
-        return EX_FAIL(EX_ERR_MEMORY, "%s: no memory to read it", path);
+    EX_TRY(status);
     if (!*out)
         return EX_FAIL(EX_ERR_INPUT, "%s:%d:%d: no valid JSON: %s", path, error.line, error.column,
                        error.text);

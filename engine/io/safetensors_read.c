@@ -1,4 +1,5 @@
 #include "base/memory.h"
+#include "io/file.h"
 #include "io/safetensors.h"
 
 #include <errno.h>
@@ -139,7 +140,7 @@ static ex_status parse_header(ex_safetensors *file, const char *text, size_t byt
     json_error_t error;
     const char *name;
     json_t *value;
-    file->header = json_loadb(text, bytes, JSON_REJECT_DUPLICATES, &error);
+    EX_TRY(ex_json_load(&file->header, text, bytes, JSON_REJECT_DUPLICATES, &error));
     if (!file->header)
         return EX_FAIL(EX_ERR_INPUT, "%s: the header is no valid JSON: %s (byte %d)", path,
                        error.text, LENGTH_BYTES + error.position);

@@ -36,6 +36,7 @@ static ex_status run_command(const cli_command *command, const char *const *word
     const int out = dup(STDOUT_FILENO), nowhere = open("/dev/null", O_WRONLY);
     dup2(nowhere, STDOUT_FILENO);
     memset(&args, 0, sizeof args);
+    ex_json_guard();
     ex_status status = cli_parse(&args, command, argc, argv);
     if (status == EX_OK)
         status = command->run(&args);
@@ -135,7 +136,6 @@ static int set_up(void **state)
 {
     (void)state;
     ex_log_set_level(EX_LOG_QUIET);
-    ex_json_guard();
     yaml = ex_temp_write("tiny.yaml", config, sizeof config - 1, 0);
     trained = strdup(ex_temp_path("trained"));
     yaml = strdup(yaml);
