@@ -44,4 +44,5 @@ fuzz() {
 export -f fuzz
 export here targets seconds
 
+# shellcheck disable=SC2016 # $1 is the inner shell's
 printf '%s\0' "${names[@]}" | xargs -0 -n 1 -P 2 bash -c 'set -euo pipefail; fuzz "$1"' fuzz
