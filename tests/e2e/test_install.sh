@@ -9,10 +9,15 @@ skip() {
     exit 77
 }
 
-if readelf -d "$build/libexcise.so" | grep -q -e libasan -e libtsan -e libubsan; then
-    skip "a library with sanitizers needs programs with the same"
-fi
-command -v cmake pkg-config cc >/dev/null || skip "cmake, pkg-config and cc are needed"
+# cached NAME: what the build was configured with.
+cached() {
+    sed -n "s/^$1:[A-Z]*=//p" "$build/CMakeCache.txt"
+}
+
+cc=$(cached CMAKE_C_COMPILER)
+sanitize=$(cached EXCISE_SANITIZE) # a program needs the library's sanitizers
+sanitize=${sanitize:+-fsanitize=$sanitize}
+command -v cmake pkg-config "$cc" >/dev/null || skip "cmake, pkg-config and $cc are needed"
 
 # Installs, and looks from another place than the one that was configured.
 cmake --install "$build" --prefix "$work/first" >log 2>&1 || fail "installing: $(tail -n 3 log)"
@@ -45,12 +50,13 @@ export PKG_CONFIG_PATH=$folder/pkgconfig
 flags=$(pkg-config --cflags --libs excise) || fail "pkg-config does not find excise"
 for name in forget contract; do
     # shellcheck disable=SC2086
-    cc -std=c11 -Wall -Wextra -Wpedantic -Werror -o $name "$tests/outside/$name.c" $flags \
-        -Wl,-rpath,"$folder" 2>err || fail "$name.c does not build with pkg-config"
+    "$cc" -std=c11 -pthread -Wall -Wextra -Wpedantic -Werror $sanitize -o $name \
+        "$tests/outside/$name.c" $flags -Wl,-rpath,"$folder" 2>err || fail "$name.c does not build with pkg-config"
 done
-cmake -S "$tests/outside" -B by-cmake -DCMAKE_PREFIX_PATH="$work/usr" >log 2>&1 &&
+cmake -S "$tests/outside" -B by-cmake -DCMAKE_PREFIX_PATH="$work/usr" -DCMAKE_C_COMPILER="$cc" \
+    -DCMAKE_C_FLAGS="$sanitize" >log 2>&1 &&
     cmake --build by-cmake >>log 2>&1 || fail "no build by CMake: $(tail -n 5 log)"
-if command -v g++ >/dev/null; then
+if [ -z "$sanitize" ] && command -v g++ >/dev/null; then
     printf '#include <excise.h>\nint main() { return excise_version() == nullptr; }\n' >plus.cpp
     # shellcheck disable=SC2086
     g++ -std=c++11 -Wall -Wextra -Wpedantic -Werror -o plus plus.cpp $flags -Wl,-rpath,"$folder" &&
@@ -77,6 +83,8 @@ mkdir stopped
 same kept.safetensors run/model.safetensors
 same report.json forgot/report.json
 has forgot/config.yaml "method: head "
+same thread-0.safetensors forgot/model.safetensors
+same thread-1.safetensors forgot/model.safetensors
 present forgot/model.safetensors stopped/checkpoint/round-0.bin
 succeeds unlearn -o stopped --resume
 present stopped/model.safetensors

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <threads.h>
 
 static int failures;
 
@@ -65,6 +66,39 @@ static void check_failures(excise_session *s, const char *run, const char *folde
     CHECK(excise_save(s, "kept.safetensors") == EXCISE_OK);
 }
 
+typedef struct worker {
+    const char *run, *output;
+    excise_status status;
+} worker;
+
+static int work(void *context)
+{
+    worker *w = context;
+    excise_session *s = NULL;
+    w->status = excise_open(&s, w->run, NULL, NULL);
+    if (w->status == EXCISE_OK)
+        w->status = excise_unlearn(s, "head", 1, NULL, NULL);
+    if (w->status == EXCISE_OK)
+        w->status = excise_save(s, w->output);
+    excise_close(&s);
+    return 0;
+}
+
+/* Sessions of different threads do not disturb each other: both give the folder's model. */
+static void check_threads(const char *run)
+{
+    worker workers[] = {{.run = run, .output = "thread-0.safetensors"},
+                        {.run = run, .output = "thread-1.safetensors"}};
+    thrd_t threads[2];
+    for (int i = 0; i < 2; i++)
+        if (thrd_create(&threads[i], work, &workers[i]) != thrd_success)
+            abort();
+    for (int i = 0; i < 2; i++) {
+        thrd_join(threads[i], NULL);
+        CHECK(workers[i].status == EXCISE_OK);
+    }
+}
+
 int main(int argc, char **argv)
 {
     excise_session *s = NULL;
@@ -89,5 +123,6 @@ int main(int argc, char **argv)
     excise_close(&s);
     CHECK(!s);
     excise_close(&s);
+    check_threads(argv[1]);
     return failures != 0;
 }
