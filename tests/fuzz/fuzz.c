@@ -40,6 +40,7 @@ __attribute__((weak)) int
 __sanitizer_install_malloc_and_free_hooks(void (*on_malloc)(const volatile void *, size_t),
                                           void (*on_free)(const volatile void *));
 __attribute__((weak)) size_t __sanitizer_get_allocated_size(const volatile void *memory);
+__attribute__((weak)) int __asan_report_present(void);
 
 static _Thread_local struct {
     bool counting;
@@ -52,8 +53,8 @@ static void on_malloc(const volatile void *pointer, size_t size)
     if (!memory.counting)
         return;
     memory.held += (long long)size;
-    if (memory.held <= memory.limit)
-        return;
+    if (memory.held <= memory.limit || (__asan_report_present && __asan_report_present()))
+        return; /* writing a report takes memory too */
     memory.counting = false;
     FUZZ_CHECK(memory.held <= memory.limit,
                "%lld bytes are held after asking for %zu; at most %lld are in proportion",

@@ -37,7 +37,7 @@ fuzz() {
         rm "$log"
     else
         printf '%-12s FOUND SOMETHING, see %s\n' "$name" "$log"
-        tail -n 30 "$log"
+        grep -E -A 8 'ERROR: |runtime error|does not hold' "$log" | head -n 40
         return 1
     fi
 }
