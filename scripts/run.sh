@@ -73,8 +73,12 @@ for method in ce de de-random head retrain; do
     if [ "$method" = de ]; then
         effects=(--effects "$out/ce/effects.csv")
     fi
+    how=--overwrite
+    if [ -d "$out/$method/checkpoint" ]; then
+        how=--resume
+    fi
     "$excise" unlearn "$train" --method "$method" --class "$class" "${effects[@]}" \
-        -o "$out/$method" --overwrite
+        -o "$out/$method" $how
 done
 
 say "everything took $((SECONDS - started)) s after the build"

@@ -12,6 +12,14 @@ sed -i 's/^unlearn.*/unlearn: {rounds: 2, epochs: 2, probe: 1, stop_forget: -1}/
 succeeds train -c tiny.yaml -o source
 succeeds unlearn source --method ce --class 1 -o ce
 
+# --- nothing to measure on: no test sample is of class 9
+json source/report.json 'd["test"]["per_class"][9] is None'
+succeeds unlearn source --method head --class 9 -o unmeasured
+has err "epoch 1: forget -, retain 0."
+has out "the class, test             -          -"
+json unmeasured/report.json 'd["after"]["forget_test"] is None and d["trace"][0]["forget_test"] is None'
+grep -qi nan err && fail "the log says nan"
+
 # --- nobody takes the result: the run is complete all the same, and the exit status tells
 # unheard EXPECTED FOLDER: the status is in $code, the log in err.
 unheard() {

@@ -150,6 +150,8 @@ ex_status cli_parse(cli_args *args, const cli_command *command, int argc, char *
         const int i = code >= FIRST_LONG ? code - FIRST_LONG : find_letter(all, count, code);
         EX_TRY(apply(args, all[i], optarg));
     }
+    if (args->resume && args->overwrite)
+        return EX_FAIL(EX_ERR_USAGE, "--resume goes on with what --overwrite removes; give one");
     return args->help ? EX_OK : take_subject(args, command, argc - optind, argv + optind);
 }
 
