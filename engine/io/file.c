@@ -82,7 +82,8 @@ ex_status ex_file_append(ex_file *file, const void *data, size_t bytes)
     return EX_OK;
 }
 
-/* A rename is on the disk only once its folder is. Not every file system can: then it is not. */
+/* What is new in a folder is on the disk only once the folder is. Not every file system can: then
+ * it is not. */
 static void sync_folder(const char *path)
 {
     char folder[PATH_MAX];
@@ -192,6 +193,15 @@ ex_status ex_path_join(char *path, const char *folder, const char *name)
     return EX_OK;
 }
 
+static ex_status make_folder(const char *path)
+{
+    if (mkdir(path, 0777) == 0)
+        sync_folder(path);
+    else if (errno != EEXIST)
+        return EX_FAIL(EX_ERR_IO, "folder %s cannot be made: %s", path, strerror(errno));
+    return EX_OK;
+}
+
 ex_status ex_make_folders(const char *path)
 {
     char part[PATH_MAX];
@@ -202,13 +212,11 @@ ex_status ex_make_folders(const char *path)
         if (p == part || *p != '/')
             continue;
         *p = '\0';
-        if (mkdir(part, 0777) != 0 && errno != EEXIST)
-            return EX_FAIL(EX_ERR_IO, "folder %s cannot be made: %s", part, strerror(errno));
+        EX_TRY(make_folder(part));
         *p = '/';
     }
     struct stat info;
-    if (mkdir(part, 0777) != 0 && errno != EEXIST)
-        return EX_FAIL(EX_ERR_IO, "folder %s cannot be made: %s", part, strerror(errno));
+    EX_TRY(make_folder(part));
     if (stat(part, &info) != 0 || !S_ISDIR(info.st_mode))
         return EX_FAIL(EX_ERR_IO, "%s is there and is no folder", part);
     return EX_OK;
