@@ -153,3 +153,12 @@ ex_status ex_plan_logits(ex_plan *plan, float *logits, int rows)
 {
     return plan->lane->device->backend->plan_logits(plan, logits, rows);
 }
+
+ex_draws ex_plan_draws(const ex_plan *plan, ex_rng_use use)
+{
+    ex_rng_key key = plan->key;
+    key.use = use;
+    const ex_rng r = ex_rng_at(key);
+    return (ex_draws){.key = {r.key[0], r.key[1]},
+                      .counter = {r.counter[0], r.counter[1], r.counter[2], r.counter[3]}};
+}

@@ -169,6 +169,9 @@ ex_status ex_lane_store_velocity(ex_lane *lane, float *velocity);
 ex_status ex_plan_create(ex_plan **out, ex_lane *lane, const ex_plan_spec *spec);
 void ex_plan_destroy(ex_plan **plan);
 
+/* The stream of random words that the step of plan->key has for `use`; for back ends. */
+ex_draws ex_plan_draws(const ex_plan *plan, ex_rng_use use);
+
 /* Trains on `feed` in order, spec.batch samples a step; feed->count must be a multiple of it. Adds
  * to *sums. A loss that is not finite stops the run: EX_ERR_NUMERIC naming the step, with the steps
  * before it in *sums. */

@@ -47,6 +47,10 @@ typedef struct ex_config {
     struct {
         ex_reals mean, std; /* of values in 0..1; empty: the data set's own */
     } normalize;
+    struct {
+        int crop, cutout; /* pixels; 0 = off */
+        bool flip;
+    } augment;
 
     int num_clients, clients_per_round; /* clients_per_round 0 = all */
     int rounds, local_epochs, batch_size;

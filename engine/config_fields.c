@@ -40,6 +40,9 @@ static const ex_field fields[] = {
     {NUMBER("seed", seed, EX_FIELD_SEED, 0, 9223372036854775807.0), DEFAULT("1", "names every random draw of the run")},
     {REALS("normalize.mean", normalize.mean, -10, 10), DEFAULT("[]", "subtracted from pixels in 0..1, a number for each channel or one for all; []: the data set's own")},
     {REALS("normalize.std", normalize.std, 0, 10), .above_min = true, DEFAULT("[]", "what pixels are divided by after that; []: the data set's own")},
+    {INT("augment.crop", augment.crop, 0, 4096), DEFAULT("0", "training: images are moved by up to so many pixels each way, on black")},
+    {INT("augment.cutout", augment.cutout, 0, 4096), DEFAULT("0", "training: side of a square that is blanked in each image")},
+    {BOOL("augment.flip", augment.flip), DEFAULT("false", "training: every second image is mirrored")},
 
     {INT("num_clients", num_clients, 1, CLIENTS_MAX), DEFAULT("10", "clients in the federation")},
     {INT("clients_per_round", clients_per_round, 0, CLIENTS_MAX), DEFAULT("0", "clients sampled in a round; 0: all")},

@@ -68,14 +68,16 @@ done:
 static ex_status open_data(ex_federation *f)
 {
     const ex_config *c = &f->config;
-    const ex_data_options options = {.dir = c->data_dir[0] ? c->data_dir : NULL,
-                                     .train_limit = c->train_samples,
-                                     .test_limit = c->test_samples,
-                                     .seed = c->seed,
-                                     .mean = c->normalize.mean.value,
-                                     .mean_count = c->normalize.mean.count,
-                                     .std = c->normalize.std.value,
-                                     .std_count = c->normalize.std.count};
+    const ex_data_options options = {
+        .dir = c->data_dir[0] ? c->data_dir : NULL,
+        .train_limit = c->train_samples,
+        .test_limit = c->test_samples,
+        .seed = c->seed,
+        .mean = c->normalize.mean.value,
+        .mean_count = c->normalize.mean.count,
+        .std = c->normalize.std.value,
+        .std_count = c->normalize.std.count,
+        .augment = {.crop = c->augment.crop, .cutout = c->augment.cutout, .flip = c->augment.flip}};
     EX_TRY(ex_data_open(&f->data, c->dataset, &options));
     const int classes = f->data->train.classes;
     if (c->unlearn.class_label >= classes)

@@ -4,7 +4,8 @@
  *
  * with black, that is 0 * scale[c] + shift[c], where the image does not reach. Images are planar
  * bytes (C, H, W); the output is in any layout of kernels.h. Rows of the output are written left to
- * right: black, pixels, black. Without padding a whole plane is one row. */
+ * right: black, pixels, black. Without padding a whole plane is one row. Augmentation gives each
+ * image a (top, left) of its own, may read its rows backwards, and cuts a square out at the end. */
 #include "batch.h"
 #include "host.h"
 
@@ -46,9 +47,32 @@ EX_INLINE void pixels(float *restrict out, const uint8_t *restrict in, size_t pl
                 ex_pixel_body(in[(size_t)j * plane + (size_t)x], scale[j], shift[j]);
 }
 
+/* The same from right to left; `in` is the rightmost pixel. */
+EX_INLINE void mirrored_pixels(float *restrict out, const uint8_t *restrict in, size_t plane,
+                               const float *restrict scale, const float *restrict shift, int count,
+                               int block)
+{
+    for (int x = 0; x < count; x++)
+        for (int j = 0; j < block; j++)
+            out[x * block + j] =
+                ex_pixel_body(*(in + (size_t)j * plane - (size_t)x), scale[j], shift[j]);
+}
+
+/* Zeros in the square that the view cuts out of a slab (out_H, out_W, block). */
+EX_INLINE void cut_out(float *out, const ex_gather_shape *g, const ex_view *v, int block)
+{
+    const int top = clamp(v->hole_top, 0, g->out_H);
+    const int bottom = clamp(v->hole_top + v->hole, 0, g->out_H);
+    const int left = clamp(v->hole_left, 0, g->out_W);
+    const int right = clamp(v->hole_left + v->hole, 0, g->out_W);
+    for (int y = top; y < bottom; y++)
+        for (int i = left * block; i < right * block; i++)
+            out[(size_t)y * (size_t)g->out_W * (size_t)block + (size_t)i] = 0.0f;
+}
+
 /* Channels first, ..., first + block of one image, into their slab (out_H, out_W, block). */
 EX_INLINE void gather_slab(float *out, const uint8_t *image, const ex_gather_shape *g, window w,
-                           int first, int block)
+                           int mirrored, int first, int block)
 {
     const size_t plane = (size_t)g->H * (size_t)g->W;
     const float *scale = g->scale + first, *shift = g->shift + first;
@@ -58,10 +82,46 @@ EX_INLINE void gather_slab(float *out, const uint8_t *image, const ex_gather_sha
             black(out, scale, shift, g->out_W, block);
             continue;
         }
-        const size_t start = (size_t)(y - g->top) * (size_t)g->W + (size_t)(w.left - g->left);
+        const int from = w.left - g->left;
+        const size_t row = (size_t)(y - g->top) * (size_t)g->W;
         black(out, scale, shift, w.left, block);
-        pixels(out + w.left * block, in + start, plane, scale, shift, w.right - w.left, block);
+        if (mirrored)
+            mirrored_pixels(out + w.left * block, in + row + (size_t)(g->W - 1 - from), plane,
+                            scale, shift, w.right - w.left, block);
+        else
+            pixels(out + w.left * block, in + row + (size_t)from, plane, scale, shift,
+                   w.right - w.left, block);
         black(out + w.right * block, scale, shift, g->out_W - w.right, block);
+    }
+}
+
+/* One image by its view: slabs of g->block channels. */
+EX_INLINE void gather_view(float *out, const uint8_t *image, const ex_gather_shape *batch,
+                           const ex_view *v)
+{
+    ex_gather_shape g = *batch;
+    g.top = v->top, g.left = v->left;
+    const window w = window_of(&g);
+    const size_t plane = (size_t)g.out_H * (size_t)g.out_W;
+    for (int first = 0; first < g.C; first += g.block) {
+        float *slab = out + (size_t)first * plane;
+        if (g.block == 3)
+            gather_slab(slab, image, &g, w, v->mirrored, first, 3);
+        else
+            gather_slab(slab, image, &g, w, v->mirrored, first, g.block);
+        cut_out(slab, &g, v, g.block);
+    }
+}
+
+EX_CLONES static void augment_range(float *out, const uint8_t *images, const uint32_t *index,
+                                    const ex_gather_shape *g, size_t begin, size_t end)
+{
+    const size_t image = (size_t)g->C * (size_t)g->H * (size_t)g->W;
+    const size_t map = (size_t)g->C * (size_t)g->out_H * (size_t)g->out_W;
+    for (size_t n = begin; n < end; n++) {
+        const ex_view v =
+            ex_view_body(g->augment, (uint32_t)n, g->top, g->left, g->out_H, g->out_W);
+        gather_view(out + n * map, images + (size_t)index[n] * image, g, &v);
     }
 }
 
@@ -78,11 +138,11 @@ EX_CLONES static void gather_range(float *out, const uint8_t *images, const uint
         for (int first = 0; first < g->C; first += g->block) {
             float *slab = out + (n * (size_t)g->C + (size_t)first) * plane;
             if (g->block == 1)
-                gather_slab(slab, image, g, w, first, 1);
+                gather_slab(slab, image, g, w, 0, first, 1);
             else if (g->block == 3)
-                gather_slab(slab, image, g, w, first, 3);
+                gather_slab(slab, image, g, w, 0, first, 3);
             else
-                gather_slab(slab, image, g, w, first, g->block);
+                gather_slab(slab, image, g, w, 0, first, g->block);
         }
     }
 }
@@ -90,12 +150,16 @@ EX_CLONES static void gather_range(float *out, const uint8_t *images, const uint
 void ex_batch_gather_host(float *out, const uint8_t *images, const uint32_t *index,
                           const ex_gather_shape *g, ex_stream s)
 {
+    const size_t elements = (size_t)g->N * (size_t)g->C * (size_t)g->out_H * (size_t)g->out_W;
+    if (g->augment) {
+        EX_SHARE((size_t)g->N, elements, s, augment_range(out, images, index, g, begin, end));
+        return;
+    }
     ex_gather_shape flat = *g;
     if (g->W == g->out_W && g->H == g->out_H && g->top == 0 && g->left == 0) {
         flat.W = flat.out_W = g->H * g->W;
         flat.H = flat.out_H = 1;
     }
     const size_t n = (size_t)g->N;
-    EX_SHARE(n, n * (size_t)g->C * (size_t)g->out_H * (size_t)g->out_W, s,
-             gather_range(out, images, index, &flat, begin, end));
+    EX_SHARE(n, elements, s, gather_range(out, images, index, &flat, begin, end));
 }

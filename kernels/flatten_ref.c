@@ -2,7 +2,7 @@
  * word. */
 #include "reference.h"
 
-static uint32_t word_at(const ex_draws *d, size_t index)
+uint32_t ex_ref_word(const ex_draws *d, size_t index)
 {
     uint32_t c[4] = {d->counter[0] + (uint32_t)(index / 4), d->counter[1], d->counter[2],
                      d->counter[3]};
@@ -20,7 +20,7 @@ static float keep(const ex_dropout *drop, size_t index)
 {
     if (!drop)
         return 1.0f;
-    const double u = (double)(word_at(&drop->draws, index) >> 8) / 16777216.0;
+    const double u = (double)(ex_ref_word(&drop->draws, index) >> 8) / 16777216.0;
     return u < (double)drop->rate ? 0.0f : 1.0f / (1.0f - drop->rate);
 }
 

@@ -46,14 +46,28 @@ typedef struct ex_segment {
     size_t length;
 } ex_segment;
 
+/* A stream of random words, Philox4x32-10: four words a block, block i at counter[0] + i. */
+typedef struct ex_draws {
+    uint32_t key[2], counter[4];
+} ex_draws;
+
+/* Random views of a batch's images; block n of the draws is image n's. 0 turns each off. */
+typedef struct ex_augment {
+    int crop;   /* moved by up to so many pixels up, down, left and right */
+    int flip;   /* 1: mirrored, left for right, every second time */
+    int cutout; /* side of a square of the output that is 0; its centre lies anywhere on it */
+    ex_draws draws;
+} ex_augment;
+
 /* Geometry of a batch made from stored images: C x H x W bytes each, planar, placed at (top, left)
  * of an output map out_H x out_W. Pixels outside the image count as stored zeros (black). */
 typedef struct ex_gather_shape {
     int N, C, H, W;
     int out_H, out_W, top, left;
-    int block;          /* layout of the output; C must be a multiple */
-    const float *scale; /* (C) out = byte * scale[c] + shift[c] */
-    const float *shift; /* (C) */
+    int block;                 /* layout of the output; C must be a multiple */
+    const float *scale;        /* (C) out = byte * scale[c] + shift[c] */
+    const float *shift;        /* (C) */
+    const ex_augment *augment; /* of the host, read before the call returns; NULL: none */
 } ex_gather_shape;
 
 /* Shape of an activation tensor in a blocked layout. */
@@ -69,11 +83,6 @@ typedef struct ex_conv_shape {
     int K, out_H, out_W, out_block;
     int R, S, stride, pad;
 } ex_conv_shape;
-
-/* A stream of random words, Philox4x32-10: four words a block, block i at counter[0] + i. */
-typedef struct ex_draws {
-    uint32_t key[2], counter[4];
-} ex_draws;
 
 /* Each value is dropped with probability `rate`, 0 to below 1; word i is drawn for value i. */
 typedef struct ex_dropout {
@@ -122,7 +131,8 @@ typedef struct ex_kernels {
 
     /* out[n] = normalised, padded image index[n]. One pass over the batch.
      * out (N, C, out_H, out_W) in g->block; images (count, C, H, W); index (N), each < count.
-     * An image may reach beyond the output, top and left may be negative: it is cropped. */
+     * An image may reach beyond the output, top and left may be negative: it is cropped.
+     * g->augment moves and mirrors each image in its place, on black, and cuts a square out. */
     void (*batch_gather)(float *out, const uint8_t *images, const uint32_t *index,
                          const ex_gather_shape *g, ex_stream s);
 

@@ -9,6 +9,9 @@
 /* Where element (n, c, y, x) of a (N, C, H, W) tensor lies in the layout `block`. */
 size_t ex_ref_offset(int n, int c, int y, int x, int C, int H, int W, int block);
 
+/* Word `index` of a stream. */
+uint32_t ex_ref_word(const ex_draws *draws, size_t index);
+
 void ex_batch_gather_ref(float *out, const uint8_t *images, const uint32_t *index,
                          const ex_gather_shape *g);
 /* In float64, rounded once at the end. */

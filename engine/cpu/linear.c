@@ -2,8 +2,6 @@
  * where its layout is another than the rows', and in training where values are dropped. */
 #include "cpu/cpu_impl.h"
 
-#include "base/rng.h"
-
 static ex_dnn_linear linear_of(const ex_cpu_plan *plan, int node, ex_dnn_pass pass)
 {
     const ex_layer *l = ex_cpu_layer_of(plan, node);
@@ -39,13 +37,8 @@ static uint32_t blocks_before(const ex_cpu_plan *plan, int node)
 
 static ex_dropout dropout_of(const ex_cpu_plan *plan, int node)
 {
-    ex_rng_key key = plan->base.key;
-    key.use = EX_RNG_DROPOUT;
-    const ex_rng r = ex_rng_at(key);
     ex_dropout d = {.rate = plan->model->nodes[node].dropout,
-                    .draws = {.key = {r.key[0], r.key[1]}}};
-    for (int i = 0; i < 4; i++)
-        d.draws.counter[i] = r.counter[i];
+                    .draws = ex_plan_draws(&plan->base, EX_RNG_DROPOUT)};
     d.draws.counter[0] += blocks_before(plan, node);
     return d;
 }

@@ -90,6 +90,11 @@ static void find_wanted(ex_cpu_plan *plan)
 static ex_status run_gather(ex_cpu_plan *plan, const ex_cpu_step *step)
 {
     const ex_dataset *d = plan->data;
+    const ex_augment augment = {.crop = d->augment.crop,
+                                .flip = d->augment.flip,
+                                .cutout = d->augment.cutout,
+                                .draws = ex_plan_draws(&plan->base, EX_RNG_AUGMENT)};
+    const bool varied = trains(plan) && (augment.crop || augment.flip || augment.cutout);
     const ex_gather_shape g = {.N = plan->base.spec.batch,
                                .C = d->channels,
                                .H = d->height,
@@ -100,7 +105,8 @@ static ex_status run_gather(ex_cpu_plan *plan, const ex_cpu_step *step)
                                .left = (step->shape.W - d->width) / 2,
                                .block = step->shape.block,
                                .scale = plan->scale,
-                               .shift = plan->shift};
+                               .shift = plan->shift,
+                               .augment = varied ? &augment : NULL};
     ex_kernels_host.batch_gather(step->at[0], d->images, plan->index, &g, ex_cpu_stream(plan));
     return EX_OK;
 }

@@ -248,6 +248,7 @@ ex_status ex_data_open(ex_data **out, const char *name, const ex_data_options *o
     EX_TRY_GOTO(open_files(data, name, source, options), fail);
     EX_TRY_GOTO(finish(&data->train, options), fail);
     EX_TRY_GOTO(finish(&data->test, options), fail);
+    data->train.augment = options->augment;
     EX_TRY_GOTO(check_limit(&data->train, options->train_limit, "train_samples"), fail);
     EX_TRY_GOTO(check_limit(&data->test, options->test_limit, "test_samples"), fail);
     EX_TRY_GOTO(draw_subset(&data->train, options->train_limit, options->seed, 0), fail);

@@ -8,10 +8,18 @@
 
 #include "base/status.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
 enum { EX_CHANNELS_MAX = 4 };
+
+/* What training makes of its images at random (kernels.h, ex_augment): pixels that they move by,
+ * side of the square that is cut out, mirroring. Evaluation sees them as they are. */
+typedef struct ex_augmentation {
+    int crop, cutout;
+    bool flip;
+} ex_augmentation;
 
 typedef struct ex_dataset {
     char name[32];
@@ -20,6 +28,7 @@ typedef struct ex_dataset {
     uint8_t *images;                                   /* (count, channels, height, width) */
     uint16_t *labels;                                  /* (count), each < classes */
     float mean[EX_CHANNELS_MAX], std[EX_CHANNELS_MAX]; /* of values in 0..1 */
+    ex_augmentation augment;
 } ex_dataset;
 
 typedef struct ex_data {
@@ -33,6 +42,7 @@ typedef struct ex_data_options {
     uint64_t seed;
     const double *mean, *std; /* mean_count, std_count numbers, of values in 0..1: one for each */
     size_t mean_count, std_count; /* channel or one for all; 0 = the data set's own */
+    ex_augmentation augment;      /* of the training images */
 } ex_data_options;
 
 /* name: mnist, fashion-mnist, cifar10, cifar100, synthetic (ex_dataset_names). A missing, truncated

@@ -152,13 +152,14 @@ static void test_rounds_continued_later_equal_uninterrupted_ones(void **state)
     check_continued(ex_test_config());
 }
 
-/* What the steps themselves draw at random is named by where they stand, too. */
-static void test_dropout_does_not_depend_on_what_came_before(void **state)
+/* Dropout and augmentation are drawn by where a step stands, too. */
+static void test_what_a_step_draws_does_not_depend_on_what_came_before(void **state)
 {
     (void)state;
     ex_config c = ex_test_config();
     snprintf(c.model, sizeof c.model, "cnn");
     c.local_epochs = 2;
+    c.augment.crop = 3, c.augment.flip = true;
     check_continued(c);
 }
 
@@ -257,7 +258,7 @@ int main(void)
         cmocka_unit_test(test_accuracy_of_a_class_and_of_the_others),
         cmocka_unit_test(test_a_few_rounds_learn_the_classes),
         cmocka_unit_test(test_rounds_continued_later_equal_uninterrupted_ones),
-        cmocka_unit_test(test_dropout_does_not_depend_on_what_came_before),
+        cmocka_unit_test(test_what_a_step_draws_does_not_depend_on_what_came_before),
         cmocka_unit_test(test_an_error_of_the_callback_ends_the_training),
         cmocka_unit_test(test_server_samples_are_drawn_by_seed_and_may_be_kept_from_the_clients),
         cmocka_unit_test(test_central_lane_holds_the_global_values),

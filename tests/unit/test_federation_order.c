@@ -52,6 +52,43 @@ static void test_number_of_lanes_changes_no_bit_of_dropout(void **state)
     check_lanes(c, NULL);
 }
 
+static void test_number_of_lanes_changes_no_bit_of_augmentation(void **state)
+{
+    (void)state;
+    ex_config c = ex_test_config();
+    c.augment.crop = 2, c.augment.flip = true, c.augment.cutout = 4;
+    check_lanes(c, NULL);
+}
+
+/* Augmentation is training's alone, and changes what is trained. */
+static void test_augmentation_reaches_training_and_not_evaluation(void **state)
+{
+    (void)state;
+    ex_config c = ex_test_config();
+    ex_test_values plain = {0};
+    double loss = 0;
+    for (int pass = 0; pass < 2; pass++) {
+        c.augment.crop = pass ? 2 : 0;
+        ex_federation *f = ex_test_federation(&c);
+        ex_accuracy before;
+        assert_ok(ex_federation_evaluate(f, &f->data->train, NULL, &before));
+        const ex_round round = ex_test_round(f, 0);
+        ex_round_result r;
+        assert_ok(ex_federation_round(f, &round, &r));
+        if (pass == 0) {
+            plain = ex_test_values_copy(f);
+            loss = before.loss;
+        } else {
+            assert_true(before.loss == loss);
+            assert_memory_not_equal(f->params, plain.params,
+                                    f->model->param_count * sizeof *f->params);
+        }
+        ex_accuracy_free(&before);
+        ex_federation_close(&f);
+    }
+    ex_test_values_free(&plain);
+}
+
 static void test_number_of_lanes_changes_no_bit_with_the_algorithms_of_a_run(void **state)
 {
     (void)state;
@@ -190,6 +227,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_number_of_lanes_changes_no_bit),
         cmocka_unit_test(test_number_of_lanes_changes_no_bit_of_dropout),
+        cmocka_unit_test(test_number_of_lanes_changes_no_bit_of_augmentation),
+        cmocka_unit_test(test_augmentation_reaches_training_and_not_evaluation),
         cmocka_unit_test(test_number_of_lanes_changes_no_bit_with_the_algorithms_of_a_run),
         cmocka_unit_test(test_clients_do_not_feel_the_order_they_are_trained_in),
         cmocka_unit_test(test_average_by_samples_is_the_plain_weighted_mean),

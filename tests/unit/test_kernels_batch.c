@@ -101,6 +101,117 @@ static void test_gather_of_a_large_batch_is_the_same_for_any_threads(void **stat
                                        .block = block});
 }
 
+/* --- augmentation ---------------------------------------------------------------------------- */
+
+static void test_augmented_gather_equals_the_reference(void **state)
+{
+    (void)state;
+    static const int layouts[][2] = {{1, 1}, {3, 1}, {3, 3}, {4, 2}, {16, 16}};
+    static const int modes[][3] = {{4, 0, 0}, {0, 1, 0},  {0, 0, 5},
+                                   {4, 1, 8}, {9, 1, 40}, {0, 0, 0}};
+    for (size_t i = 0; i < sizeof layouts / sizeof *layouts; i++)
+        for (size_t j = 0; j < sizeof modes / sizeof *modes; j++)
+            for (int pad = 0; pad <= 2; pad += 2) {
+                const ex_augment a = {.crop = modes[j][0],
+                                      .flip = modes[j][1],
+                                      .cutout = modes[j][2],
+                                      .draws = {{5, (uint32_t)j}, {9, 8, 7, (uint32_t)i}}};
+                const ex_gather_shape g = {.N = 13,
+                                           .C = layouts[i][0],
+                                           .H = 9,
+                                           .W = 12,
+                                           .out_H = 9 + 2 * pad,
+                                           .out_W = 12 + 2 * pad,
+                                           .top = pad,
+                                           .left = pad,
+                                           .block = layouts[i][1],
+                                           .augment = &a};
+                check_gather(g);
+                check_shifted_gather(g, 1);
+            }
+}
+
+/* One pixel of light in the middle of the image shows where each view has it: every shift comes
+ * about as often as every other, every second image is mirrored, and the two do not hang together.
+ */
+static void test_crops_and_flips_are_uniform(void **state)
+{
+    (void)state;
+    enum { SIDE = 12, CROP = 2, SPAN = 2 * CROP + 1, COUNT = 20000, ROW = 4, COLUMN = 5 };
+    uint8_t image[SIDE * SIDE] = {[ROW * SIDE + COLUMN] = 255};
+    uint32_t *index = calloc(COUNT, sizeof *index);
+    const size_t floats = (size_t)COUNT * SIDE * SIDE;
+    float *out = ex_guard_floats(floats), scale = 1.0f, shift = 0.0f;
+    const ex_augment a = {.crop = CROP, .flip = 1, .draws = {{1, 2}, {0, 3, 4, 5}}};
+    const ex_gather_shape g = {.N = COUNT,
+                               .C = 1,
+                               .H = SIDE,
+                               .W = SIDE,
+                               .out_H = SIDE,
+                               .out_W = SIDE,
+                               .block = 1,
+                               .scale = &scale,
+                               .shift = &shift,
+                               .augment = &a};
+    k->batch_gather(out, image, index, &g, threads_stream(1));
+    int seen[SIDE * SIDE] = {0};
+    for (size_t i = 0; i < floats; i++)
+        seen[i % (SIDE * SIDE)] += out[i] == 255.0f;
+    /* Columns 5 +- 2 unmirrored, 6 +- 2 mirrored: 5 * (5 + 5) cells, those of both twice. */
+    const double each = (double)COUNT / (2.0 * SPAN * SPAN);
+    int total = 0;
+    for (int y = 0; y < SIDE; y++)
+        for (int x = 0; x < SIDE; x++) {
+            const bool row = abs(y - ROW) <= CROP;
+            const int ways =
+                row * ((abs(x - COLUMN) <= CROP) + (abs(x - (SIDE - 1 - COLUMN)) <= CROP));
+            const double expected = each * ways, found = seen[y * SIDE + x];
+            if (fabs(found - expected) > 5.0 * sqrt(expected))
+                fail_msg("(%d, %d): %g times, expected about %g", y, x, found, expected);
+            total += seen[y * SIDE + x];
+        }
+    assert_int_equal(total, COUNT);
+    ex_guard_check(out, floats);
+    ex_guard_free(out);
+    free(index);
+}
+
+/* The centre of the square lies on each pixel of the map alike. */
+static void test_squares_are_cut_out_anywhere(void **state)
+{
+    (void)state;
+    enum { SIDE = 6, COUNT = 20000 };
+    uint8_t image[SIDE * SIDE];
+    memset(image, 255, sizeof image);
+    uint32_t *index = calloc(COUNT, sizeof *index);
+    const size_t floats = (size_t)COUNT * SIDE * SIDE;
+    float *out = ex_guard_floats(floats), scale = 1.0f, shift = 0.0f;
+    const ex_augment a = {.cutout = 1, .draws = {{7, 2}, {0, 3, 4, 5}}};
+    const ex_gather_shape g = {.N = COUNT,
+                               .C = 1,
+                               .H = SIDE,
+                               .W = SIDE,
+                               .out_H = SIDE,
+                               .out_W = SIDE,
+                               .block = 1,
+                               .scale = &scale,
+                               .shift = &shift,
+                               .augment = &a};
+    k->batch_gather(out, image, index, &g, threads_stream(1));
+    int holes[SIDE * SIDE] = {0}, total = 0;
+    for (size_t i = 0; i < floats; i++)
+        holes[i % (SIDE * SIDE)] += out[i] == 0.0f;
+    const double each = (double)COUNT / (SIDE * SIDE);
+    for (int p = 0; p < SIDE * SIDE; p++) {
+        assert_true(fabs(holes[p] - each) < 5.0 * sqrt(each));
+        total += holes[p];
+    }
+    assert_int_equal(total, COUNT);
+    ex_guard_check(out, floats);
+    ex_guard_free(out);
+    free(index);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -108,6 +219,9 @@ int main(void)
         cmocka_unit_test(test_gather_pads_with_black_and_crops),
         cmocka_unit_test(test_gather_at_any_alignment),
         cmocka_unit_test(test_gather_of_an_empty_batch_writes_nothing),
+        cmocka_unit_test(test_augmented_gather_equals_the_reference),
+        cmocka_unit_test(test_crops_and_flips_are_uniform),
+        cmocka_unit_test(test_squares_are_cut_out_anywhere),
         cmocka_unit_test(test_gather_of_a_large_batch_is_the_same_for_any_threads),
     };
     return run_kernel_tests(tests);
