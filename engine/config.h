@@ -31,6 +31,7 @@ typedef enum ex_partition_kind {
     EX_PARTITION_DIRICHLET_CLASS,
 } ex_partition_kind;
 
+typedef enum ex_color { EX_COLOR_RGB, EX_COLOR_GREY } ex_color;
 typedef enum ex_weighting { EX_WEIGHTING_SAMPLES, EX_WEIGHTING_UNIFORM } ex_weighting;
 typedef enum ex_relabel { EX_RELABEL_ONCE, EX_RELABEL_EACH } ex_relabel;
 typedef enum ex_layer_choice { EX_LAYERS_ALL, EX_LAYERS_CONV, EX_LAYERS_HEAD } ex_layer_choice;
@@ -47,6 +48,10 @@ typedef struct ex_config {
     struct {
         ex_reals mean, std; /* of values in 0..1; empty: the data set's own */
     } normalize;
+    struct {
+        int color;         /* ex_color */
+        double test_share; /* of each class */
+    } images;              /* dataset folder */
     struct {
         int crop, cutout; /* pixels; 0 = off */
         bool flip;

@@ -38,6 +38,8 @@ static const ex_field fields[] = {
     {SAMPLES("train_samples", train_samples, 0), DEFAULT("0", "training samples kept, drawn by seed; 0: all")},
     {SAMPLES("test_samples", test_samples, 0), DEFAULT("0", "test samples kept, drawn by seed; 0: all")},
     {NUMBER("seed", seed, EX_FIELD_SEED, 0, 9223372036854775807.0), DEFAULT("1", "names every random draw of the run")},
+    {CHOICE("images.color", images.color, "rgb", "grey"), DEFAULT("rgb", "folder: channels that pictures are read with")},
+    {REAL("images.test_share", images.test_share, 0, 1), .below_max = true, DEFAULT("0.2", "folder without train and test: share of each class that is for tests, drawn by seed")},
     {REALS("normalize.mean", normalize.mean, -10, 10), DEFAULT("[]", "subtracted from pixels in 0..1, a number for each channel or one for all; []: the data set's own")},
     {REALS("normalize.std", normalize.std, 0, 10), .above_min = true, DEFAULT("[]", "what pixels are divided by after that; []: the data set's own")},
     {INT("augment.crop", augment.crop, 0, 4096), DEFAULT("0", "training: images are moved by up to so many pixels each way, on black")},

@@ -77,6 +77,8 @@ static ex_status open_data(ex_federation *f)
         .mean_count = c->normalize.mean.count,
         .std = c->normalize.std.value,
         .std_count = c->normalize.std.count,
+        .grey = c->images.color == EX_COLOR_GREY,
+        .test_share = c->images.test_share,
         .augment = {.crop = c->augment.crop, .cutout = c->augment.cutout, .flip = c->augment.flip}};
     EX_TRY(ex_data_open(&f->data, c->dataset, &options));
     const int classes = f->data->train.classes;

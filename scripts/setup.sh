@@ -10,7 +10,7 @@
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 
 need=(gcc libc6-dev cmake ninja-build pkg-config
-    libdnnl-dev librandom123-dev libjansson-dev libyaml-dev zlib1g-dev libcmocka-dev
+    libdnnl-dev librandom123-dev libjansson-dev libyaml-dev zlib1g-dev libpng-dev libjpeg-dev libcmocka-dev
     python3 python3-numpy ca-certificates curl)
 wish=(dataset-fashion-mnist) # Debian has it, Ubuntu may not: get_data.sh downloads it then
 for argument in "$@"; do

@@ -4,6 +4,7 @@
 #include "base/rng.h"
 #include "data/dataset.h"
 #include "data/folders.h"
+#include "data/images.h"
 #include "data/synthetic.h"
 
 #include <limits.h>
@@ -92,6 +93,12 @@ static ex_status open_synthetic(ex_data *data, const char *folder, const ex_data
     return ex_synthetic_make(&data->test, larger(options->test_limit, SYNTHETIC_TEST), 1);
 }
 
+static ex_status open_pictures(ex_data *data, const char *folder, const ex_data_options *options)
+{
+    (void)folder;
+    return ex_images_open(data, options);
+}
+
 /* Computed from the files; .1307 and .3081 in PyTorch's MNIST example. */
 static const ex_source mnist = {.classes = 10,
                                 .mean = {0.13066f},
@@ -118,6 +125,8 @@ static const ex_source cifar100 = {.classes = 100,
                                    .first_file = "train.bin",
                                    .subfolder = "cifar-100-binary",
                                    .open = open_cifar100};
+/* Tells all by itself. */
+static const ex_source pictures = {.open = open_pictures};
 /* What the first 4,000 samples have, rounded. */
 static const ex_source synthetic = {.classes = 10,
                                     .mean = {0.5f, 0.5f, 0.5f},
@@ -129,6 +138,7 @@ static const ex_source synthetic = {.classes = 10,
     X("fashion-mnist", fashion_mnist)                                                              \
     X("cifar10", cifar10)                                                                          \
     X("cifar100", cifar100)                                                                        \
+    X("folder", pictures)                                                                          \
     X("synthetic", synthetic)
 
 const char *const *ex_dataset_names(void)
@@ -226,7 +236,7 @@ static ex_status open_files(ex_data *data, const char *name, const ex_source *so
         EX_TRY(
             ex_data_find_folder(folder, name, options->dir, source->first_file, source->subfolder));
     const ex_status status = source->open(data, folder, options);
-    if (status == EX_ERR_INPUT)
+    if (status == EX_ERR_INPUT && source->first_file)
         return EX_FAIL(status, "%s; to fetch the files again, run scripts/get_data.sh %s",
                        ex_error_message(), name);
     return status;

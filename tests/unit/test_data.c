@@ -88,7 +88,7 @@ static void test_a_missing_data_set_says_where_it_was_sought_and_how_to_get_it(v
     assert_message("t10k-labels-idx1-ubyte");
     assert_message("scripts/get_data.sh mnist");
     assert_status(ex_data_open(&data, "imagenet", &options), EX_ERR_CONFIG);
-    assert_message("one of mnist, fashion-mnist, cifar10, cifar100, synthetic");
+    assert_message("one of mnist, fashion-mnist, cifar10, cifar100, folder, synthetic");
 }
 
 static void test_train_and_test_images_must_agree(void **state)

@@ -1,0 +1,272 @@
+#include "data/images.h"
+
+#include "base/log.h"
+#include "base/memory.h"
+#include "base/rng.h"
+#include "data/picture.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <limits.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+enum { CLASSES_MAX = 65535, FIRST_ROOM = 256 };
+
+typedef struct entry {
+    char *path;
+    uint16_t label;
+    bool test;
+} entry;
+
+typedef struct listing {
+    entry *entries;
+    int count, room;
+    char **names; /* of the classes */
+    int classes, class_room;
+} listing;
+
+static void listing_free(listing *l)
+{
+    for (int i = 0; i < l->count; i++)
+        free(l->entries[i].path);
+    for (int i = 0; i < l->classes; i++)
+        free(l->names[i]);
+    ex_free(&l->entries);
+    ex_free(&l->names);
+}
+
+/* --- what there is ---------------------------------------------------------------------------- */
+
+static bool is_folder(const char *path)
+{
+    struct stat s;
+    return stat(path, &s) == 0 && S_ISDIR(s.st_mode);
+}
+
+static ex_status join(char out[PATH_MAX], const char *folder, const char *name)
+{
+    if (snprintf(out, PATH_MAX, "%s/%s", folder, name) >= PATH_MAX)
+        return EX_FAIL(EX_ERR_INPUT, "%.200s...: the path is too long", folder);
+    return EX_OK;
+}
+
+static int by_bytes(const struct dirent **a, const struct dirent **b)
+{
+    return strcmp((*a)->d_name, (*b)->d_name);
+}
+
+static int is_visible(const struct dirent *d)
+{
+    return d->d_name[0] != '.';
+}
+
+/* Calls visit for each visible name in the folder, in the order of the bytes. */
+static ex_status walk(const char *folder,
+                      ex_status (*visit)(listing *, const char *, const char *, int, bool),
+                      listing *l, int label, bool test)
+{
+    struct dirent **found;
+    const int count = scandir(folder, &found, is_visible, by_bytes);
+    if (count < 0)
+        return EX_FAIL(EX_ERR_INPUT, "%s: a folder is expected: %s", folder, strerror(errno));
+    ex_status status = EX_OK;
+    for (int i = 0; i < count; i++) {
+        if (status == EX_OK)
+            status = visit(l, folder, found[i]->d_name, label, test);
+        free(found[i]);
+    }
+    free(found);
+    return status;
+}
+
+static ex_status add_file(listing *l, const char *folder, const char *name, int label, bool test)
+{
+    char path[PATH_MAX];
+    if (!ex_picture_named(name))
+        return EX_OK;
+    EX_TRY(join(path, folder, name));
+    EX_TRY(ex_grow(&l->entries, l->count, &l->room, FIRST_ROOM, sizeof *l->entries, "pictures"));
+    entry *e = &l->entries[l->count];
+    *e = (entry){.path = strdup(path), .label = (uint16_t)label, .test = test};
+    if (!e->path)
+        return EX_FAIL(EX_ERR_MEMORY, "%s: no memory for its name", path);
+    l->count++;
+    return EX_OK;
+}
+
+static int find_class(const listing *l, const char *name)
+{
+    for (int i = 0; i < l->classes; i++)
+        if (strcmp(l->names[i], name) == 0)
+            return i;
+    return -1;
+}
+
+static ex_status new_class(listing *l, const char *path, const char *name)
+{
+    if (l->classes == CLASSES_MAX)
+        return EX_FAIL(EX_ERR_INPUT, "%s is class %d; at most %d are possible", path, l->classes,
+                       CLASSES_MAX);
+    EX_TRY(ex_grow(&l->names, l->classes, &l->class_room, FIRST_ROOM, sizeof *l->names, "classes"));
+    l->names[l->classes] = strdup(name);
+    if (!l->names[l->classes])
+        return EX_FAIL(EX_ERR_MEMORY, "%s: no memory for its name", path);
+    l->classes++;
+    return EX_OK;
+}
+
+/* A subfolder is a class: training names them, the test part may only use those names. */
+static ex_status add_class(listing *l, const char *folder, const char *name, int label, bool test)
+{
+    char path[PATH_MAX];
+    EX_TRY(join(path, folder, name));
+    if (!is_folder(path))
+        return EX_OK;
+    if (!test)
+        EX_TRY(new_class(l, path, name));
+    label = find_class(l, name);
+    if (label < 0)
+        return EX_FAIL(EX_ERR_INPUT, "%s: there are no training images of a class %s", path, name);
+    const int before = l->count;
+    EX_TRY(walk(path, add_file, l, label, test));
+    if (l->count == before)
+        return EX_FAIL(EX_ERR_INPUT, "%s holds no picture; .png, .jpg or .jpeg is expected", path);
+    return EX_OK;
+}
+
+/* Of each class, share * count pictures, rounded, drawn by seed (Knuth's algorithm S), are for
+ * tests; at least one is left for training. */
+static void split(listing *l, double share, uint64_t seed)
+{
+    for (int first = 0, last; first < l->count; first = last) {
+        const uint16_t label = l->entries[first].label;
+        for (last = first; last < l->count && l->entries[last].label == label; last++)
+            ;
+        const uint32_t count = (uint32_t)(last - first);
+        uint32_t wanted = (uint32_t)lround(share * count);
+        wanted = wanted == count ? count - 1 : wanted;
+        ex_rng r =
+            ex_rng_at((ex_rng_key){.seed = seed, .use = EX_RNG_SUBSET, .step = 2, .client = label});
+        for (int i = first; i < last && wanted > 0; i++)
+            if (ex_rng_below(&r, (uint32_t)(last - i)) < wanted) {
+                l->entries[i].test = true;
+                wanted--;
+            }
+    }
+}
+
+static ex_status list(listing *l, const ex_data_options *o)
+{
+    char train[PATH_MAX], test[PATH_MAX];
+    EX_TRY(join(train, o->dir, "train"));
+    EX_TRY(join(test, o->dir, "test"));
+    const bool parts = is_folder(train) && is_folder(test);
+    EX_TRY(walk(parts ? train : o->dir, add_class, l, 0, false));
+    if (parts)
+        EX_TRY(walk(test, add_class, l, 0, true));
+    else
+        split(l, o->test_share, o->seed);
+    if (l->classes < 2)
+        return EX_FAIL(
+            EX_ERR_INPUT,
+            "%s has %d subfolders; one for each of at least 2 classes is expected, there "
+            "or in train/ and test/",
+            o->dir, l->classes);
+    return EX_OK;
+}
+
+/* --- loading ---------------------------------------------------------------------------------- */
+
+static ex_status room(ex_dataset *d, const ex_picture *like, const listing *l, size_t count)
+{
+    d->classes = l->classes;
+    d->channels = like->channels;
+    d->height = like->height;
+    d->width = like->width;
+    const size_t bytes = (size_t)like->channels * (size_t)like->height * (size_t)like->width;
+    EX_TRY(ex_alloc(&d->images, count, bytes, "images"));
+    return ex_alloc(&d->labels, count, sizeof *d->labels, "labels");
+}
+
+static ex_status place(ex_data *data, const listing *l, const entry *e, const ex_picture *p)
+{
+    ex_dataset *d = e->test ? &data->test : &data->train;
+    if (!data->train.images) {
+        size_t tests = 0;
+        for (int i = 0; i < l->count; i++)
+            tests += l->entries[i].test;
+        EX_TRY(room(&data->train, p, l, (size_t)l->count - tests));
+        EX_TRY(room(&data->test, p, l, tests));
+    }
+    if (p->height != d->height || p->width != d->width)
+        return EX_FAIL(EX_ERR_INPUT,
+                       "%s is %d x %d, but %s is %d x %d; all pictures must have one size", e->path,
+                       p->height, p->width, l->entries[0].path, d->height, d->width);
+    const size_t bytes = (size_t)d->channels * (size_t)d->height * (size_t)d->width;
+    memcpy(d->images + d->count * bytes, p->pixels, bytes);
+    d->labels[d->count++] = e->label;
+    return EX_OK;
+}
+
+static ex_status load(ex_data *data, const listing *l, bool grey)
+{
+    for (int i = 0; i < l->count; i++) {
+        ex_picture p;
+        ex_status status = ex_picture_read(&p, l->entries[i].path, grey);
+        if (status == EX_OK)
+            status = place(data, l, &l->entries[i], &p);
+        ex_free(&p.pixels);
+        EX_TRY(status);
+    }
+    return EX_OK;
+}
+
+/* Of the training images, in 0..1; a channel without contrast keeps deviation 1. */
+static void measure(ex_data *data)
+{
+    ex_dataset *d = &data->train;
+    const size_t pixels = (size_t)d->height * (size_t)d->width;
+    for (int c = 0; c < d->channels; c++) {
+        double sum = 0, squares = 0;
+        for (size_t i = 0; i < d->count; i++)
+            for (size_t p = 0; p < pixels; p++) {
+                const double x =
+                    d->images[(i * (size_t)d->channels + (size_t)c) * pixels + p] / 255.0;
+                sum += x, squares += x * x;
+            }
+        const double n = (double)(d->count * pixels), mean = sum / n;
+        const double variance = squares / n - mean * mean;
+        d->mean[c] = data->test.mean[c] = (float)mean;
+        d->std[c] = data->test.std[c] = variance > 1e-8 ? (float)sqrt(variance) : 1.0f;
+    }
+}
+
+static void log_classes(const ex_data *data, const listing *l)
+{
+    char names[512] = "";
+    for (int i = 0; i < l->classes; i++)
+        ex_append(names, sizeof names, "%s%d %.40s", i ? ", " : "", i, l->names[i]);
+    ex_log("%zu training and %zu test pictures of %d x %d; classes %s", data->train.count,
+           data->test.count, data->train.height, data->train.width, names);
+}
+
+ex_status ex_images_open(ex_data *data, const ex_data_options *options)
+{
+    listing l = {0};
+    ex_status status;
+    if (!options->dir)
+        return EX_FAIL(EX_ERR_CONFIG,
+                       "dataset folder needs data_dir: a folder with one subfolder of pictures for "
+                       "each class");
+    EX_TRY_GOTO(list(&l, options), done);
+    EX_TRY_GOTO(load(data, &l, options->grey), done);
+    measure(data);
+    log_classes(data, &l);
+done:
+    listing_free(&l);
+    return status;
+}
