@@ -2,33 +2,42 @@
 #include "io/file.h"
 
 #include <math.h>
-#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
 enum { JSON_BYTES_MAX = 1 << 28 };
 
-static atomic_bool missed; /* an allocation of jansson's failed since the last ex_json_text */
+/* An allocation of jansson's failed in this thread since the last text. A value is built and
+ * written by one thread. */
+static _Thread_local bool missed;
 
 static void *allocate(size_t bytes)
 {
     void *memory = malloc(bytes);
     if (!memory)
-        atomic_store(&missed, true);
+        missed = true;
     return memory;
+}
+
+/* Whether something was missed; forgets it. */
+static bool take_missed(void)
+{
+    const bool was = missed;
+    missed = false;
+    return was;
 }
 
 void ex_json_guard(void)
 {
-    atomic_store(&missed, false);
+    missed = false;
     json_set_alloc_funcs(allocate, free);
 }
 
 ex_status ex_json_text(char **text, const json_t *value, size_t flags, const char *what)
 {
     *text = value ? json_dumps(value, flags) : NULL;
-    const bool short_of_memory = atomic_exchange(&missed, false) || !value;
+    const bool short_of_memory = take_missed() || !value;
     if (*text && !short_of_memory)
         return EX_OK;
     free(*text);
@@ -41,11 +50,10 @@ ex_status ex_json_text(char **text, const json_t *value, size_t flags, const cha
 ex_status ex_json_load(json_t **out, const char *text, size_t bytes, size_t flags,
                        json_error_t *error)
 {
-    atomic_store(&missed, false);
+    missed = false;
     *out = json_loadb(text, bytes, flags, error);
     /* jansson calls a value that it has no memory for a bad one. */
-    if (!*out &&
-        (atomic_exchange(&missed, false) || json_error_code(error) == json_error_out_of_memory))
+    if (!*out && (take_missed() || json_error_code(error) == json_error_out_of_memory))
         return EX_FAIL(EX_ERR_MEMORY, "no memory to read JSON of %zu bytes", bytes);
     return EX_OK;
 }
