@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
 # Runs a benchmark of excise and the same job in PyTorch by turns, and compares their medians.
 #
-#   bench/compare.sh step|eval|ablate [options]
+#   bench/compare.sh step|eval|ablate|memory [options]
 #
 #   --model M        resnet20 (default) or vgg11
 #   --shape S        cifar (default) or fashion
-#   --batch N        step, eval: images in a batch (128)
+#   --batch N        step, eval, memory: images in a batch (128)
 #   --threads T      threads of either side (2)
 #   --rounds R       processes of either side, by turns (5)
 #   --repetitions N  timings in a process; 0: each side's own number (0)
@@ -16,6 +16,7 @@
 #   --json           only the JSON object
 #
 # The last line is a JSON object; its ratio is the peer's time over ours: above 1, ours is faster.
+# memory: peak resident memory of the processes of `step` instead, the peer's in its least hungry way.
 # PyTorch runs the way that is fastest here: memory format, optimizer or folding, malloc settings.
 # PYTHON names the interpreter that has it (/usr/bin/python3); EXCISE_BUILD the build folder.
 source "$(dirname "${BASH_SOURCE[0]}")/../scripts/common.sh"
@@ -30,10 +31,11 @@ refuse() {
 
 # --- options
 
-jobs='step, eval, ablate'
+jobs='step, eval, ablate, memory'
 [ $# -gt 0 ] || refuse "a benchmark is expected, one of $jobs"
 case $1 in
-step | eval | ablate) job=$1 ;;
+step | eval | ablate) job=$1 measured=median ;;
+memory) job=step measured=peak_mib ;;
 -h | --help) print_usage ;;
 *) refuse "unknown benchmark \"$1\"; one of $jobs" ;;
 esac
@@ -108,6 +110,17 @@ field() {
 }
 
 best='' use='' malloc=''
+if [ "$measured" = peak_mib ]; then
+    for way in nchw,loop nchw,foreach channels_last,loop channels_last,foreach; do
+        peer '' --use "$way" >"$work/trial.json"
+        took=$(field "$work/trial.json" peak_mib)
+        if [ -z "$best" ] || awk "BEGIN { exit !($took < $best) }"; then
+            best=$took use=$way
+        fi
+        say "peer: $way: $took MiB"
+    done
+    mallocs=()
+fi
 for settings in "${mallocs[@]}"; do
     fixed=()
     # Trials of an ablation are long: its way is chosen once.
@@ -128,13 +141,16 @@ for ((round = 1; round <= rounds; round++)); do
     peer "$malloc" --use "$use" >>"$work/peer"
 done
 
-"$python" - "$work/ours" "$work/peer" "$use" "$malloc" "$json" <<'PY'
+"$python" - "$work/ours" "$work/peer" "$use" "$malloc" "$json" "$measured" <<'PY'
 import json, statistics, sys
 
 ours, peer = ([json.loads(line) for line in open(path)] for path in sys.argv[1:3])
 use, malloc, only_json = sys.argv[3], sys.argv[4], sys.argv[5] == "yes"
-a, b = ([r["median"] for r in rows] for rows in (ours, peer))
+measured = sys.argv[6]
+a, b = ([r[measured] for r in rows] for rows in (ours, peer))
 first = ours[0]
+if measured == "peak_mib":
+    first.update(job="memory", unit="MiB")
 result = {key: first[key] for key in ("job", "model", "shape")}
 result["batch"] = first.get("batch")
 for key in ("strategy", "lanes", "probe", "channels"):

@@ -113,6 +113,7 @@ static void print_json(const bench_job *job, const ex_federation *f, const bench
         json_object_set_new(json, "full", json_real(s->base));
         json_object_set_new(json, "ratio", json_real(s->median / s->base));
     }
+    json_object_set_new(json, "peak_mib", json_real((double)ex_memory_peak() / (1 << 20)));
     json_object_set_new(json, "version", json_string(ex_version()));
     json_object_set_new(json, "commit",
                         *ex_version_commit() ? json_string(ex_version_commit()) : json_null());

@@ -9,6 +9,7 @@ Images lie in memory as bytes and are gathered and normalised in each batch, as 
 import argparse
 import itertools
 import json
+import resource
 import statistics
 import sys
 import time
@@ -241,6 +242,7 @@ def main():
         samples, finite = measure(job, options, way)
         result.update(median=statistics.median(samples), min=min(samples), max=max(samples),
                       repetitions=len(samples))
+    result["peak_mib"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     print(json.dumps(result))
     return 0 if finite else 1
 

@@ -76,6 +76,8 @@ float *ex_cpu_at(const ex_cpu_plan *plan, ex_cpu_ref ref)
 
 ex_status ex_cpu_bind(ex_cpu_plan *plan)
 {
+    if (plan->lane->arena_bytes < plan->arena_bytes)
+        EX_TRY(ex_cpu_reserve(plan->lane, plan->arena_bytes, 0));
     if (plan->arena_moves == plan->lane->arena_moves)
         return EX_OK;
     for (int i = 0; i < plan->step_count; i++) {

@@ -15,13 +15,17 @@
 #include <string.h>
 
 enum {
-    RUNS = 3,
+    RUNS_MIN = 3,
+    RUNS_MAX = 12,
     ARGS_MAX = 5,
+    CACHE_LINE = 64,
     SCHEMA = 1,
     FIRST_ROOM = 64,
     CHOICES_MAX = 1 << 12, /* of a file */
 };
 
+/* Seconds of runs after which no more are made. */
+static const double ENOUGH = 0.01;
 /* A first run so many times slower than the best will not win when warm. */
 static const double HOPELESS = 2.0;
 /* Winograd is less accurate (a few units of 1e-6 against 1e-7): it has to be worth it. */
@@ -61,8 +65,9 @@ static ex_status remember(ex_cpu_device *device, const char *key, ex_dnn_algorit
 
 typedef struct trial {
     ex_dnn_op op;
-    dnnl_exec_arg_t args[ARGS_MAX + 1];
-    float *data[ARGS_MAX + 1];
+    dnnl_exec_arg_t args[ARGS_MAX];
+    size_t offset[ARGS_MAX]; /* in the lane's arena */
+    size_t bytes;
     int count;
 } trial;
 
@@ -71,24 +76,30 @@ static ex_status trial_arg(trial *t, dnnl_engine_t engine, int arg)
     const size_t bytes = ex_dnn_op_bytes(&t->op, arg);
     if (!bytes)
         return EX_OK;
-    const int i = t->count;
-    EX_TRY(ex_alloc(&t->data[i], bytes, 1, "timing of convolutions"));
-    t->count++;
+    const int i = t->count++;
     t->args[i].arg = arg;
-    if (arg != DNNL_ARG_SCRATCHPAD)
-        for (size_t j = 0; j < bytes / sizeof(float); j++)
-            t->data[i][j] = (float)(j % 7) * 0.125f - 0.375f;
-    EX_TRY(ex_dnn_op_memory(&t->args[i].memory, &t->op, arg, engine));
-    return EX_DNN(dnnl_memory_set_data_handle(t->args[i].memory, t->data[i]));
+    t->offset[i] = t->bytes;
+    t->bytes += (bytes + CACHE_LINE - 1) / CACHE_LINE * CACHE_LINE;
+    return ex_dnn_op_memory(&t->args[i].memory, &t->op, arg, engine);
+}
+
+/* Nothing else lies in the arena while a plan is made. */
+static ex_status trial_bind(trial *t, ex_cpu_lane *lane)
+{
+    EX_TRY(ex_cpu_borrow(lane, t->bytes));
+    float *values = (float *)(void *)lane->arena;
+    for (size_t i = 0; i < t->bytes / sizeof *values; i++)
+        values[i] = (float)(i % 7) * 0.125f - 0.375f;
+    for (int i = 0; i < t->count; i++)
+        EX_TRY(EX_DNN(dnnl_memory_set_data_handle(t->args[i].memory, lane->arena + t->offset[i])));
+    return EX_OK;
 }
 
 static void trial_end(trial *t)
 {
-    for (int i = 0; i < t->count; i++) {
+    for (int i = 0; i < t->count; i++)
         if (t->args[i].memory)
             dnnl_memory_destroy(t->args[i].memory);
-        ex_free(&t->data[i]);
-    }
     ex_dnn_op_destroy(&t->op);
 }
 
@@ -102,7 +113,7 @@ static double trial_clock(int threads)
     return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
-static ex_status trial_begin(trial *t, dnnl_engine_t engine, const ex_dnn_conv *c)
+static ex_status trial_begin(trial *t, ex_cpu_lane *lane, const ex_dnn_conv *c)
 {
     static const int args[4][ARGS_MAX] = {
         [EX_DNN_FORWARD_TRAIN] = {DNNL_ARG_SRC, DNNL_ARG_WEIGHTS, DNNL_ARG_BIAS, DNNL_ARG_DST,
@@ -114,35 +125,37 @@ static ex_status trial_begin(trial *t, dnnl_engine_t engine, const ex_dnn_conv *
         [EX_DNN_BACKWARD_WEIGHTS] = {DNNL_ARG_SRC, DNNL_ARG_DIFF_WEIGHTS, DNNL_ARG_DIFF_BIAS,
                                      DNNL_ARG_DIFF_DST, DNNL_ARG_SCRATCHPAD},
     };
+    const dnnl_engine_t engine = lane->device->engine;
     EX_TRY(ex_dnn_conv_create(&t->op, engine, c));
     for (int i = 0; i < ARGS_MAX && args[c->pass][i]; i++)
         EX_TRY(trial_arg(t, engine, args[c->pass][i]));
-    return EX_OK;
+    return trial_bind(t, lane);
 }
 
-static ex_status trial_run(const trial *t, dnnl_stream_t stream, int threads, double *seconds)
+static ex_status trial_run(const trial *t, const ex_cpu_lane *lane, double *seconds)
 {
+    const int threads = lane->base.threads;
     const double start = trial_clock(threads);
-    EX_TRY(EX_DNN(dnnl_primitive_execute(t->op.primitive, stream, t->count, t->args)));
+    EX_TRY(EX_DNN(dnnl_primitive_execute(t->op.primitive, lane->stream, t->count, t->args)));
     *seconds = trial_clock(threads) - start;
     return EX_OK;
 }
 
-/* *seconds = the fastest of a few runs after one to warm up, or of that one if it was hopeless
- * against `best`. */
-static ex_status time_conv(ex_cpu_device *device, dnnl_stream_t stream, const ex_dnn_conv *c,
-                           int threads, double best, double *seconds)
+/* *seconds = the fastest of some runs after one to warm up, or of that one if it was hopeless
+ * against `best`. The shorter a run, the more of them: a busy machine interrupts some. */
+static ex_status time_conv(ex_cpu_lane *lane, const ex_dnn_conv *c, double best, double *seconds)
 {
     trial t = {0};
-    double taken;
+    double taken, spent = 0.0;
     ex_status status;
-    EX_TRY_GOTO(trial_begin(&t, device->engine, c), done);
-    EX_TRY_GOTO(trial_run(&t, stream, threads, seconds), done);
+    EX_TRY_GOTO(trial_begin(&t, lane, c), done);
+    EX_TRY_GOTO(trial_run(&t, lane, seconds), done);
     if (best > 0.0 && *seconds > HOPELESS * best)
         goto done;
-    for (int run = 0; run < RUNS; run++) {
-        EX_TRY_GOTO(trial_run(&t, stream, threads, &taken), done);
+    for (int run = 0; run < RUNS_MIN || (run < RUNS_MAX && spent < ENOUGH); run++) {
+        EX_TRY_GOTO(trial_run(&t, lane, &taken), done);
         *seconds = run == 0 || taken < *seconds ? taken : *seconds;
+        spent += taken;
     }
 done:
     trial_end(&t);
@@ -158,7 +171,7 @@ static bool may_use(const ex_dnn_conv *c, ex_dnn_algorithm a)
     return true;
 }
 
-static ex_status time_all(ex_cpu_device *device, dnnl_stream_t stream, ex_dnn_conv *c, int threads)
+static ex_status time_all(ex_cpu_lane *lane, ex_dnn_conv *c)
 {
     ex_dnn_conv candidate = *c;
     double best = 0.0, seconds;
@@ -166,8 +179,9 @@ static ex_status time_all(ex_cpu_device *device, dnnl_stream_t stream, ex_dnn_co
         candidate.algorithm = (ex_dnn_algorithm)a;
         if (!may_use(c, candidate.algorithm))
             continue;
-        const ex_status status = time_conv(device, stream, &candidate, threads, best, &seconds);
-        if (status == EX_ERR_UNSUPPORTED && a != EX_DNN_DIRECT)
+        const ex_status status = time_conv(lane, &candidate, best, &seconds);
+        /* Also where its memory does not fit. */
+        if ((status == EX_ERR_UNSUPPORTED || status == EX_ERR_MEMORY) && a != EX_DNN_DIRECT)
             continue;
         EX_TRY(status);
         const double margin = a == EX_DNN_WINOGRAD ? WINOGRAD_MARGIN : 1.0;
@@ -179,16 +193,17 @@ static ex_status time_all(ex_cpu_device *device, dnnl_stream_t stream, ex_dnn_co
     return EX_OK;
 }
 
-ex_status ex_cpu_choose(ex_cpu_device *device, dnnl_stream_t stream, ex_dnn_conv *c, int threads)
+ex_status ex_cpu_choose(ex_cpu_lane *lane, ex_dnn_conv *c)
 {
+    ex_cpu_device *device = lane->device;
     char key[sizeof((ex_cpu_choice){0}.key)];
     ex_status status = EX_OK;
     c->algorithm = EX_DNN_DIRECT;
     if (device->base.options.conv == EX_CONV_DIRECT ||
         (!may_use(c, EX_DNN_PIXELS) && !may_use(c, EX_DNN_WINOGRAD)))
         return EX_OK;
-    key_of(key, sizeof key, c, threads);
-    pthread_mutex_lock(&device->lock);
+    key_of(key, sizeof key, c, lane->base.threads);
+    pthread_mutex_lock(&device->timing);
     const ex_cpu_choice *choice = find(device, key);
     if (choice && !may_use(c, choice->algorithm)) {
         status = EX_FAIL(EX_ERR_INPUT,
@@ -198,11 +213,11 @@ ex_status ex_cpu_choose(ex_cpu_device *device, dnnl_stream_t stream, ex_dnn_conv
     } else if (choice) {
         c->algorithm = choice->algorithm;
     } else {
-        status = time_all(device, stream, c, threads);
+        status = time_all(lane, c);
         if (status == EX_OK)
             status = remember(device, key, c->algorithm);
     }
-    pthread_mutex_unlock(&device->lock);
+    pthread_mutex_unlock(&device->timing);
     return status;
 }
 
@@ -265,9 +280,9 @@ ex_status ex_cpu_algorithms_read(ex_device *device, const char *path)
         ex_log("%s is for another processor or library (%s); timing the convolutions again", path,
                made_for ? made_for : "unnamed");
     } else {
-        pthread_mutex_lock(&d->lock);
+        pthread_mutex_lock(&d->timing);
         status = adopt(d, json_object_get(root, "algorithms"), path);
-        pthread_mutex_unlock(&d->lock);
+        pthread_mutex_unlock(&d->timing);
     }
     json_decref(root);
     return status;

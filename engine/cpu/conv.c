@@ -27,7 +27,7 @@ static ex_dnn_filter filter_of(const ex_node *n)
 static ex_status conv_op(ex_cpu_plan *plan, ex_dnn_conv *c, ex_dnn_op *op)
 {
     ex_cpu_lane *lane = plan->lane;
-    EX_TRY(ex_cpu_choose(lane->device, lane->stream, c, lane->base.threads));
+    EX_TRY(ex_cpu_choose(lane, c));
     return ex_dnn_conv_create(op, lane->device->engine, c);
 }
 

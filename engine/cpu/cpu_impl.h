@@ -27,14 +27,17 @@ typedef struct ex_cpu_choice {
 typedef struct ex_cpu_device {
     ex_device base;
     dnnl_engine_t engine;
-    pthread_mutex_t lock; /* choices and memory */
+    pthread_mutex_t timing; /* of choices; taken before lock */
+    pthread_mutex_t lock;   /* of memory_used */
     ex_cpu_choice *choices;
     int choice_count, choice_room;
     size_t memory_used; /* bytes of all plans and arenas */
 } ex_cpu_device;
 
-/* Sets c->algorithm to the fastest; all lanes and plans of the device take the same one. */
-ex_status ex_cpu_choose(ex_cpu_device *device, dnnl_stream_t stream, ex_dnn_conv *c, int threads);
+/* Sets c->algorithm to the fastest; all lanes and plans of the device take the same one. Times them
+ * in the lane's arena. */
+struct ex_cpu_lane;
+ex_status ex_cpu_choose(struct ex_cpu_lane *lane, ex_dnn_conv *c);
 ex_status ex_cpu_algorithms_read(ex_device *device, const char *path);
 ex_status ex_cpu_algorithms_write(const ex_device *device, const char *path);
 
@@ -47,10 +50,10 @@ typedef struct ex_cpu_lane {
     ex_cpu_device *device;
     dnnl_stream_t stream;
     float *params, *stats, *velocity;
-    uint64_t version; /* counts changes of params and stats; never 0 */
-    char *arena;      /* scratch that the lane's plans share */
-    size_t arena_bytes;
-    unsigned arena_moves; /* counts replacements, so that plans notice */
+    uint64_t version;                 /* counts changes of params and stats; never 0 */
+    char *arena;                      /* scratch that the lane's plans share */
+    size_t arena_bytes, arena_needed; /* by its plans; fewer bytes are there after a failure */
+    unsigned arena_moves;             /* counts replacements, so that plans notice */
 } ex_cpu_lane;
 
 static inline ex_cpu_lane *ex_cpu_lane_of(const ex_lane *lane)
@@ -60,9 +63,11 @@ static inline ex_cpu_lane *ex_cpu_lane_of(const ex_lane *lane)
 
 /* Every entry calls this: oneDNN's and our loops take their team from the calling thread. */
 void ex_cpu_enter(const ex_cpu_lane *lane);
-/* Makes the arena at least so large. EX_ERR_MEMORY beyond options.memory. `own` bytes are counted
- * too, as the plan's. */
+/* Makes the arena as large as the lane's plans need, with one that needs `arena` bytes.
+ * EX_ERR_MEMORY beyond options.memory. `own` bytes are counted too, as the plan's. */
 ex_status ex_cpu_reserve(ex_cpu_lane *lane, size_t arena, size_t own);
+/* Makes the arena at least so large until the next plan is made. */
+ex_status ex_cpu_borrow(ex_cpu_lane *lane, size_t bytes);
 void ex_cpu_release(ex_cpu_lane *lane, size_t own);
 
 /* --- buffers and steps ------------------------------------------------------------------------ */

@@ -45,6 +45,7 @@ static void device_close(ex_device **device)
     ex_cpu_device *d = (ex_cpu_device *)*device;
     if (d->engine)
         dnnl_engine_destroy(d->engine);
+    pthread_mutex_destroy(&d->timing);
     pthread_mutex_destroy(&d->lock);
     ex_free(&d->choices);
     ex_free(&d);
@@ -60,6 +61,7 @@ static ex_status device_open(ex_device **out, const ex_device_options *options)
     EX_TRY(ex_alloc(&d, 1, sizeof *d, "device"));
     d->base.backend = &ex_backend_cpu;
     d->base.options = *options;
+    pthread_mutex_init(&d->timing, NULL);
     pthread_mutex_init(&d->lock, NULL);
     *out = &d->base;
     const ex_status status = EX_DNN(dnnl_engine_create(&d->engine, dnnl_cpu, 0));

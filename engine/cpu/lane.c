@@ -106,21 +106,39 @@ void ex_cpu_release(ex_cpu_lane *lane, size_t own)
     pthread_mutex_unlock(&lane->device->lock);
 }
 
+/* The arena holds nothing between runs: the old one goes first, so that both are never there. */
+static ex_status resize(ex_cpu_lane *lane, size_t bytes)
+{
+    if (bytes == lane->arena_bytes)
+        return EX_OK;
+    ex_free(&lane->arena);
+    ex_cpu_release(lane, lane->arena_bytes);
+    lane->arena_bytes = 0;
+    lane->arena_moves++;
+    EX_TRY(account(lane->device, bytes));
+    const ex_status status = ex_alloc(&lane->arena, bytes, 1, "scratch memory of a lane");
+    if (status == EX_OK)
+        lane->arena_bytes = bytes;
+    else
+        ex_cpu_release(lane, bytes);
+    return status;
+}
+
 ex_status ex_cpu_reserve(ex_cpu_lane *lane, size_t arena, size_t own)
 {
-    const size_t more = arena > lane->arena_bytes ? arena - lane->arena_bytes : 0;
-    char *grown;
-    EX_TRY(account(lane->device, more + own));
-    if (more == 0)
-        return EX_OK;
-    const ex_status status = ex_alloc(&grown, arena, 1, "scratch memory of a lane");
+    const size_t needed = lane->arena_needed;
+    EX_TRY(account(lane->device, own));
+    if (arena > needed)
+        lane->arena_needed = arena;
+    const ex_status status = resize(lane, lane->arena_needed);
     if (status != EX_OK) {
-        ex_cpu_release(lane, more + own);
-        return status;
+        ex_cpu_release(lane, own);
+        lane->arena_needed = needed; /* ex_cpu_bind gets it back for the plans that are there */
     }
-    ex_free(&lane->arena);
-    lane->arena = grown;
-    lane->arena_bytes = arena;
-    lane->arena_moves++;
-    return EX_OK;
+    return status;
+}
+
+ex_status ex_cpu_borrow(ex_cpu_lane *lane, size_t bytes)
+{
+    return bytes > lane->arena_bytes ? resize(lane, bytes) : EX_OK;
 }

@@ -14,7 +14,7 @@ refuses_compare() {
     has err "$words"
 }
 
-refuses_compare "step, eval, ablate"
+refuses_compare "step, eval, ablate, memory"
 refuses_compare "step, eval, ablate" stride
 refuses_compare "unknown option" step --speed 3
 refuses_compare "naive, prefix" ablate --peer fast
@@ -33,7 +33,7 @@ compare() {
     tail -n 1 out >last.json
     json last.json 'd["ours"] > 0 and d["peer"] > 0 and d["threads"] == 1 and d["wrong"] == 0'
     json last.json 'abs(d["ratio"] * d["ours"] / d["peer"] - 1) < 1e-6'
-    json last.json 'd["peer_settings"]["way"] and d["cpu"] and d["unit"] in ("ms", "s")'
+    json last.json 'd["peer_settings"]["way"] and d["cpu"] and d["unit"] in ("ms", "s", "MiB")'
 }
 
 compare step --batch 2 --shape fashion
@@ -42,3 +42,5 @@ compare eval --batch 2 --json
 [ "$(wc -l <out)" -eq 1 ] || fail "--json printed more than its object"
 compare ablate --probe 2
 json last.json 'd["job"] == "ablate" and d["probe"] == 2 and "prefix" in d["peer_name"]'
+compare memory --batch 2
+json last.json 'd["job"] == "memory" and d["unit"] == "MiB" and 10 < d["ours"] < d["peer"] < 4096'
