@@ -16,7 +16,8 @@
 #   --json           only the JSON object
 #
 # The last line is a JSON object; its ratio is the peer's time over ours: above 1, ours is faster.
-# memory: peak resident memory of the processes of `step` instead, the peer's in its least hungry way.
+# memory: peak resident memory of the processes of `step` instead, the peer's in its fastest way under
+# malloc's defaults.
 # PyTorch runs the way that is fastest here: memory format, optimizer or folding, malloc settings.
 # PYTHON names the interpreter that has it (/usr/bin/python3); EXCISE_BUILD the build folder.
 source "$(dirname "${BASH_SOURCE[0]}")/../scripts/common.sh"
@@ -110,17 +111,7 @@ field() {
 }
 
 best='' use='' malloc=''
-if [ "$measured" = peak_mib ]; then
-    for way in nchw,loop nchw,foreach channels_last,loop channels_last,foreach; do
-        peer '' --use "$way" >"$work/trial.json"
-        took=$(field "$work/trial.json" peak_mib)
-        if [ -z "$best" ] || awk "BEGIN { exit !($took < $best) }"; then
-            best=$took use=$way
-        fi
-        say "peer: $way: $took MiB"
-    done
-    mallocs=()
-fi
+[ "$measured" = median ] || mallocs=("") # what makes malloc faster makes it keep more
 for settings in "${mallocs[@]}"; do
     fixed=()
     # Trials of an ablation are long: its way is chosen once.

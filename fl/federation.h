@@ -61,6 +61,14 @@ typedef struct ex_round_result {
  * interruption the global values are those from before the round. */
 ex_status ex_federation_round(ex_federation *f, const ex_round *round, ex_round_result *result);
 
+/* What a training will take, as seen in a round of one or two steps a client on every lane, and an
+ * evaluation. Changes the global values: for a dry run alone. */
+typedef struct ex_rehearsal {
+    size_t peak_memory; /* bytes of the process; 0 where the system does not tell */
+    size_t client_bytes_up, client_bytes_down; /* messages of a client in a round */
+} ex_rehearsal;
+ex_status ex_federation_rehearse(ex_federation *f, ex_rehearsal *out);
+
 /* Accuracy of the current global values, by class and in all; classes <= 65535. */
 typedef struct ex_accuracy {
     int classes;

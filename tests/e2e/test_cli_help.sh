@@ -30,7 +30,7 @@ check() { # check COMMAND OPTION...: exactly these, besides the common ones
 }
 # shellcheck disable=SC2086
 {
-    check train $options --output --resume --overwrite
+    check train $options --output --resume --overwrite --dry-run
     check eval $options --train --class --logits
     check convert --from --to --arch --like --naming --overwrite --json --quiet --verbose --help
     check ablate $options --output --class --probe --strategy --overwrite

@@ -130,3 +130,20 @@ refuses 2 "damaged/checkpoint/round-2.bin is damaged" train -o damaged --resume 
 same damaged/config.yaml before.yaml
 refuses 2 "has no checkpoint" train -o nowhere --resume
 absent nowhere
+
+# --- a dry run writes nothing, and says the memory and traffic that the run then takes
+succeeds train -c tiny.yaml --dry-run
+has out "peak memory"
+succeeds train -c tiny.yaml --dry-run --json -o dry
+absent dry
+cp out dry.json
+succeeds train -c tiny.yaml -o wet
+python3 - dry.json wet/ledger.json <<'PY' || fail "the dry run's figures are not the run's"
+import json, sys
+dry, wet = (json.load(open(path)) for path in sys.argv[1:])
+train = next(p for p in wet["phases"] if p["name"] == "train")
+peak = max(p["peak_memory_bytes"] for p in wet["phases"])
+print(dry, peak)
+sys.exit(abs(dry["peak_memory_bytes"] / peak - 1) > 0.1
+         or dry["bytes_up"] != train["bytes_up"] or dry["bytes_down"] != train["bytes_down"])
+PY

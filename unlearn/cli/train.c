@@ -25,7 +25,7 @@ typedef struct training {
 static ex_status configure(ex_config *c, const cli_args *args)
 {
     ex_config_default(c);
-    if (!args->output)
+    if (!args->output && !args->dry_run)
         return EX_FAIL(EX_ERR_USAGE, "-o RUN must name the folder that the run is written to");
     if (!args->config && !args->resume)
         return EX_FAIL(EX_ERR_USAGE, "-c EXP.yaml must name a configuration; bench/ has examples");
@@ -212,6 +212,53 @@ static ex_status finish(training *t, ex_federation *f, const cli_args *args)
     return status;
 }
 
+/* --- dry run -------------------------------------------------------------------------------- */
+
+static int cohort_of(const ex_config *c)
+{
+    return c->clients_per_round ? c->clients_per_round : c->num_clients;
+}
+
+static ex_status print_rehearsal(const ex_federation *f, const ex_rehearsal *r, bool as_json)
+{
+    const ex_config *c = &f->config;
+    const size_t clients = (size_t)c->rounds * (size_t)cohort_of(c);
+    const size_t up = clients * r->client_bytes_up, down = clients * r->client_bytes_down;
+    char memory[32], sent_up[32], sent_down[32];
+    if (as_json) {
+        json_t *json = json_pack("{s:i, s:i, s:I, s:I, s:I}", "rounds", c->rounds, "lanes",
+                                 f->lane_count, "peak_memory_bytes", (json_int_t)r->peak_memory,
+                                 "bytes_up", (json_int_t)up, "bytes_down", (json_int_t)down);
+        const ex_status status = cli_print_json(json);
+        json_decref(json);
+        return status;
+    }
+    cli_format_bytes((double)r->peak_memory, memory, sizeof memory);
+    cli_format_bytes((double)up, sent_up, sizeof sent_up);
+    cli_format_bytes((double)down, sent_down, sizeof sent_down);
+    printf("rounds         %d, of %d clients on %d lane%s\n"
+           "peak memory    %s\n"
+           "to be sent     %s up, %s down\n",
+           c->rounds, cohort_of(c), f->lane_count, f->lane_count == 1 ? "" : "s", memory, sent_up,
+           sent_down);
+    return EX_OK;
+}
+
+/* Trains a step or two on every lane, and writes nothing. */
+static ex_status dry_run(const ex_config *config, const cli_args *args)
+{
+    ex_federation *f = NULL;
+    ex_rehearsal r;
+    ex_status status;
+    EX_TRY(ex_subject_federation(&f, config));
+    EX_TRY_GOTO(ex_subject_algorithms(f, args->algorithms, ""), done);
+    EX_TRY_GOTO(ex_federation_rehearse(f, &r), done);
+    status = print_rehearsal(f, &r, args->json);
+done:
+    ex_federation_close(&f);
+    return status;
+}
+
 static ex_status run_train(const cli_args *args)
 {
     const ex_run_mode mode = args->resume      ? EX_RUN_RESUME
@@ -222,6 +269,8 @@ static ex_status run_train(const cli_args *args)
     training t = {.complete = -1};
     ex_status status;
     EX_TRY(configure(&config, args));
+    if (args->dry_run)
+        return dry_run(&config, args);
     EX_TRY(ex_run_check(args->output, mode));
     EX_TRY_GOTO(ex_subject_federation(&f, &config), done);
     EX_TRY_GOTO(ex_subject_algorithms(f, args->algorithms, args->resume ? args->output : ""), done);
@@ -244,6 +293,9 @@ static const cli_option options[] = {
     {"resume", 0, NULL, CLI_FLAG_OPTION(resume),
      .help = "go on from the last checkpoint in RUN; -c may be left out"},
     {"overwrite", 0, NULL, CLI_FLAG_OPTION(overwrite), .help = "replace the run that RUN holds"},
+    {"dry-run", 0, NULL, CLI_FLAG_OPTION(dry_run),
+     .help =
+         "train a step or two and say what memory and traffic the run would take; writes nothing"},
     {0},
 };
 
