@@ -44,7 +44,7 @@ static const ex_field fields[] = {
     {REALS("normalize.std", normalize.std, 0, 10), .above_min = true, DEFAULT("[]", "what pixels are divided by after that; []: the data set's own")},
     {INT("augment.crop", augment.crop, 0, 4096), DEFAULT("0", "training: images are moved by up to so many pixels each way, on black")},
     {INT("augment.cutout", augment.cutout, 0, 4096), DEFAULT("0", "training: side of a square that is blanked in each image")},
-    {BOOL("augment.flip", augment.flip), DEFAULT("false", "training: every second image is mirrored")},
+    {BOOL("augment.flip", augment.flip), DEFAULT("false", "training: each image is mirrored or not, with equal chance")},
 
     {INT("num_clients", num_clients, 1, CLIENTS_MAX), DEFAULT("10", "clients in the federation")},
     {INT("clients_per_round", clients_per_round, 0, CLIENTS_MAX), DEFAULT("0", "clients sampled in a round; 0: all")},
