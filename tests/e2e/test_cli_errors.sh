@@ -24,6 +24,7 @@ refuses 2 "one argument too many" train what -c tiny.yaml -o new
 refuses 2 "a run folder or a model file" eval
 refuses 2 "-c EXP.yaml" train -o new
 refuses 2 "-o RUN" train -c tiny.yaml
+refuses 2 "-o RUN" train --resume --dry-run
 refuses 2 "give one" train -c tiny.yaml -o new --resume --overwrite
 refuses 2 "given twice" train -c tiny.yaml -c tiny.yaml -o new
 refuses 2 "nowhere.yaml" train -c nowhere.yaml -o new

@@ -25,7 +25,7 @@ typedef struct training {
 static ex_status configure(ex_config *c, const cli_args *args)
 {
     ex_config_default(c);
-    if (!args->output && !args->dry_run)
+    if (!args->output && (args->resume || !args->dry_run))
         return EX_FAIL(EX_ERR_USAGE, "-o RUN must name the folder that the run is written to");
     if (!args->config && !args->resume)
         return EX_FAIL(EX_ERR_USAGE, "-c EXP.yaml must name a configuration; bench/ has examples");
