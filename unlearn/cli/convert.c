@@ -65,7 +65,7 @@ static ex_status find_names(ex_file_names *names, const cli_args *args)
     return EX_FAIL(EX_ERR_USAGE, "--naming is \"%s\"; one of %s", args->naming, known);
 }
 
-static void print_result(const cli_args *args, const ex_converted *c, const ex_file_names *to)
+static ex_status print_result(const cli_args *args, const ex_converted *c, const ex_file_names *to)
 {
     const ex_model *m = c->model;
     const char *written = to ? to->naming->name : "excise";
@@ -75,9 +75,9 @@ static void print_result(const cli_args *args, const ex_converted *c, const ex_f
                                    "channels", m->in_channels, "tensors", m->tensor_count, "naming",
                                    c->names.naming->name, "prefix", c->names.prefix, "written",
                                    written, "assumes", ex_model_about(m->name));
-        cli_print_json(report);
+        const ex_status status = cli_print_json(report);
         json_decref(report);
-        return;
+        return status;
     }
     printf("%s with %d classes and %d input channels: %d tensors\n", m->name, m->classes,
            m->in_channels, m->tensor_count);
@@ -85,6 +85,7 @@ static void print_result(const cli_args *args, const ex_converted *c, const ex_f
            c->names.prefix[0] ? " after " : "", c->names.prefix, written,
            to && to->prefix[0] ? " after " : "", to ? to->prefix : "");
     printf("not in a file   %s: the same logits only if that holds\n", ex_model_about(m->name));
+    return EX_OK;
 }
 
 static ex_status run_convert(const cli_args *args)
@@ -100,7 +101,7 @@ static ex_status run_convert(const cli_args *args)
     if (args->to)
         EX_TRY_GOTO(find_names(&to, args), done);
     EX_TRY_GOTO(ex_convert_write(&c, args->target, args->to ? &to : NULL), done);
-    print_result(args, &c, args->to ? &to : NULL);
+    status = print_result(args, &c, args->to ? &to : NULL);
 done:
     ex_convert_close(&c);
     return status;
