@@ -72,18 +72,19 @@ done:
 static ex_status run(int argc, char **argv, bool *wrong)
 {
     bench_options o;
+    char known[128] = "";
+    for (int i = 0; bench_jobs[i]; i++)
+        ex_append(known, sizeof known, "%s%s", i ? ", " : "", bench_jobs[i]->name);
     if (argc < 2)
         return EX_FAIL(EX_ERR_USAGE,
-                       "a benchmark is expected, one of step, eval, masked, ablate; see "
-                       "`excise bench --help`");
+                       "a benchmark is expected, one of %s; see `excise bench --help`", known);
     if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0) {
         print_help();
         return EX_OK;
     }
     const bench_job *job = find_job(argv[1]);
     if (!job)
-        return EX_FAIL(EX_ERR_USAGE, "unknown benchmark \"%s\"; one of step, eval, masked, ablate",
-                       argv[1]);
+        return EX_FAIL(EX_ERR_USAGE, "unknown benchmark \"%s\"; one of %s", argv[1], known);
     EX_TRY(bench_parse(&o, argc - 1, argv + 1));
     if (o.help) {
         print_help();

@@ -2,8 +2,6 @@
  * over the map, where oneDNN's own primitive makes three and leaves residual and sums to others. */
 #include "norm_train.h"
 
-#include <math.h>
-
 size_t ex_norm_train_scratch_host(const ex_map_shape *shape)
 {
     return 2 * (size_t)shape->N * (size_t)shape->C + 3 * (size_t)shape->C;
@@ -91,7 +89,7 @@ void ex_norm_pass_ratio(const ex_norm_pass *p)
 {
     const ex_norm_train *n = p->norm;
     for (int c = 0; c < n->shape.C; c++)
-        p->ratio[c] = n->scale[c] / sqrtf(n->var[c] + n->eps);
+        p->ratio[c] = ex_norm_ratio_body(n->scale[c], n->var[c], n->eps);
 }
 
 EX_INLINE void apply_chunk(float *y, const float *x, const float *residual, ex_norm_channel k,

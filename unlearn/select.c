@@ -80,14 +80,9 @@ ex_status ex_select_important(ex_mask **out, const ex_effects *e, int label, dou
                               ex_layer_choice layers)
 {
     *out = NULL;
-    const importance by = {e, ex_effects_class_index(e, label)};
+    importance by = {.effects = e};
     EX_TRY(check_delta(delta));
-    if (by.class_index < 0)
-        return EX_FAIL(
-            EX_ERR_INPUT,
-            "the table of effects does not cover class %d; run `excise ablate --class %d` "
-            "or with --class all",
-            label, label);
+    EX_TRY(ex_effects_find_class(&by.class_index, e, label));
     return select_first(out, e->model, delta, layers, by_importance, &by);
 }
 

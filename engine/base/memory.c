@@ -17,9 +17,8 @@ ex_status ex_alloc(void *out, size_t count, size_t size, const char *what)
     memory = aligned_alloc(ALIGNMENT, bytes ? bytes : ALIGNMENT);
     if (!memory)
         return EX_FAIL(EX_ERR_MEMORY,
-                       "%s: %zu bytes are not to be had; lower batch_size, lanes or "
-                       "memory",
-                       what, bytes);
+                       "%s: %zu bytes are not to be had; lower batch_size, lanes or memory", what,
+                       bytes);
     memset(memory, 0, bytes);
     memcpy(out, &memory, sizeof memory);
     return EX_OK;

@@ -3,7 +3,7 @@
 #include "base/memory.h"
 #include "cpu/cpu_impl.h"
 
-/* With more of a layer's filters than this share, oneDNN's kernel for all of them is as fast. */
+/* With more than one filter in so many of a layer's, oneDNN's kernel for all is as fast. */
 enum { FEW = 4 };
 
 ex_status ex_cpu_rows_list(ex_cpu_plan *plan)
@@ -35,11 +35,7 @@ bool ex_cpu_rows_are_few(const ex_cpu_plan *plan, int node)
 static ex_conv_shape shape_of(const ex_cpu_plan *plan, int node)
 {
     const ex_node *n = &plan->model->nodes[node];
-    return (ex_conv_shape){.in = {.N = plan->base.spec.batch,
-                                  .C = n->C,
-                                  .H = n->H,
-                                  .W = n->W,
-                                  .block = plan->maps[n->input].block},
+    return (ex_conv_shape){.in = ex_cpu_input_shape(plan, n),
                            .K = n->K,
                            .out_H = n->out_H,
                            .out_W = n->out_W,

@@ -190,6 +190,16 @@ static inline ex_dnn_window ex_cpu_window_of(const ex_node *n)
                            .pad = n->pad};
 }
 
+/* The map that the node reads. */
+static inline ex_map_shape ex_cpu_input_shape(const ex_cpu_plan *plan, const ex_node *n)
+{
+    return (ex_map_shape){.N = plan->base.spec.batch,
+                          .C = n->C,
+                          .H = n->H,
+                          .W = n->W,
+                          .block = plan->maps[n->input].block};
+}
+
 /* The pass of a plan's forward steps. */
 static inline ex_dnn_pass ex_cpu_forward_pass(const ex_cpu_plan *plan)
 {
@@ -225,10 +235,11 @@ ex_status ex_cpu_conv_layouts(ex_cpu_plan *plan, int node);
 ex_status ex_cpu_conv_forward(ex_cpu_plan *plan, int node);
 ex_status ex_cpu_conv_backward(ex_cpu_plan *plan, int node);
 ex_status ex_cpu_conv_prepare(ex_cpu_plan *plan, int node); /* evaluation: fold, before forward */
-/* Lists the mask's channels in plan->rows. Whether the layer's gradient is one of a few filters;
- * the steps for it, into plan->grads. */
+/* Lists the mask's channels in plan->rows. */
 ex_status ex_cpu_rows_list(ex_cpu_plan *plan);
+/* Whether so few of the layer's filters are trained that ex_cpu_rows_backward is faster. */
 bool ex_cpu_rows_are_few(const ex_cpu_plan *plan, int node);
+/* The step for their gradients alone, into plan->grads. */
 ex_status ex_cpu_rows_backward(ex_cpu_plan *plan, int node, ex_cpu_ref dy);
 ex_status ex_cpu_linear_forward(ex_cpu_plan *plan, int node);
 ex_status ex_cpu_linear_backward(ex_cpu_plan *plan, int node);

@@ -55,11 +55,7 @@ static ex_status add_shortcut(ex_cpu_plan *plan, int node, ex_cpu_ref sum, ex_cp
     const ex_node *n = &plan->model->nodes[node];
     ex_cpu_step *step;
     EX_TRY(ex_cpu_step_add(plan, "shortcut backward", node, run_shortcut, &step));
-    step->shape = (ex_map_shape){.N = plan->base.spec.batch,
-                                 .C = n->C,
-                                 .H = n->H,
-                                 .W = n->W,
-                                 .block = plan->maps[n->input].block};
+    step->shape = ex_cpu_input_shape(plan, n);
     step->K = n->K;
     step->block = plan->maps[node].block;
     step->stride = n->stride;

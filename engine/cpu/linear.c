@@ -67,11 +67,7 @@ static ex_status add_flatten(ex_cpu_plan *plan, int node, const char *what, ex_c
     ex_cpu_step *step;
     EX_TRY(ex_cpu_buffer_add(plan, ex_cpu_map_floats(plan, n->input) * sizeof(float), out));
     EX_TRY(ex_cpu_step_add(plan, what, node, call, &step));
-    step->shape = (ex_map_shape){.N = plan->base.spec.batch,
-                                 .C = n->C,
-                                 .H = n->H,
-                                 .W = n->W,
-                                 .block = plan->maps[n->input].block};
+    step->shape = ex_cpu_input_shape(plan, n);
     ex_cpu_step_ref(plan, *out, 0);
     ex_cpu_step_ref(plan, in, 0);
     return EX_OK;

@@ -1,15 +1,6 @@
 /* Nodes without weights: pooling and the option-A shortcut. */
 #include "cpu/cpu_impl.h"
 
-static ex_map_shape input_shape(const ex_cpu_plan *plan, const ex_node *n)
-{
-    return (ex_map_shape){.N = plan->base.spec.batch,
-                          .C = n->C,
-                          .H = n->H,
-                          .W = n->W,
-                          .block = plan->maps[n->input].block};
-}
-
 static ex_dnn_pool pool_of(const ex_cpu_plan *plan, int node, ex_dnn_pass pass)
 {
     const ex_node *n = &plan->model->nodes[node];
@@ -64,7 +55,7 @@ ex_status ex_cpu_shortcut_forward(ex_cpu_plan *plan, int node)
     const ex_node *n = &plan->model->nodes[node];
     ex_cpu_step *step;
     EX_TRY(ex_cpu_step_add(plan, "shortcut", node, run_shortcut, &step));
-    step->shape = input_shape(plan, n);
+    step->shape = ex_cpu_input_shape(plan, n);
     step->K = n->K;
     step->block = plan->maps[node].block;
     step->stride = n->stride;

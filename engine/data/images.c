@@ -4,6 +4,7 @@
 #include "base/memory.h"
 #include "base/rng.h"
 #include "data/picture.h"
+#include "io/file.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -47,13 +48,6 @@ static bool is_folder(const char *path)
     return stat(path, &s) == 0 && S_ISDIR(s.st_mode);
 }
 
-static ex_status join(char out[PATH_MAX], const char *folder, const char *name)
-{
-    if (snprintf(out, PATH_MAX, "%s/%s", folder, name) >= PATH_MAX)
-        return EX_FAIL(EX_ERR_INPUT, "%.200s...: the path is too long", folder);
-    return EX_OK;
-}
-
 static int by_bytes(const struct dirent **a, const struct dirent **b)
 {
     return strcmp((*a)->d_name, (*b)->d_name);
@@ -88,7 +82,7 @@ static ex_status add_file(listing *l, const char *folder, const char *name, int 
     char path[PATH_MAX];
     if (!ex_picture_named(name))
         return EX_OK;
-    EX_TRY(join(path, folder, name));
+    EX_TRY(ex_path_join(path, folder, name));
     EX_TRY(ex_grow(&l->entries, l->count, &l->room, FIRST_ROOM, sizeof *l->entries, "pictures"));
     entry *e = &l->entries[l->count];
     *e = (entry){.path = strdup(path), .label = (uint16_t)label, .test = test};
@@ -123,7 +117,7 @@ static ex_status new_class(listing *l, const char *path, const char *name)
 static ex_status add_class(listing *l, const char *folder, const char *name, int label, bool test)
 {
     char path[PATH_MAX];
-    EX_TRY(join(path, folder, name));
+    EX_TRY(ex_path_join(path, folder, name));
     if (!is_folder(path))
         return EX_OK;
     if (!test)
@@ -139,7 +133,7 @@ static ex_status add_class(listing *l, const char *folder, const char *name, int
 }
 
 /* Of each class, share * count pictures, rounded, drawn by seed (Knuth's algorithm S), are for
- * tests; at least one is left for training. */
+ * tests; at least one is left for training. The draw is subset 2: data.c draws 0 and 1. */
 static void split(listing *l, double share, uint64_t seed)
 {
     for (int first = 0, last; first < l->count; first = last) {
@@ -162,8 +156,8 @@ static void split(listing *l, double share, uint64_t seed)
 static ex_status list(listing *l, const ex_data_options *o)
 {
     char train[PATH_MAX], test[PATH_MAX];
-    EX_TRY(join(train, o->dir, "train"));
-    EX_TRY(join(test, o->dir, "test"));
+    EX_TRY(ex_path_join(train, o->dir, "train"));
+    EX_TRY(ex_path_join(test, o->dir, "test"));
     const bool parts = is_folder(train) && is_folder(test);
     EX_TRY(walk(parts ? train : o->dir, add_class, l, 0, false));
     if (parts)

@@ -133,7 +133,7 @@ static bool apply(char *out, size_t room, const ex_naming_rule *rule, const char
 static bool translate(char *out, size_t room, const ex_naming *naming, const char *ours,
                       size_t length)
 {
-    for (int list = 0; list < 3 && naming->rules[list]; list++)
+    for (int list = 0; list < EX_NAMING_LISTS && naming->rules[list]; list++)
         for (const ex_naming_rule *rule = naming->rules[list]; rule->ours; rule++)
             if (apply(out, room, rule, ours, length))
                 return true;

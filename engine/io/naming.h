@@ -6,7 +6,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-enum { EX_FILE_NAME_MAX = 192, EX_NAMING_PREFIX_MAX = 64 };
+enum { EX_FILE_NAME_MAX = 192, EX_NAMING_PREFIX_MAX = 64, EX_NAMING_LISTS = 3 };
 
 typedef struct ex_naming_rule {
     const char *ours, *theirs; /* '#': a number, the same in both, in this order */
@@ -15,8 +15,8 @@ typedef struct ex_naming_rule {
 typedef struct ex_naming {
     const char *name;  /* "torchvision"; NULL ends the table */
     const char *about; /* what it looks like, and where it is found */
-    const ex_naming_rule
-        *rules[3]; /* lists that end with a NULL; the first rule that fits counts */
+    /* Lists that each end with a NULL rule; the first rule that fits counts. None: names stay. */
+    const ex_naming_rule *rules[EX_NAMING_LISTS];
 } ex_naming;
 
 /* Under which names a file holds a model's tensors. */

@@ -159,10 +159,10 @@ int ex_builder_linear(ex_builder *b, int input, const char *name, int K, bool re
     return add_node(b, node);
 }
 
-void ex_builder_dropout(ex_builder *b, int node, float share)
+void ex_builder_dropout(ex_builder *b, int node, float rate)
 {
     if (b->status == EX_OK)
-        b->model->nodes[node].dropout = share;
+        b->model->nodes[node].dropout = rate;
 }
 
 static int add_pool(ex_builder *b, int input, ex_op op, int R, int S, int stride)

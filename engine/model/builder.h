@@ -26,8 +26,8 @@ typedef struct ex_conv_spec {
 int ex_builder_input(ex_builder *b, int channels, int height, int width);
 int ex_builder_conv(ex_builder *b, int input, const char *name, ex_conv_spec spec);
 int ex_builder_linear(ex_builder *b, int input, const char *name, int K, bool relu);
-/* In training, each value that the linear node reads is dropped with this probability. */
-void ex_builder_dropout(ex_builder *b, int node, float share);
+/* In training, each value that the linear node reads is dropped with probability `rate`. */
+void ex_builder_dropout(ex_builder *b, int node, float rate);
 /* EX_OP_MAXPOOL or EX_OP_AVGPOOL over windows size x size that do not overlap. */
 int ex_builder_pool(ex_builder *b, int input, ex_op op, int size);
 /* Average over the whole map. */

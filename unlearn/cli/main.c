@@ -51,6 +51,14 @@ static const cli_command *find_command(const char *name)
     return NULL;
 }
 
+static ex_status fail_unknown(const char *name)
+{
+    char known[256] = "";
+    for (int i = 0; commands[i]; i++)
+        ex_append(known, sizeof known, "%s%s", i ? ", " : "", commands[i]->name);
+    return EX_FAIL(EX_ERR_USAGE, "unknown command \"%s\"; one of %s", name, known);
+}
+
 static ex_status dispatch(int argc, char **argv, bool *verbose)
 {
     if (argc < 2)
@@ -70,10 +78,7 @@ static ex_status dispatch(int argc, char **argv, bool *verbose)
     }
     const cli_command *command = find_command(name);
     if (!command)
-        return EX_FAIL(
-            EX_ERR_USAGE,
-            "unknown command \"%s\"; one of train, eval, ablate, unlearn, convert, devices, bench",
-            name);
+        return fail_unknown(name);
     if (command->passes_on)
         return command->pass_on(argc - 1, argv + 1);
     static cli_args args; /* large */
