@@ -13,7 +13,9 @@
  *
  * Errors: a function that can fail returns 0 (EXCISE_OK) or a status, with a message of what was
  * expected, what was found and what to do. Nothing is printed but warnings, on stderr, unless
- * excise_set_log asks for more; the library never exits and installs no signal handler.
+ * excise_set_log asks for more; the library never exits and installs no signal handler. oneDNN may
+ * end the process where memory runs out: it is C++, and its std::bad_alloc finds no one to catch
+ * it.
  *
  * Threads: one call at a time on a session; different sessions may be used by different threads.
  *
@@ -73,8 +75,9 @@ typedef struct excise_session excise_session;
  *   subject   a run folder of `excise train` or `excise unlearn`, or a .safetensors file
  *   config    a configuration file (YAML), read over the run's own; NULL: none. A .safetensors file
  *             needs one that says what it was trained on.
- *   settings  "key=value" over both, as -s of the program takes them, with a NULL at the end; NULL:
- * none. `excise --config-help` lists the keys; "device=cpu" is one, "unlearn.delta=0.1" another.
+ *   settings  "key=value" over both, as -s of the program takes them, with a NULL at the end;
+ *             NULL: none. `excise --config-help` lists the keys: "device=cpu" sets one.
+ *
  * *session is NULL after a failure. Loading a data set takes from milliseconds to seconds. */
 EXCISE_API excise_status excise_open(excise_session **session, const char *subject,
                                      const char *config, const char *const *settings);
@@ -120,13 +123,15 @@ EXCISE_API excise_status excise_effects(excise_session *session, int label, exci
 
 /* Makes the session's model forget class `label`.
  *   method  "ce", "de", "de-random", "head" or "retrain"; see `excise unlearn --help`
- *   folder  a run folder to write, as `excise unlearn -o` does: new or empty (EXCISE_ERR_EXISTS).
- * NULL: nothing is written. report  *report = accuracy before and after, costs and course as JSON
- * text, that of the folder's report.json; to be freed by excise_free. NULL: not wanted. Afterwards
- * the session holds the new model. After a failure it holds the one from before, and *report is
- * NULL; an interrupted run in a folder goes on with `excise unlearn -o FOLDER --resume`. Effects
- * that excise_effects has measured for this class and model are used; if they are missing, and the
- * method needs them, they are measured as a part of it. */
+ *   folder  a run folder to write, as `excise unlearn -o` does: new or empty (EXCISE_ERR_EXISTS);
+ *           NULL: nothing is written
+ *   report  *report = accuracy before and after, costs and course as JSON text, that of the
+ *           folder's report.json; to be freed by excise_free; NULL: not wanted
+ *
+ * Afterwards the session holds the new model. After a failure it holds the one from before, and
+ * *report is NULL; an interrupted run in a folder goes on with `excise unlearn -o FOLDER --resume`.
+ * Effects that excise_effects has measured for this class and model are used; if they are missing,
+ * and the method needs them, they are measured as a part of it. */
 EXCISE_API excise_status excise_unlearn(excise_session *session, const char *method, int label,
                                         const char *folder, char **report);
 
