@@ -52,8 +52,8 @@ bool ex_run_has_checkpoint(const char *path);
 ex_status ex_run_peek(const char *path, json_t **state);
 /* Reads the newest back and cuts metrics.jsonl to its length then. *state is a new reference. A
  * velocity that is asked for and not there is zero. A damaged checkpoint is named in a warning and
- * renamed to round-N.bin.damaged, and the one before it taken; EX_ERR_INPUT if there is none, EX_ERR_CONFIG if it is of a model of
- * another size. */
+ * renamed to round-N.bin.damaged, and the one before it taken; EX_ERR_INPUT if there is none,
+ * EX_ERR_CONFIG if it is of a model of another size. */
 ex_status ex_run_restore(ex_run *run, const ex_run_values *values, json_t **state);
 
 #endif

@@ -13,13 +13,12 @@ typedef struct ex_trainer ex_trainer;
 typedef struct ex_fit {
     const ex_dataset *data;
     const ex_samples *samples; /* count > 0 */
-    int epochs,
-        batch_size; /* the last batch of an epoch may be shorter, as PyTorch's loader has it */
+    int epochs;
+    int batch_size; /* the last batch of an epoch may be shorter, as PyTorch's loader has it */
     ex_sgd_coeff sgd;
     ex_norm_mode norm;
     const ex_mask *mask; /* NULL = everything */
-    ex_rng_key
-        key; /* seed, client, round; epoch k shuffles at EX_RNG_SHUFFLE, epoch first_epoch + k */
+    ex_rng_key key;      /* seed, client, round; epoch k draws as epoch first_epoch + k */
     int first_epoch;
 } ex_fit;
 

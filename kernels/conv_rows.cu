@@ -1,7 +1,7 @@
 /* Gradient of a few filters of a convolution.
  *
- *   dw[k, r, s, c] = sum over n, h, w of dy[n, k, h, w] * x[n, c, h*stride + r - pad, w*stride + s
- * - pad]
+ *   dw[k, r, s, c] = sum over n, h, w of
+ *       dy[n, k, h, w] * x[n, c, h * stride + r - pad, w * stride + s - pad]
  *
  * A block sums one tap of one selected filter for 32 channels over a group of images: a warp's
  * lanes are channels (together in NHWC), its warps take every eighth pixel. The groups' sums are

@@ -1,7 +1,7 @@
 /* Gradient of a few filters of a convolution.
  *
- *   dw[k, r, s, c] = sum over n, h, w of dy[n, k, h, w] * x[n, c, h*stride + r - pad, w*stride + s
- * - pad]
+ *   dw[k, r, s, c] = sum over n, h, w of
+ *       dy[n, k, h, w] * x[n, c, h * stride + r - pad, w * stride + s - pad]
  *
  * Libraries pad the filters to a full vector of them, so that one costs as much as sixteen. Here
  * the vector runs over input channels: the selected channels of dy are first laid out as planes,

@@ -16,7 +16,8 @@ typedef struct flat {
     float scale;
 } flat;
 
-/* One row: `row` values of the output's side, `map` of the other, word 0 of the row is `first`. */
+/* One image, from its map to its row (forward) or back, (C * pixels) values each; `first` is the
+ * place of the row's first value among all, and so the word that it draws. */
 EX_INLINE void flatten_row(float *restrict to, const float *restrict from, const flat *f,
                            size_t first)
 {

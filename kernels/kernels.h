@@ -7,12 +7,11 @@
  * fewer than 2^31 elements.
  *
  * On the CUDA instance every pointer to data is a device pointer: vectors, images, indexes, labels,
- * channels, and the segment list too. Only the descriptions (ex_gather_shape, ex_map_shape,
- * ex_norm_train, ex_norm_train_gradient) are read on the host, before the call returns; the vectors
- * and maps inside are device pointers. The call returns when the work is queued: data must stay
- * until it ran. Pointers that are multiples of 16
- * bytes are faster, others are correct. A launch that fails is kept: ex_kernels_cuda_error
- * (cuda.h).
+ * channels, and the segment list too. Only the descriptions (ex_gather_shape, ex_augment,
+ * ex_map_shape, ex_conv_shape, ex_dropout, ex_norm_train, ex_norm_train_gradient) are read on the
+ * host, before the call returns; the vectors and maps inside are device pointers. The call returns
+ * when the work is queued: data must stay until it ran. Pointers that are multiples of 16 bytes are
+ * faster, others are correct. A launch that fails is kept: ex_kernels_cuda_error (cuda.h).
  *
  * Legend for shapes, used in the whole project:
  *   N batch   C channels in   K channels out (classes for logits)   H W map   R S filter
@@ -54,7 +53,7 @@ typedef struct ex_draws {
 /* Random views of a batch's images; block n of the draws is image n's. 0 turns each off. */
 typedef struct ex_augment {
     int crop;   /* moved by up to so many pixels up, down, left and right */
-    int flip;   /* 1: mirrored, left for right, every second time */
+    int flip;   /* 1: mirrored, left for right, with probability 1/2 */
     int cutout; /* side of a square of the output that is 0; its centre lies anywhere on it */
     ex_draws draws;
 } ex_augment;
@@ -189,6 +188,7 @@ typedef struct ex_kernels {
      * n->shape.block. Unless frozen, mean and var "=" the batch's. A NaN stays one. */
     void (*norm_train_fwd)(float *y, const float *x, const float *residual, const ex_norm_train *n,
                            ex_stream s);
+    /* The gradients of x, scale and shift, as ex_norm_train_gradient says. */
     void (*norm_train_bwd)(const ex_norm_train_gradient *g, const ex_norm_train *n, ex_stream s);
     /* Floats of scratch memory that both need for a shape. */
     size_t (*norm_train_scratch)(const ex_map_shape *shape);
@@ -223,6 +223,7 @@ typedef struct ex_kernels {
     void (*conv_rows_bwd)(float *dw, float *dsum, const float *x, const float *dy,
                           const int32_t *row, int rows, const ex_conv_shape *c, float *scratch,
                           ex_stream s);
+    /* Floats of scratch memory that it needs. */
     size_t (*conv_rows_scratch)(const ex_conv_shape *c, int rows);
 
     /* --- linear layers ---------------------------------------------------------------------- */

@@ -35,7 +35,8 @@ const char *ex_status_text(ex_status s);
 int ex_status_exit_code(ex_status s);
 
 /* Sets the thread's last message (printf style, one line, no trailing period or newline; it is made
- * printable, whatever a file or an argument has put into it) and returns `code`. `where` is "file:line (expression)" or NULL. */
+ * printable, whatever a file or an argument has put into it) and returns `code`. `where` is
+ * "file:line (expression)" or NULL. */
 ex_status ex_fail_at(ex_status code, const char *where, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 /* The message set last in this thread; never NULL. */

@@ -40,16 +40,17 @@ typedef struct ex_data_options {
     size_t train_limit; /* keep so many training samples, drawn by seed, order kept; 0 = all */
     size_t test_limit;  /* same for the test samples */
     uint64_t seed;
-    const double *mean, *std; /* mean_count, std_count numbers, of values in 0..1: one for each */
-    size_t mean_count, std_count; /* channel or one for all; 0 = the data set's own */
-    ex_augmentation augment;      /* of the training images */
-    bool grey;                    /* folder: one channel instead of three */
-    double test_share;            /* folder, without parts of its own */
+    /* Of values in 0..1, (mean_count) and (std_count): one for each channel or one for all; 0 = the
+     * data set's own. */
+    const double *mean, *std;
+    size_t mean_count, std_count;
+    ex_augmentation augment; /* of the training images */
+    bool grey;               /* folder: one channel instead of three */
+    double test_share;       /* folder, without parts of its own */
 } ex_data_options;
 
-/* name: mnist, fashion-mnist, cifar10, cifar100, folder (of pictures: images.h),
- * synthetic (ex_dataset_names). A missing, truncated
- * or corrupt file is EX_ERR_INPUT naming the file, what was expected and how to get it; an unknown
+/* name: one of ex_dataset_names; `folder` is of pictures (images.h). A missing, truncated or
+ * corrupt file is EX_ERR_INPUT naming the file, what was expected and how to get it; an unknown
  * name or a limit beyond what there is, EX_ERR_CONFIG. options NULL: all samples from the usual
  * places. */
 ex_status ex_data_open(ex_data **out, const char *name, const ex_data_options *options);

@@ -9,9 +9,9 @@
 
 typedef struct ex_converted {
     ex_model *model;
-    float *params, *stats;
-    int64_t batches;
-    ex_file_names names; /* those of the file */
+    float *params, *stats; /* (param_count), (stat_count) of the model */
+    int64_t batches;       /* num_batches_tracked */
+    ex_file_names names;   /* those of the file */
 } ex_converted;
 
 /* Reads a .safetensors file under any known naming. architecture: a name for ex_model_create, or
@@ -19,7 +19,7 @@ typedef struct ex_converted {
  * known name, or if some are missing, match nothing or have another shape. */
 ex_status ex_convert_read(ex_converted *out, const char *path, const char *architecture);
 void ex_convert_close(ex_converted *c);
-/* names NULL: ours. */
+/* names NULL: ours. EX_ERR_INPUT if the naming lacks one of the model's tensors; EX_ERR_IO. */
 ex_status ex_convert_write(const ex_converted *c, const char *path, const ex_file_names *names);
 
 #endif

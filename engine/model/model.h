@@ -38,7 +38,7 @@ typedef struct ex_node {
     int C, H, W, K, out_H, out_W;
     int R, S, stride, pad;
     bool relu;
-    float dropout; /* LINEAR, in training: share of the values it reads that are dropped */
+    float dropout; /* LINEAR, in training: probability that a value it reads is dropped */
 } ex_node;
 
 /* A layer with channels that can be ablated, selected and trained: conv or linear. Offsets are into

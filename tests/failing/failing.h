@@ -1,6 +1,6 @@
-/* Allocations that fail on demand. Of use only in a test that is linked with EXCISE_WRAP_ALLOCATION
- * (tests/CMakeLists.txt): then every allocation made in our own sources comes through here,
- * jansson's too (ex_json_guard). Libraries' own do not. */
+/* Allocations that fail on demand. Of use only in a test whose malloc, calloc, aligned_alloc and
+ * free are wrapped by the linker (--wrap, tests/CMakeLists.txt): then every allocation made in our
+ * own sources comes through here, jansson's too (ex_json_guard). Libraries' own do not. */
 #ifndef EX_FAILING_H
 #define EX_FAILING_H
 

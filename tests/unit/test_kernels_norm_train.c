@@ -234,8 +234,8 @@ static void test_a_nan_is_not_hidden_by_the_relu(void **state)
     close_norm(&d);
 }
 
-/* The gradient of a batch's norm sums to nothing over the
- * batch, and is orthogonal to the normalised values. */
+/* The gradient of a batch's norm sums to nothing over the batch, and is orthogonal to the
+ * normalised values. */
 static void test_input_gradient_has_no_mean_and_no_scale(void **state)
 {
     norm_data d;
