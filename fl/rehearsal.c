@@ -1,7 +1,6 @@
 /* A round in miniature: what a training will need, seen rather than computed. */
 #include "federation.h"
 
-#include "base/log.h"
 #include "base/memory.h"
 
 /* A full batch and a last, shorter one: every plan that the client's epochs compile. */

@@ -3,11 +3,9 @@
 #include "io/file.h"
 #include "version.h"
 
-#include <limits.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 
 static double fraction(size_t part, size_t whole)
 {

@@ -8,7 +8,6 @@
 
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 
 static ex_run_mode mode_of(const cli_args *args)
 {
@@ -187,11 +186,10 @@ const cli_command cli_unlearn = {
     .usage = "RUN --class K [options] -o RUN2 | MODEL.safetensors -c EXP.yaml --class K [options] "
              "-o RUN2 | -o RUN2 --resume",
     .description =
-        "Writes RUN2: config.yaml, metrics.jsonl, model.safetensors, "
-        "effects.csv and mask.json where\nthe method has them, ledger.json, "
-        "algorithms.json, report.json and checkpoint/. RUN stays as it is. An interrupted\n"
-        "run (Ctrl-C) goes on with --resume and ends with the same bits; an ablation that\n"
-        "is complete is not repeated.",
+        "Writes RUN2: config.yaml, metrics.jsonl, model.safetensors, effects.csv and mask.json\n"
+        "where the method has them, ledger.json, algorithms.json, report.json and checkpoint/.\n"
+        "RUN stays as it is. An interrupted run (Ctrl-C) goes on with --resume and ends with the\n"
+        "same bits; an ablation that is complete is not repeated.",
     .describe = print_methods,
     .example = "  excise unlearn runs/demo/train --method ce --class 1 -o runs/demo/ce\n"
                "  excise unlearn runs/demo/train --method de --class 1 --delta 0.05 \\\n"
