@@ -50,7 +50,7 @@ ex_status ex_device_open(ex_device **out, const ex_device_options *options)
         return (*b)->device_open(out, options);
     }
     if (names(device, "cpu") || names(device, "cuda"))
-        return EX_FAIL(EX_ERR_UNSUPPORTED, "this build has no back end for device %s", device);
+        return EX_FAIL(EX_ERR_UNSUPPORTED, "this build has no back end for device %s; use --device cpu or auto", device);
     return EX_FAIL(EX_ERR_CONFIG, "device is \"%s\"; one of auto, cpu, cuda, cuda:N", device);
 }
 

@@ -67,12 +67,23 @@ static bool only_begun(const char *path)
            !holds(path, "model.safetensors") && !holds(path, "report.json");
 }
 
+/* By names that hardly anything else has: a folder with a model and a config.yaml may be anybody's.
+ */
+static bool is_run(const char *path)
+{
+    return holds(path, "metrics.jsonl") || holds(path, "ledger.json") ||
+           ex_run_has_checkpoint(path);
+}
+
 ex_status ex_run_check(const char *path, ex_run_mode mode)
 {
     bool exists, empty;
     if (*path == '\0')
         return EX_FAIL(EX_ERR_USAGE, "the output folder has an empty name");
     EX_TRY(look(path, &exists, &empty));
+    if (mode != EX_RUN_RESUME && !empty && !is_run(path))
+        return EX_FAIL(EX_ERR_EXISTS, "%s is not empty and holds no run; name another folder",
+                       path);
     if (mode == EX_RUN_NEW && !empty)
         return EX_FAIL(EX_ERR_EXISTS,
                        "%s is not empty; name another folder, or add --overwrite "

@@ -14,7 +14,8 @@ typedef struct ex_run ex_run;
 
 typedef enum ex_run_mode {
     EX_RUN_NEW,       /* refuses a folder that is not empty: EX_ERR_EXISTS */
-    EX_RUN_OVERWRITE, /* removes the files of an earlier run first (nothing else) */
+    EX_RUN_OVERWRITE, /* removes the files of an earlier run first (nothing else); refuses a folder
+                         that holds others and no run: EX_ERR_EXISTS */
     EX_RUN_RESUME,    /* needs a checkpoint there, or a run that was stopped before its first */
 } ex_run_mode;
 

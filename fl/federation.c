@@ -6,6 +6,9 @@
 #include "base/log.h"
 #include "base/memory.h"
 
+#include <stdlib.h>
+#include <string.h>
+
 /* --- samples -------------------------------------------------------------------------------- */
 
 /* held (count): 1 for `samples` of the training samples, drawn by seed. */
@@ -65,9 +68,19 @@ done:
 
 /* --- opening -------------------------------------------------------------------------------- */
 
+/* A run brings its configuration to wherever it is used from. */
+static void make_absolute(char *dir, size_t room)
+{
+    char *full = *dir ? realpath(dir, NULL) : NULL;
+    if (full && strlen(full) < room)
+        memcpy(dir, full, strlen(full) + 1);
+    free(full);
+}
+
 static ex_status open_data(ex_federation *f)
 {
     const ex_config *c = &f->config;
+    make_absolute(f->config.data_dir, sizeof f->config.data_dir);
     const ex_data_options options = {
         .dir = c->data_dir[0] ? c->data_dir : NULL,
         .train_limit = c->train_samples,

@@ -32,11 +32,12 @@ as_root() {
 
 # Configures and builds: build_tree FOLDER [cmake options...]
 build_tree() {
-    local folder=$1 log
+    local folder=$1 log generator=(-G Ninja)
     shift
+    [ ! -f "$folder/CMakeCache.txt" ] || generator=() # whoever made it chose one
     log=$(mktemp)
     say "building in $folder"
-    if ! cmake -S "$root" -B "$folder" -G Ninja "$@" >"$log" 2>&1; then
+    if ! cmake -S "$root" -B "$folder" "${generator[@]}" "$@" >"$log" 2>&1; then
         cat "$log" >&2
         rm -f "$log"
         die "cmake failed (above)"

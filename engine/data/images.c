@@ -65,7 +65,7 @@ static ex_status walk(const char *folder,
     struct dirent **found;
     const int count = scandir(folder, &found, is_visible, by_bytes);
     if (count < 0)
-        return EX_FAIL(EX_ERR_INPUT, "%s: a folder is expected: %s", folder, strerror(errno));
+        return EX_FAIL(EX_ERR_INPUT, "data_dir %s: a folder is expected: %s", folder, strerror(errno));
     ex_status status = EX_OK;
     for (int i = 0; i < count; i++) {
         if (status == EX_OK)

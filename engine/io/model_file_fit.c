@@ -92,20 +92,30 @@ static ex_status note_extra(finding *extra, const ex_safetensors *file, const ex
     return EX_OK;
 }
 
+static void tell(char *text, size_t room, const finding *f, const char *kind)
+{
+    if (f->count)
+        ex_append(text, room, "%s %d tensor%s %s (%s)", *text ? "," : ":", f->count,
+                  f->count == 1 ? "" : "s", kind, f->text);
+}
+
 static ex_status fail_fit(const char *path, const ex_safetensors *file, const ex_model *m,
                           const finding *missing, const finding *extra, const finding *other)
 {
-    char looks[160] = "";
+    char looks[160] = "", what[3 * (sizeof missing->text + 40)] = "";
     ex_model_info info;
     ex_model_file_recognise(file, NULL, &info);
     if (info.architecture[0])
         snprintf(looks, sizeof looks, "; it looks like %s with %d classes and %d input channels",
                  info.architecture, info.shape.classes, info.shape.channels);
-    return EX_FAIL(EX_ERR_INPUT,
-                   "%s does not fit %s with %d classes and %d input channels: %d tensors missing "
-                   "(%s), %d not expected (%s), %d of another shape (%s)%s",
-                   path, m->name, m->classes, m->in_channels, missing->count, missing->text,
-                   extra->count, extra->text, other->count, other->text, looks);
+    tell(what, sizeof what, missing, "missing");
+    tell(what, sizeof what, extra, "not expected");
+    tell(what, sizeof what, other, "of another shape");
+    return EX_FAIL(EX_ERR_INPUT, "%s does not fit %s with %d classes and %d input channels%s%s%s",
+                   path, m->name, m->classes, m->in_channels, what, looks,
+                   missing->count && extra->count
+                       ? "; names of PyTorch collections go through `excise convert`"
+                       : "");
 }
 
 ex_status ex_model_file_check_fit(const ex_safetensors *file, const char *path,

@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <stdint.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -159,6 +160,15 @@ static ex_status parse_header(ex_safetensors *file, const char *text, size_t byt
     return sort_by_name(file, path);
 }
 
+/* A zip archive, or a bare pickle; as a length, either is far beyond any file. */
+static bool is_pickle(const uint64_t *start)
+{
+    unsigned char byte[2];
+    memcpy(byte, start, sizeof byte);
+    return *start > HEADER_BYTES_MAX &&
+           ((byte[0] == 'P' && byte[1] == 'K') || (byte[0] == 0x80 && byte[1] <= 5));
+}
+
 /* Reads the stream of `size` bytes: *text is the header, file->data the rest. */
 static ex_status load(ex_safetensors *file, char **text, size_t *text_bytes, FILE *stream,
                       size_t size, const char *path)
@@ -166,6 +176,11 @@ static ex_status load(ex_safetensors *file, char **text, size_t *text_bytes, FIL
     uint64_t length;
     if (size < LENGTH_BYTES || fread(&length, LENGTH_BYTES, 1, stream) != 1)
         return EX_FAIL(EX_ERR_INPUT, "%s is no safetensors file: it has %zu bytes", path, size);
+    if (is_pickle(&length))
+        return EX_FAIL(EX_ERR_INPUT,
+                       "%s is a pickle of torch.save, which excise does not run; in Python: "
+                       "safetensors.torch.save_file(state_dict, \"model.safetensors\")",
+                       path);
     if (length > size - LENGTH_BYTES || length > HEADER_BYTES_MAX)
         return EX_FAIL(EX_ERR_INPUT,
                        "%s is no safetensors file, or truncated: it tells a header of %" PRIu64

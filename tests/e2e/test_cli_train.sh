@@ -138,12 +138,15 @@ succeeds train -c tiny.yaml --dry-run --json -o dry
 absent dry
 cp out dry.json
 succeeds train -c tiny.yaml -o wet
-python3 - dry.json wet/ledger.json <<'PY' || fail "the dry run's figures are not the run's"
+# Sanitizers keep freed memory: the longer a run, the more.
+within=0.1
+! grep -q __asan_init "$excise" || within=1
+python3 - dry.json wet/ledger.json $within <<'PY' || fail "the dry run's figures are not the run's"
 import json, sys
-dry, wet = (json.load(open(path)) for path in sys.argv[1:])
+dry, wet = (json.load(open(path)) for path in sys.argv[1:3])
 train = next(p for p in wet["phases"] if p["name"] == "train")
 peak = max(p["peak_memory_bytes"] for p in wet["phases"])
 print(dry, peak)
-sys.exit(abs(dry["peak_memory_bytes"] / peak - 1) > 0.1
+sys.exit(abs(dry["peak_memory_bytes"] / peak - 1) > float(sys.argv[3])
          or dry["bytes_up"] != train["bytes_up"] or dry["bytes_down"] != train["bytes_down"])
 PY

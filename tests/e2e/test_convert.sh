@@ -28,7 +28,7 @@ refuses 2 "a file to write is expected after run" convert run --from pytorch
 refuses 2 'model is "resnet99"; one of resnet20' convert run x --from pytorch --arch resnet99
 refuses 2 "--arch resnet20-projection" convert torchvision.safetensors x --from pytorch --arch resnet20
 has err "layer2.0.downsample.0.weight"
-printf 'PK\3\4' >pickle.pth
+printf 'PK\3\4 an archive of zip' >pickle.pth
 refuses 2 "pickle of torch.save" convert pickle.pth x --from pytorch
 absent x
 

@@ -196,9 +196,9 @@ static void test_tensors_that_do_not_fit_are_named(void **state)
 {
     (void)state;
     values v = make("resnet20", 10, 3, 1);
-    expect_refused(&v, remove_one, "1 tensors missing", "conv_bn.conv.weight");
-    expect_refused(&v, add_stranger, "1 not expected", "fc.weight");
-    expect_refused(&v, flatten_bias, "linear.bias is 10 x 1, not 10", "1 of another shape");
+    expect_refused(&v, remove_one, "1 tensor missing", "conv_bn.conv.weight");
+    expect_refused(&v, add_stranger, "1 tensor not expected", "fc.weight");
+    expect_refused(&v, flatten_bias, "linear.bias is 10 x 1, not 10", "1 tensor of another shape");
     expect_refused(&v, make_integer, "linear.bias is of type U32", "F32");
     v.params[v.model->layers[2].scale + 1] = NAN;
     expect_refused(&v, NULL, "layer1.block_0.conv_bn2.bn.weight holds", "index 1");

@@ -133,6 +133,18 @@ static void test_overwrite_removes_a_run_and_nothing_else(void **state)
     assert_false(exists("checkpoint"));
 }
 
+static void test_overwrite_refuses_a_folder_that_holds_no_run(void **state)
+{
+    (void)state;
+    assert_int_equal(mkdir(folder, 0700), 0);
+    assert_ok(ex_file_write(in_folder("config.yaml"), "mine: 1", 7));
+    assert_ok(ex_file_write(in_folder("model.safetensors"), "mine", 4));
+    assert_int_equal(ex_run_check(folder, EX_RUN_OVERWRITE), EX_ERR_EXISTS);
+    assert_int_equal(ex_run_check(folder, EX_RUN_NEW), EX_ERR_EXISTS);
+    assert_non_null(strstr(ex_error_message(), "holds no run"));
+    assert_true(exists("config.yaml"));
+}
+
 static void test_discard_leaves_nothing_behind(void **state)
 {
     (void)state;
@@ -379,6 +391,7 @@ int main(void)
         IN_FOLDER(test_new_run_makes_folders_and_refuses_a_full_one),
         IN_FOLDER(test_a_file_in_place_of_the_folder_is_refused),
         IN_FOLDER(test_overwrite_removes_a_run_and_nothing_else),
+        IN_FOLDER(test_overwrite_refuses_a_folder_that_holds_no_run),
         IN_FOLDER(test_discard_leaves_nothing_behind),
         IN_FOLDER(test_discard_keeps_a_folder_that_was_there),
         IN_FOLDER(test_newest_of_two_checkpoints_comes_back),

@@ -28,29 +28,12 @@ static ex_status check_args(const cli_args *args)
     return EX_OK;
 }
 
-/* A pickle would be refused as no safetensors file; say what it is and what helps. */
-static ex_status check_pickle(const char *path)
-{
-    unsigned char start[2] = {0};
-    FILE *file = fopen(path, "rb");
-    const size_t got = file ? fread(start, 1, sizeof start, file) : 0;
-    if (file)
-        fclose(file);
-    if (got == 2 && ((start[0] == 'P' && start[1] == 'K') || (start[0] == 0x80 && start[1] <= 5)))
-        return EX_FAIL(EX_ERR_INPUT,
-                       "%s is a pickle of torch.save, which excise does not run; in Python: "
-                       "safetensors.torch.save_file(state_dict, \"model.safetensors\")",
-                       path);
-    return EX_OK;
-}
-
 /* The names to write: those of --like, or of --naming. */
 static ex_status find_names(ex_file_names *names, const cli_args *args)
 {
     *names = (ex_file_names){0};
     if (args->like) {
         ex_converted like;
-        EX_TRY(check_pickle(args->like));
         EX_TRY(ex_convert_read(&like, args->like, args->arch));
         *names = like.names;
         ex_convert_close(&like);
@@ -96,7 +79,6 @@ static ex_status run_convert(const cli_args *args)
     ex_status status;
     EX_TRY(check_args(args));
     EX_TRY(ex_subject_find(&s, args->subject));
-    EX_TRY(check_pickle(s.model));
     EX_TRY(ex_convert_read(&c, s.model, args->arch));
     if (args->to)
         EX_TRY_GOTO(find_names(&to, args), done);

@@ -30,12 +30,12 @@ static void give_up(void)
     const type_info *type = current_exception ? current_exception() : NULL;
     if (type && strcmp(type->name, "St9bad_alloc") == 0) {
         say("excise: error: oneDNN ran out of memory; lower batch_size or lanes. What is complete "
-            "is kept, and --resume goes on\n");
+            "is kept; train and unlearn go on with --resume\n");
     } else {
         say("excise: error: a library failed");
         say(type ? " with the C++ exception " : "");
         say(type ? type->name : "");
-        say(". What is complete is kept, and --resume goes on\n");
+        say(". What is complete is kept; train and unlearn go on with --resume\n");
     }
     _exit(1);
 }
