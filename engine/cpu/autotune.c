@@ -272,7 +272,8 @@ ex_status ex_cpu_algorithms_read(ex_device *device, const char *path)
     json_t *root;
     ex_status status = ex_json_read(&root, path);
     if (status == EX_ERR_INPUT)
-        return EX_FAIL(status, "%s; without the file the convolutions are timed again", ex_error_message());
+        return EX_FAIL(status, "%s; without the file the convolutions are timed again",
+                       ex_error_message());
     EX_TRY(status);
     const char *made_for = json_string_value(json_object_get(root, "device"));
     if (json_integer_value(json_object_get(root, "schema")) != SCHEMA || !made_for ||

@@ -53,6 +53,18 @@ refuses() {
     tail -n 1 err | grep -qF -- "$words" || fail "the error of excise $* lacks: $words"
 }
 
+# python = one that has PyTorch; empty if there is none.
+find_torch() {
+    local candidate
+    python=
+    for candidate in "${PYTHON:-python3}" /usr/bin/python3; do
+        if "$candidate" -c 'import torch, numpy' 2>/dev/null; then
+            python=$candidate
+            return
+        fi
+    done
+}
+
 # has FILE WORDS: the file holds the words.
 has() {
     grep -qF -- "$2" "$1" || fail "$1 lacks: $2"

@@ -32,13 +32,7 @@ printf 'PK\3\4 an archive of zip' >pickle.pth
 refuses 2 "pickle of torch.save" convert pickle.pth x --from pytorch
 absent x
 
-python=
-for candidate in "${PYTHON:-python3}" /usr/bin/python3; do
-    if "$candidate" -c 'import torch, numpy' 2>/dev/null; then
-        python=$candidate
-        break
-    fi
-done
+find_torch
 if [ -z "$python" ]; then
     echo "no Python with PyTorch: the rest is skipped (scripts/setup.sh --peers installs it)"
     exit 77

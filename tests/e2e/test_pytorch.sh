@@ -3,13 +3,7 @@
 # ablated and unlearned here, and loads there again. Skipped (77) where PyTorch is missing.
 source "$(dirname "$0")/cli_common.sh"
 
-python=
-for candidate in "${PYTHON:-python3}" /usr/bin/python3; do
-    if "$candidate" -c 'import torch, numpy' 2>/dev/null; then
-        python=$candidate
-        break
-    fi
-done
+find_torch
 if [ -z "$python" ]; then
     echo "no Python with PyTorch: skipped (scripts/setup.sh --peers installs it)"
     exit 77
