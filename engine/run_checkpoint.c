@@ -332,6 +332,7 @@ ex_status ex_run_restore(ex_run *run, const ex_run_values *values, json_t **stat
     json_t *json;
     *state = NULL;
     EX_TRY(read_newest(run->path, values, &json, false));
+    ex_run_prune_checkpoints(run->path, KEPT); /* a kill may have come between write and prune */
     const json_t *length = json_object_get(json, "metrics_bytes");
     const ex_status status = cut_metrics(run, (size_t)json_integer_value(length));
     if (status == EX_OK)

@@ -1,14 +1,15 @@
 #!/usr/bin/env bash
 # kill -9 at 50 points of training and unlearning, resumed each time: the folder that comes out is
 # that of a run which nobody disturbed, to the bit. Most points are chosen calls, among them writes
-# that are cut in half; the others are moments. EXCISE_TEST_SEED repeats a failure.
+# that are cut in half; the others are moments. EXCISE_TEST_SEED=N chooses other points.
 source "$(dirname "$0")/cli_common.sh"
 shim=$1/faults/kill_at.so
 [ -e "$shim" ] || fail "$shim is missing"
 compare=$tests/compare_runs.py
 export ASAN_OPTIONS=${ASAN_OPTIONS:-}:verify_asan_link_order=0
-RANDOM=${EXCISE_TEST_SEED:-$$}
-echo "seed ${EXCISE_TEST_SEED:-$$}"
+seed=${EXCISE_TEST_SEED:-5298}
+RANDOM=$seed
+echo "seed $seed"
 
 sed -i 's/^train_samples.*/train_samples: 60/; s/^test_samples.*/test_samples: 20/' tiny.yaml
 sed -i 's/^num_clients.*/num_clients: 2/; s/^batch_size.*/batch_size: 16/' tiny.yaml
@@ -51,13 +52,28 @@ attempt() {
     { "$how" "$point" "$@" -o "$folder"; } 2>/dev/null
 }
 
-# chain EXPECTED FOLDER HOW:POINT... -- ARGUMENTS...: killed at one point after the other, then left
-# to its end.
+# draw POINT: what it stands for, as HOW:N in $drawn. POINT: killed:N, JOB:SHARE+WIDTH (a call between
+# those per mille of the job's) or moment. Not in a subshell, which would draw from another seed.
+draw() {
+    local job=${1%%:*} span=${1#*:}
+    case $job in
+    killed) drawn=$1 ;;
+    moment) drawn=late:0.$((10 + RANDOM % 50)) ;;
+    *)
+        local -n total=count_$job
+        drawn=killed:$((1 + total * ${span%+*} / 1000 + RANDOM % (1 + total * ${span#*+} / 1000)))
+        ;;
+    esac
+}
+
+# chain EXPECTED FOLDER POINT... -- ARGUMENTS...: killed at one point after the other, then left to
+# its end.
 chain() {
     local expected=$1 folder=$2 points=() code
     shift 2
     while [ "$1" != -- ]; do
-        points+=("$1")
+        draw "$1"
+        points+=("$drawn")
         shift
     done
     shift
@@ -90,38 +106,30 @@ for job in ce de retrain; do
 done
 echo "calls: train $count_train, ce $count_ce, de $count_de, retrain $count_retrain"
 
-# at JOB SHARE WIDTH: a point in the given per mille of the job's calls, jittered.
-at() {
-    local -n total=count_$1
-    echo killed:$((1 + total * $2 / 1000 + RANDOM % (1 + total * $3 / 1000)))
-}
-moment() {
-    echo "late:0.$((10 + RANDOM % 50))"
-}
-
 # --- the first calls of all: folders, config.yaml, the first checkpoint
 chain source t0 killed:1 killed:2 killed:3 killed:5 killed:7 -- "${train[@]}"
 chain ce c0 killed:1 killed:3 killed:6 killed:8 -- "${ce[@]}"
 # --- throughout; each chain goes on from where the one before was killed, and is killed again
-chain source t1 "$(at train 250 200)" "$(at train 200 200)" "$(at train 100 200)" -- "${train[@]}"
-chain source t2 "$(at train 800 190)" "$(at train 0 200)" "$(at train 0 100)" -- "${train[@]}"
+chain source t1 train:250+200 train:200+200 train:100+200 -- "${train[@]}"
+chain source t2 train:800+190 train:0+200 train:0+100 -- "${train[@]}"
 for round in 1 2; do
     for job in ce de; do
         declare -n arguments=$job
-        chain $job "$job$round" "$(at $job 100 $((200 * round)))" "$(at $job 150 200)" \
-            "$(at $job 150 200)" "$(at $job 50 50)" "$(at $job 0 100)" -- "${arguments[@]}"
+        chain $job $job$round $job:100+$((200 * round)) $job:150+200 $job:150+200 $job:50+50 \
+            $job:0+100 -- "${arguments[@]}"
     done
 done
-chain ce c3 "$(at ce 850 140)" "$(at ce 0 100)" -- "${ce[@]}"
-chain retrain r1 "$(at retrain 400 300)" "$(at retrain 300 200)" "$(at retrain 0 200)" -- \
-    "${retrain[@]}"
+chain ce c3 ce:850+140 ce:0+100 -- "${ce[@]}"
+chain retrain r1 retrain:400+300 retrain:300+200 retrain:0+200 -- "${retrain[@]}"
+# --- after the last checkpoint, before an older one is removed
+chain source t3 killed:43 killed:43 killed:15 -- "${train[@]}"
 # --- any moment
 tries=0
 while [ $kills -lt 50 ]; do
     tries=$((tries + 1))
     [ $tries -le 20 ] || fail "only $kills of 50 kills came in time"
-    chain source t-late "$(moment)" "$(moment)" "$(moment)" -- "${train[@]}"
-    chain de d-late "$(moment)" "$(moment)" "$(moment)" -- "${de[@]}"
-    chain ce c-late "$(moment)" "$(moment)" "$(moment)" -- "${ce[@]}"
+    chain source t-late moment moment moment -- "${train[@]}"
+    chain de d-late moment moment moment -- "${de[@]}"
+    chain ce c-late moment moment moment -- "${ce[@]}"
 done
 echo "$kills kills"
