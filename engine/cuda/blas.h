@@ -1,0 +1,38 @@
+/* Matrix products of linear layers on CUDA. Two implement this header: blas_lt.c by cuBLASLt, and
+ * the tests by plain loops on the emulated device.
+ *
+ * A product is described once (shapes, what is fused, precision) and run often; a handle serves one
+ * lane. Matrices are row-major: x (N, C), w (K, C), y (N, K). */
+#ifndef EX_CUDA_BLAS_H
+#define EX_CUDA_BLAS_H
+
+#include "backend.h"
+
+typedef enum ex_blas_kind {
+    EX_BLAS_FWD,   /* y "=" x w^T + b, ReLU if relu    a = x, b = w, out = y, bias (K) is read */
+    EX_BLAS_DGRAD, /* dx "=" dy w                      a = dy, b = w, out = dx */
+    EX_BLAS_WGRAD, /* dw "=" dy^T x, db "=" sum of dy  a = dy, b = x, out = dw, bias (K) written */
+} ex_blas_kind;
+
+typedef struct ex_blas_product {
+    ex_blas_kind kind;
+    int N, C, K;
+    bool relu; /* FWD */
+    ex_precision precision;
+} ex_blas_product;
+
+typedef struct ex_blas_handle ex_blas_handle;
+typedef struct ex_blas_plan ex_blas_plan;
+
+ex_status ex_blas_handle_create(ex_blas_handle **out, void *stream);
+void ex_blas_handle_destroy(ex_blas_handle **handle);
+/* Takes the library's first choice that is deterministic within `workspace` bytes. */
+ex_status ex_blas_plan_create(ex_blas_plan **out, ex_blas_handle *handle, const ex_blas_product *p,
+                              size_t workspace);
+void ex_blas_plan_destroy(ex_blas_plan **plan);
+/* Queues it on the handle's stream. Device pointers, aligned to 16 bytes where C and K are
+ * multiples of 4. */
+ex_status ex_blas_plan_run(const ex_blas_plan *plan, float *out, const float *a, const float *b,
+                           float *bias, void *workspace);
+
+#endif
