@@ -50,7 +50,9 @@ ex_status ex_device_open(ex_device **out, const ex_device_options *options)
         return (*b)->device_open(out, options);
     }
     if (names(device, "cpu") || names(device, "cuda"))
-        return EX_FAIL(EX_ERR_UNSUPPORTED, "this build has no back end for device %s; use --device cpu or auto", device);
+        return EX_FAIL(EX_ERR_UNSUPPORTED,
+                       "this build has no back end for device %s; use --device cpu or auto",
+                       device);
     return EX_FAIL(EX_ERR_CONFIG, "device is \"%s\"; one of auto, cpu, cuda, cuda:N", device);
 }
 
@@ -144,9 +146,9 @@ ex_status ex_plan_forward(ex_plan *plan, int first, int last)
     return plan->lane->device->backend->plan_forward(plan, first, last);
 }
 
-ex_status ex_plan_fork(ex_plan *to, const ex_plan *from, const ex_fork *fork)
+ex_status ex_plan_fork(ex_plan *to, const ex_plan *from, const ex_fork *fork, int *next)
 {
-    return to->lane->device->backend->plan_fork(to, from, fork);
+    return to->lane->device->backend->plan_fork(to, from, fork, next);
 }
 
 ex_status ex_plan_logits(ex_plan *plan, float *logits, int rows)

@@ -138,7 +138,7 @@ struct ex_backend {
                                ex_eval_sums *sums);
     ex_status (*plan_load)(ex_plan *plan, const ex_dataset *data, const ex_samples *feed);
     ex_status (*plan_forward)(ex_plan *plan, int first, int last);
-    ex_status (*plan_fork)(ex_plan *to, const ex_plan *from, const ex_fork *fork);
+    ex_status (*plan_fork)(ex_plan *to, const ex_plan *from, const ex_fork *fork, int *next);
     ex_status (*plan_logits)(ex_plan *plan, float *logits, int rows);
 };
 
@@ -188,14 +188,17 @@ ex_status ex_plan_evaluate(ex_plan *plan, const ex_dataset *data, const ex_sampl
 /* Ablation on EVALUATE plans: load a batch into node 0, run nodes first..last, fork, run the
  * rest, read the logits.
  *
- * ex_plan_fork needs from->spec.keep_nodes, with the layer's node already run on `from`. It fills
- * in `to` every tensor that nodes after the layer's node read from it or from before it: V copies
- * each, the layer's own with channel[v] ablated in copy v. Then ex_plan_forward(to, node + 1, last)
- * gives (V * images) rows of logits. `to` may be on the same lane or on another with the same model
- * values. */
+ * ex_plan_fork needs from->spec.keep_nodes, with every node already run on `from`. Of the nodes
+ * after the layer's own it computes as many as it likes from what `from` holds (a convolution's
+ * outputs change by one input channel's contribution alone), at least none: *next is the first one
+ * that is left, node_count if none is. It fills in `to` every tensor of a node before *next that
+ * *next or a later node reads: V copies each, with channel[v] of the layer ablated in copy v. Then
+ * ex_plan_forward(to, *next, last), nothing where *next > last, gives (V * images) rows of logits.
+ * *next depends on the two plans, the layer and the kind of ablation alone. `to` may be on the same
+ * lane or on another with the same model values. */
 ex_status ex_plan_load(ex_plan *plan, const ex_dataset *data, const ex_samples *feed);
 ex_status ex_plan_forward(ex_plan *plan, int first, int last);
-ex_status ex_plan_fork(ex_plan *to, const ex_plan *from, const ex_fork *fork);
+ex_status ex_plan_fork(ex_plan *to, const ex_plan *from, const ex_fork *fork, int *next);
 ex_status ex_plan_logits(ex_plan *plan, float *logits, int rows);
 
 #endif

@@ -116,9 +116,10 @@ static ex_status ablate_item(void *context, int index, int lane)
                           .channel = k->channel,
                           .variants = it->count,
                           .images = images};
-    EX_TRY(ex_plan_fork(k->plan, w->prefix, &fork));
-    if (layer->node + 1 < m->node_count)
-        EX_TRY(ex_plan_forward(k->plan, layer->node + 1, m->node_count - 1));
+    int next;
+    EX_TRY(ex_plan_fork(k->plan, w->prefix, &fork, &next));
+    if (next < m->node_count)
+        EX_TRY(ex_plan_forward(k->plan, next, m->node_count - 1));
     EX_TRY(ex_plan_logits(k->plan, k->logits, it->count * images));
     for (int v = 0; v < it->count; v++)
         ex_ablate_tally(w->job, layer->first_channel + k->channel[v],

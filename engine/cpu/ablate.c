@@ -69,7 +69,7 @@ static void copy_live(ex_cpu_plan *to, const ex_cpu_plan *from, const ex_fork *f
         memcpy(out + (size_t)v * floats, in, floats * sizeof *out);
 }
 
-ex_status ex_cpu_fork(ex_plan *to, const ex_plan *from, const ex_fork *f)
+ex_status ex_cpu_fork(ex_plan *to, const ex_plan *from, const ex_fork *f, int *next)
 {
     ex_cpu_plan *t = ex_cpu_plan_of(to);
     const ex_cpu_plan *s = (const ex_cpu_plan *)from;
@@ -91,5 +91,6 @@ ex_status ex_cpu_fork(ex_plan *to, const ex_plan *from, const ex_fork *f)
             copy_live(t, s, f, node);
     ablate(t, s, f, fill);
     ex_free(&fill);
+    *next = l->node + 1;
     return EX_OK;
 }

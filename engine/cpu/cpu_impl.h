@@ -298,7 +298,7 @@ ex_status ex_cpu_evaluate(ex_plan *plan, const ex_dataset *data, const ex_sample
                           ex_eval_sums *sums);
 ex_status ex_cpu_load(ex_plan *plan, const ex_dataset *data, const ex_samples *feed);
 ex_status ex_cpu_forward(ex_plan *plan, int first, int last);
-ex_status ex_cpu_fork(ex_plan *to, const ex_plan *from, const ex_fork *fork);
+ex_status ex_cpu_fork(ex_plan *to, const ex_plan *from, const ex_fork *fork, int *next);
 ex_status ex_cpu_logits(ex_plan *plan, float *logits, int rows);
 
 /* Sets the plan's data set and samples; `feed` may be shorter than the batch only if `pad`. */

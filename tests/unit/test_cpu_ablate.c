@@ -61,8 +61,10 @@ static void check_forks(int which, bool two_lanes)
                                   .channel = channel,
                                   .variants = VARIANTS,
                                   .images = IMAGES};
-            assert_ok(ex_plan_fork(to, from, &fork));
-            assert_ok(ex_plan_forward(to, m->layers[layer].node + 1, last));
+            int next;
+            assert_ok(ex_plan_fork(to, from, &fork, &next));
+            assert_true(next > m->layers[layer].node && next <= last + 1);
+            assert_ok(ex_plan_forward(to, next, last));
             assert_ok(ex_plan_logits(to, logits, VARIANTS * IMAGES));
             check_variants(&f, layer, fork.ablation, channel, logits);
         }
@@ -96,13 +98,14 @@ static void test_wrong_forks_are_refused(void **state)
     ex_plan *plain = plan_of(f.lane, IMAGES, false), *kept = plan_of(f.lane, IMAGES, true);
     const int32_t channel[2] = {0, 1000};
     ex_fork fork = {.channel = channel, .variants = 1, .images = IMAGES};
-    assert_status(ex_plan_fork(kept, plain, &fork), EX_ERR_USAGE);
+    int next;
+    assert_status(ex_plan_fork(kept, plain, &fork, &next), EX_ERR_USAGE);
     assert_message("keep_nodes");
     fork.variants = 2;
-    assert_status(ex_plan_fork(plain, kept, &fork), EX_ERR_USAGE);
+    assert_status(ex_plan_fork(plain, kept, &fork, &next), EX_ERR_USAGE);
     assert_message("2 variants of 3 images do not fit a batch of 3");
     fork.images = 1;
-    assert_status(ex_plan_fork(plain, kept, &fork), EX_ERR_USAGE);
+    assert_status(ex_plan_fork(plain, kept, &fork, &next), EX_ERR_USAGE);
     assert_message("channel 1000");
     ex_plan_destroy(&plain);
     ex_plan_destroy(&kept);
