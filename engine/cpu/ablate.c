@@ -5,28 +5,10 @@
  * copied. */
 #include "base/memory.h"
 #include "cpu/cpu_impl.h"
+#include "plan_checks.h"
 
 #include <math.h>
 #include <string.h>
-
-static ex_status check(const ex_cpu_plan *to, const ex_cpu_plan *from, const ex_fork *f)
-{
-    EX_CHECK_ARG(to->base.spec.use == EX_USE_EVALUATE && from->base.spec.use == EX_USE_EVALUATE,
-                 "a fork needs two plans for evaluation");
-    EX_CHECK_ARG(from->base.spec.keep_nodes, "the plan to fork from was made without keep_nodes");
-    EX_CHECK_ARG(to != from && to->model == from->model, "a fork needs two plans of one model");
-    EX_CHECK_ARG(f->layer >= 0 && f->layer < to->model->layer_count, "layer %d of %d", f->layer,
-                 to->model->layer_count);
-    EX_CHECK_ARG(f->images >= 1 && f->images <= from->base.spec.batch, "%d images of a batch of %d",
-                 f->images, from->base.spec.batch);
-    EX_CHECK_ARG(f->variants >= 0 && f->variants <= to->base.spec.batch / f->images,
-                 "%d variants of %d images do not fit a batch of %d", f->variants, f->images,
-                 to->base.spec.batch);
-    for (int v = 0; v < f->variants; v++)
-        EX_CHECK_ARG(f->channel[v] >= -1 && f->channel[v] < to->model->layers[f->layer].channels,
-                     "channel %d of layer %s", f->channel[v], to->model->layers[f->layer].name);
-    return EX_OK;
-}
 
 /* What channel c of the layer's norm makes of a filter of zeros; 0 without a norm. */
 static float constant(const ex_cpu_lane *lane, const ex_layer *l, int c)
@@ -51,14 +33,6 @@ static void ablate(ex_cpu_plan *to, const ex_cpu_plan *from, const ex_fork *f, c
         f->variants, &shape, ex_cpu_stream(to));
 }
 
-static bool read_after(const ex_model *m, int tensor, int node)
-{
-    for (int i = node + 1; i < m->node_count; i++)
-        if (m->nodes[i].input == tensor || m->nodes[i].residual == tensor)
-            return true;
-    return false;
-}
-
 static void copy_live(ex_cpu_plan *to, const ex_cpu_plan *from, const ex_fork *f, int node)
 {
     const size_t floats =
@@ -73,7 +47,7 @@ ex_status ex_cpu_fork(ex_plan *to, const ex_plan *from, const ex_fork *f, int *n
 {
     ex_cpu_plan *t = ex_cpu_plan_of(to);
     const ex_cpu_plan *s = (const ex_cpu_plan *)from;
-    EX_TRY(check(t, s, f));
+    EX_TRY(ex_plan_check_fork(to, from, f));
     const ex_layer *l = &t->model->layers[f->layer];
     float *fill;
     ex_cpu_enter(t->lane);
@@ -87,7 +61,7 @@ ex_status ex_cpu_fork(ex_plan *to, const ex_plan *from, const ex_fork *f, int *n
     for (int v = 0; v < f->variants; v++)
         fill[v] = f->ablation == EX_ABLATE_FILTER ? constant(t->lane, l, f->channel[v]) : 0.0f;
     for (int node = 0; node < l->node; node++)
-        if (read_after(t->model, node, l->node))
+        if (ex_plan_read_after(t->model, node, l->node))
             copy_live(t, s, f, node);
     ablate(t, s, f, fill);
     ex_free(&fill);

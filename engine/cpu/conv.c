@@ -126,14 +126,14 @@ ex_status ex_cpu_conv_prepare(ex_cpu_plan *plan, int node)
         EX_TRY_GOTO(ex_cpu_buffer_add(plan, floats * sizeof(float), &flat), done);
         EX_TRY_GOTO(ex_cpu_buffer_add(plan, (size_t)l->channels * sizeof(float), &map->inner),
                     done);
-        plan->buffers[map->inner.buffer].own = true;
+        plan->buffers.list[map->inner.buffer].own = true;
         EX_TRY_GOTO(ex_cpu_step_add(plan, "norm fold", node, run_fold, NULL), done);
         ex_cpu_step_ref(plan, flat, 0);
         ex_cpu_step_ref(plan, map->inner, 0);
     }
     EX_TRY_GOTO(filter_in(plan, node, &op, flat, &map->weights), done);
     if (map->weights.buffer >= 0)
-        plan->buffers[map->weights.buffer].own = true;
+        plan->buffers.list[map->weights.buffer].own = true;
 done:
     ex_dnn_op_destroy(&op);
     return status;

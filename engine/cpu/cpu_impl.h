@@ -3,7 +3,8 @@
  * A plan is a list of steps, made once, in the order of execution: sections prepare (folded
  * norms), forward, backward, update. A step is a oneDNN primitive or a call, with references to
  * the tensors that it reads and writes. Where those tensors lie in the lane's arena follows from
- * the references alone: a buffer lives from the first step that names it to the last (arena.c).
+ * the references alone: a buffer lives from the first step that names it to the last
+ * (plan_buffers.h).
  *
  * Reading order: plan.c (what is built, in order), conv.c conv_rows.c norm.c pool.c linear.c (the
  * nodes), step.c (lists of steps and buffers), arena.c (memory), run.c (what runs them), ablate.c.
@@ -13,6 +14,7 @@
 
 #include "backend.h"
 #include "cpu/dnnl_adapter.h"
+#include "plan_buffers.h"
 
 #include <pthread.h>
 
@@ -72,22 +74,16 @@ void ex_cpu_release(ex_cpu_lane *lane, size_t own);
 
 /* --- buffers and steps ------------------------------------------------------------------------ */
 
-/* Negative: a vector of the lane; otherwise an index into plan->buffers. */
-enum { EX_CPU_PARAMS = -3, EX_CPU_STATS = -2, EX_CPU_NOTHING = -1 };
+/* A place in the plan's buffers or, negative, in a vector of the lane. */
+enum {
+    EX_CPU_PARAMS = EX_BUFFER_PARAMS,
+    EX_CPU_STATS = EX_BUFFER_STATS,
+    EX_CPU_NOTHING = EX_BUFFER_NOTHING
+};
 
-typedef struct ex_cpu_ref {
-    int buffer;
-    size_t offset; /* in floats */
-} ex_cpu_ref;
+typedef ex_buffer_ref ex_cpu_ref;
 
 #define EX_CPU_NO_REF ((ex_cpu_ref){.buffer = EX_CPU_NOTHING})
-
-typedef struct ex_cpu_buffer {
-    size_t bytes, offset;
-    int first, last; /* steps; first > last: never used */
-    bool own;        /* in the plan's memory instead of the arena: survives other plans */
-    bool keep;       /* lives to the end of the plan */
-} ex_cpu_buffer;
 
 enum { EX_CPU_REFS = 12 };
 
@@ -130,8 +126,7 @@ struct ex_cpu_plan {
     ex_plan base;
     ex_cpu_lane *lane;
     const ex_model *model;
-    ex_cpu_buffer *buffers;
-    int buffer_count, buffer_room;
+    ex_plan_buffers buffers;
     ex_cpu_step *steps;
     int step_count, step_room;
     ex_cpu_map *maps; /* (node_count) */
@@ -140,7 +135,6 @@ struct ex_cpu_plan {
     int loss_step, backward_step;
     ex_cpu_ref grads, loss, predicted, input_gradient;
     int input_gradient_block; /* its layout; its channels are padded to a multiple */
-    size_t arena_bytes, own_bytes;
     char *own;
     int32_t *rows;  /* (channel_count) a layer's selected channels, from its first_channel on */
     ex_segment all; /* every parameter, where spec.mask is NULL */
@@ -221,8 +215,6 @@ ex_status ex_cpu_op_end(ex_cpu_plan *plan);
 /* out = in, n floats. */
 ex_status ex_cpu_copy_add(ex_cpu_plan *plan, int node, ex_cpu_ref out, ex_cpu_ref in, size_t n);
 
-/* Places every buffer; sets arena_bytes and own_bytes. */
-ex_status ex_cpu_arena_plan(ex_cpu_plan *plan);
 /* Points every step at its tensors; cheap when the arena has not moved. */
 ex_status ex_cpu_bind(ex_cpu_plan *plan);
 float *ex_cpu_at(const ex_cpu_plan *plan, ex_cpu_ref ref);

@@ -1,6 +1,7 @@
 /* Compiling a model into a plan: layouts, tensors, steps, memory. */
 #include "base/memory.h"
 #include "cpu/cpu_impl.h"
+#include "plan_checks.h"
 
 #include <string.h>
 
@@ -40,21 +41,13 @@ static void count_readers(ex_cpu_plan *plan)
     }
 }
 
-static bool read_after(const ex_model *model, int tensor, int node)
-{
-    for (int i = node + 1; i < model->node_count; i++)
-        if (model->nodes[i].input == tensor || model->nodes[i].residual == tensor)
-            return true;
-    return false;
-}
-
 /* Evaluation adds a convolution to its residual in place where nothing else reads that. */
 static bool in_place(const ex_cpu_plan *plan, int node)
 {
     const ex_node *n = &plan->model->nodes[node];
     return !trains(plan) && !plan->base.spec.keep_nodes && n->op == EX_OP_CONV &&
            n->residual >= 0 && n->residual != n->input &&
-           !read_after(plan->model, n->residual, node) &&
+           !ex_plan_read_after(plan->model, n->residual, node) &&
            plan->maps[n->residual].block == plan->maps[node].block;
 }
 
@@ -67,8 +60,8 @@ static ex_status make_tensors(ex_cpu_plan *plan)
             continue;
         }
         EX_TRY(ex_cpu_buffer_add(plan, ex_cpu_map_floats(plan, i) * sizeof(float), &map->ref));
-        plan->buffers[map->ref.buffer].own = plan->base.spec.keep_nodes;
-        plan->buffers[map->ref.buffer].keep = i == plan->model->node_count - 1;
+        plan->buffers.list[map->ref.buffer].own = plan->base.spec.keep_nodes;
+        plan->buffers.list[map->ref.buffer].keep = i == plan->model->node_count - 1;
     }
     return EX_OK;
 }
@@ -164,7 +157,8 @@ static ex_status add_loss(ex_cpu_plan *plan)
     ex_cpu_ref dlogits = {.buffer = EX_CPU_NOTHING};
     EX_TRY(ex_cpu_buffer_add(plan, rows, &plan->loss));
     EX_TRY(ex_cpu_buffer_add(plan, rows, &plan->predicted));
-    plan->buffers[plan->loss.buffer].keep = plan->buffers[plan->predicted.buffer].keep = true;
+    plan->buffers.list[plan->loss.buffer].keep = plan->buffers.list[plan->predicted.buffer].keep =
+        true;
     if (trains(plan)) {
         EX_TRY(ex_cpu_buffer_add(plan, ex_cpu_map_floats(plan, last) * sizeof(float), &dlogits));
         EX_TRY(ex_cpu_gradient_give(plan, last, dlogits, -1));
@@ -187,7 +181,7 @@ static ex_status add_backward(ex_cpu_plan *plan)
         switch (plan->model->nodes[i].op) {
         case EX_OP_INPUT:
             EX_TRY(ex_cpu_gradient_sum(plan, i, false, &plan->input_gradient));
-            plan->buffers[plan->input_gradient.buffer].keep = true;
+            plan->buffers.list[plan->input_gradient.buffer].keep = true;
             break;
         case EX_OP_CONV:
             EX_TRY(ex_cpu_conv_backward(plan, i));
@@ -233,7 +227,7 @@ static ex_status build_training(ex_cpu_plan *plan)
     EX_TRY(ex_cpu_rows_list(plan));
     find_wanted(plan);
     EX_TRY(ex_cpu_buffer_add(plan, plan->model->param_count * sizeof(float), &plan->grads));
-    plan->buffers[plan->grads.buffer].keep = true;
+    plan->buffers.list[plan->grads.buffer].keep = true;
     EX_TRY(add_forward(plan));
     EX_TRY(add_loss(plan));
     EX_TRY(add_backward(plan));
@@ -254,14 +248,14 @@ static ex_status build_evaluation(ex_cpu_plan *plan)
 
 static ex_status allocate(ex_cpu_plan *plan)
 {
-    EX_TRY(ex_cpu_arena_plan(plan));
-    EX_TRY(ex_cpu_reserve(plan->lane, plan->arena_bytes, plan->own_bytes));
-    const ex_status status = ex_alloc(&plan->own, plan->own_bytes, 1, "memory of a plan");
+    EX_TRY(ex_plan_buffers_place(&plan->buffers, plan->step_count));
+    EX_TRY(ex_cpu_reserve(plan->lane, plan->buffers.arena_bytes, plan->buffers.own_bytes));
+    const ex_status status = ex_alloc(&plan->own, plan->buffers.own_bytes, 1, "memory of a plan");
     if (status != EX_OK) {
-        ex_cpu_release(plan->lane, plan->own_bytes);
+        ex_cpu_release(plan->lane, plan->buffers.own_bytes);
         return status;
     }
-    plan->base.bytes = plan->arena_bytes + plan->own_bytes;
+    plan->base.bytes = plan->buffers.arena_bytes + plan->buffers.own_bytes;
     return EX_OK;
 }
 
@@ -310,10 +304,10 @@ void ex_cpu_plan_destroy(ex_plan **plan)
         ex_dnn_op_destroy(&p->steps[i].op);
     }
     if (p->own)
-        ex_cpu_release(p->lane, p->own_bytes);
+        ex_cpu_release(p->lane, p->buffers.own_bytes);
     ex_free(&p->own);
     ex_free(&p->steps);
-    ex_free(&p->buffers);
+    ex_plan_buffers_free(&p->buffers);
     ex_free(&p->maps);
     ex_free(&p->node_step);
     ex_free(&p->rows);

@@ -1,22 +1,11 @@
 /* Running plans: training, gradients, evaluation. */
 #include "base/clock.h"
 #include "cpu/cpu_impl.h"
+#include "plan_checks.h"
 
-#include <math.h>
 #include <string.h>
 
 /* --- feeding ---------------------------------------------------------------------------------- */
-
-static ex_status check_data(const ex_model *m, const ex_dataset *d)
-{
-    if (d->channels != m->in_channels || d->height > m->in_height || d->width > m->in_width)
-        return EX_FAIL(EX_ERR_INPUT,
-                       "%s takes images of %d x %d x %d, data set %s has %d x %d x %d; make the "
-                       "model for this data set",
-                       m->name, m->in_channels, m->in_height, m->in_width, d->name, d->channels,
-                       d->height, d->width);
-    return EX_OK;
-}
 
 ex_status ex_cpu_feed(ex_cpu_plan *plan, const ex_dataset *data, const ex_samples *feed,
                       size_t first, size_t count)
@@ -25,13 +14,7 @@ ex_status ex_cpu_feed(ex_cpu_plan *plan, const ex_dataset *data, const ex_sample
     plan->data = data;
     plan->index = feed->index + first;
     plan->label = feed->label + first;
-    for (size_t i = 0; i < count; i++)
-        if (plan->index[i] >= data->count || plan->label[i] >= plan->model->classes)
-            return EX_FAIL(EX_ERR_INPUT,
-                           "sample %zu is image %u under label %u, but %s has %zu images and %s %d "
-                           "classes",
-                           first + i, plan->index[i], plan->label[i], data->name, data->count,
-                           plan->model->name, plan->model->classes);
+    EX_TRY(ex_plan_check_samples(plan->model, data, feed, first, count));
     if (count == batch)
         return EX_OK;
     for (size_t i = 0; i < batch; i++) {
@@ -47,7 +30,7 @@ ex_status ex_cpu_feed(ex_cpu_plan *plan, const ex_dataset *data, const ex_sample
 static ex_status begin(ex_cpu_plan *plan, const ex_dataset *data)
 {
     ex_cpu_enter(plan->lane);
-    EX_TRY(check_data(plan->model, data));
+    EX_TRY(ex_plan_check_data(plan->model, data));
     for (int c = 0; c < data->channels; c++) {
         plan->scale[c] = 1.0f / (255.0f * data->std[c]);
         plan->shift[c] = -data->mean[c] / data->std[c];
@@ -94,22 +77,12 @@ ex_status ex_cpu_prepare(ex_cpu_plan *plan)
 
 /* --- training --------------------------------------------------------------------------------- */
 
-static ex_status add_loss(const ex_cpu_plan *plan, size_t first, ex_train_sums *sums)
+static ex_status add_loss(const ex_cpu_plan *plan, const ex_samples *feed, size_t first,
+                          ex_train_sums *sums)
 {
-    const float *loss = ex_cpu_at(plan, plan->loss);
-    const int32_t *predicted = (const int32_t *)(const void *)ex_cpu_at(plan, plan->predicted);
-    const size_t batch = (size_t)plan->base.spec.batch;
-    for (size_t i = 0; i < batch; i++) {
-        if (!isfinite(loss[i]))
-            return EX_FAIL(
-                EX_ERR_NUMERIC,
-                "the loss is %g in step %zu (sample %zu of the feed, image %u); lower lr",
-                (double)loss[i], first / batch, first + i, plan->index[i]);
-        sums->loss += (double)loss[i];
-        sums->correct += predicted[i] == plan->label[i];
-    }
-    sums->count += batch;
-    return EX_OK;
+    return ex_plan_add_trained(sums, feed, first, (size_t)plan->base.spec.batch,
+                               ex_cpu_at(plan, plan->loss),
+                               (const int32_t *)(const void *)ex_cpu_at(plan, plan->predicted));
 }
 
 static ex_status train_batch(ex_cpu_plan *plan, const ex_dataset *data, const ex_samples *feed,
@@ -117,7 +90,7 @@ static ex_status train_batch(ex_cpu_plan *plan, const ex_dataset *data, const ex
 {
     EX_TRY(ex_cpu_feed(plan, data, feed, first, (size_t)plan->base.spec.batch));
     EX_TRY(ex_cpu_steps(plan, 0, plan->backward_step, true));
-    EX_TRY(add_loss(plan, first, sums));
+    EX_TRY(add_loss(plan, feed, first, sums));
     EX_TRY(ex_cpu_steps(plan, plan->backward_step, plan->step_count, true));
     plan->base.key.step++;
     plan->profiled += plan->profiled >= 0;
@@ -178,7 +151,7 @@ ex_status ex_cpu_gradient(ex_plan *plan, const ex_dataset *data, const ex_sample
     EX_TRY(begin(p, data));
     EX_TRY(ex_cpu_feed(p, data, feed, 0, feed->count));
     EX_TRY(ex_cpu_steps(p, 0, p->step_count, false));
-    EX_TRY(add_loss(p, 0, &sums));
+    EX_TRY(add_loss(p, feed, 0, &sums));
     out->loss = sums.loss / (double)feed->count;
     if (out->logits)
         memcpy(out->logits, ex_cpu_at(p, p->maps[m->node_count - 1].ref),
@@ -199,20 +172,10 @@ ex_status ex_cpu_gradient(ex_plan *plan, const ex_dataset *data, const ex_sample
 
 static void add_evaluated(const ex_cpu_plan *plan, size_t first, size_t count, ex_eval_sums *sums)
 {
-    const float *loss = ex_cpu_at(plan, plan->loss);
-    const int32_t *predicted = (const int32_t *)(const void *)ex_cpu_at(plan, plan->predicted);
     const int last = plan->model->node_count - 1;
     const size_t classes = (size_t)plan->model->classes;
-    for (size_t i = 0; i < count; i++) {
-        const bool correct = predicted[i] == plan->label[i] && !isnan(loss[i]);
-        sums->loss += (double)loss[i];
-        sums->correct += correct;
-        if (sums->class_count)
-            sums->class_count[plan->label[i]]++;
-        if (sums->class_correct)
-            sums->class_correct[plan->label[i]] += correct;
-    }
-    sums->count += count;
+    ex_plan_add_evaluated(sums, plan->label, count, ex_cpu_at(plan, plan->loss),
+                          (const int32_t *)(const void *)ex_cpu_at(plan, plan->predicted));
     if (sums->logits)
         memcpy(sums->logits + first * classes, ex_cpu_at(plan, plan->maps[last].ref),
                count * classes * sizeof(float));

@@ -2,31 +2,20 @@
 #include "base/memory.h"
 #include "cpu/cpu_impl.h"
 
-#include <limits.h>
-#include <stdlib.h>
 #include <string.h>
 
 enum { CACHE_LINE = 64, FIRST_ROOM = 64 };
 
-/* Room for one more element in one of a plan's lists. */
-static ex_status grow(void *list, int count, int *room, size_t size)
-{
-    return ex_grow(list, count, room, FIRST_ROOM, size, "steps of a plan");
-}
-
 ex_status ex_cpu_buffer_add(ex_cpu_plan *plan, size_t bytes, ex_cpu_ref *out)
 {
-    EX_TRY(grow(&plan->buffers, plan->buffer_count, &plan->buffer_room, sizeof *plan->buffers));
-    *out = (ex_cpu_ref){.buffer = plan->buffer_count};
-    plan->buffers[plan->buffer_count++] = (ex_cpu_buffer){
-        .bytes = (bytes + CACHE_LINE - 1) / CACHE_LINE * CACHE_LINE, .first = INT_MAX, .last = -1};
-    return EX_OK;
+    return ex_plan_buffers_add(&plan->buffers, bytes, CACHE_LINE, out);
 }
 
 ex_status ex_cpu_step_add(ex_cpu_plan *plan, const char *what, int node, ex_cpu_call call,
                           ex_cpu_step **out)
 {
-    EX_TRY(grow(&plan->steps, plan->step_count, &plan->step_room, sizeof *plan->steps));
+    EX_TRY(ex_grow(&plan->steps, plan->step_count, &plan->step_room, FIRST_ROOM,
+                   sizeof *plan->steps, "steps of a plan"));
     ex_cpu_step *step = &plan->steps[plan->step_count++];
     *step = (ex_cpu_step){.what = what, .node = node, .call = call};
     if (out)
@@ -40,11 +29,7 @@ void ex_cpu_step_ref(ex_cpu_plan *plan, ex_cpu_ref ref, int arg)
     ex_cpu_step *step = &plan->steps[index];
     step->args[step->count].arg = arg;
     step->ref[step->count++] = ref;
-    if (ref.buffer < 0)
-        return;
-    ex_cpu_buffer *b = &plan->buffers[ref.buffer];
-    b->first = b->first < index ? b->first : index;
-    b->last = b->last > index ? b->last : index;
+    ex_plan_buffers_use(&plan->buffers, ref, index);
 }
 
 static ex_status run_primitive(ex_cpu_plan *plan, const ex_cpu_step *step)
