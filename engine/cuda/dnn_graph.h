@@ -28,6 +28,7 @@ typedef enum ex_graph_op_kind {
     EX_GRAPH_CONV_DGRAD,  /* in: dy, w       out: dx  "=" */
     EX_GRAPH_CONV_WGRAD,  /* in: dy, x       out: dw  "=" */
     EX_GRAPH_BIAS,        /* in: x, b        out: y   y = x + b; b (1, C, 1, 1) */
+    EX_GRAPH_BIAS_GRAD,   /* in: dy          out: db  "=" sum over n, h, w; db (1, C, 1, 1) */
     EX_GRAPH_ADD,         /* in: a, b        out: y   y = a + b, of one shape */
     EX_GRAPH_RELU,        /* in: x           out: y   y = max(x, 0); a NaN stays one */
     EX_GRAPH_MAXPOOL_FWD, /* in: x           out: y, index (S8, as y: where in the window) */
@@ -53,8 +54,19 @@ typedef struct ex_dnn_graph {
 /* Adds a tensor or an operation; the index of the tensor. An overfull graph is a bug: it stops. */
 int ex_dnn_graph_tensor(ex_dnn_graph *g, const int dim[4], ex_graph_type type, bool is_virtual);
 void ex_dnn_graph_op(ex_dnn_graph *g, ex_graph_op op);
-/* The graph as text, the same for the same graph: a key for choices that are remembered. */
+/* The graph as text, the same for the same graph: a key for choices that are remembered. It needs
+ * fewer than EX_GRAPH_TEXT bytes. */
+enum { EX_GRAPH_TEXT = 1024 };
 void ex_dnn_graph_describe(const ex_dnn_graph *g, char *text, size_t size);
+/* EX_ERR_INTERNAL naming the operation whose tensors are missing or do not fit it, or that reads a
+ * virtual tensor before it is written. Executors call it. */
+ex_status ex_dnn_graph_check(const ex_dnn_graph *g);
+/* Elements of a tensor, and bytes of one element. */
+size_t ex_graph_tensor_elements(const ex_graph_tensor *t);
+size_t ex_graph_type_size(ex_graph_type type);
+/* How many tensors an operation reads and writes. */
+int ex_graph_op_inputs(ex_graph_op_kind kind);
+int ex_graph_op_outputs(ex_graph_op_kind kind);
 
 /* --- executors -------------------------------------------------------------------------------- */
 

@@ -1,0 +1,117 @@
+/* Convolutions. The innermost loops run over the channels of one pixel, which the compiler makes
+ * vectors of without changing an order of summation. */
+#include "ops.h"
+
+#include <cstring>
+
+namespace ex_library
+{
+
+namespace
+{
+
+/* The part of a pixel's window inside the map: offsets r in [first, last), and where r = 0 lies. */
+struct span {
+    int origin, first, last;
+};
+
+span clip(int out, int window, int size, const ex_library::window &s)
+{
+    const int origin = out * s.stride - s.pad;
+    const int first = origin < 0 ? -origin : 0;
+    const int last = origin + window > size ? size - origin : window;
+    return {origin, first, last};
+}
+
+/* Calls visit(pixel of x, pixel of y, offset in the filter) for every product of a convolution,
+ * pixel of y by pixel of y. */
+template <typename visitor> void each_product(const window &s, bool reversed, const visitor &visit)
+{
+    for (int n = 0; n < s.N; n++) {
+        for (int p = 0; p < s.P; p++) {
+            const span row = clip(p, s.R, s.H, s);
+            for (int q = 0; q < s.Q; q++) {
+                const span column = clip(q, s.S, s.W, s);
+                const size_t y = (static_cast<size_t>(n) * s.P + p) * s.Q + q;
+                const int rows = row.last - row.first, columns = column.last - column.first;
+                const int taps = rows > 0 && columns > 0 ? rows * columns : 0;
+                for (int i = 0; i < taps; i++) {
+                    const int tap = reversed ? taps - 1 - i : i;
+                    const int r = row.first + tap / columns, c = column.first + tap % columns;
+                    const size_t x =
+                        (static_cast<size_t>(n) * s.H + row.origin + r) * s.W + column.origin + c;
+                    visit(x, y, r * s.S + c);
+                }
+            }
+        }
+    }
+}
+
+/* y += a x */
+void axpy(float *__restrict y, float a, const float *__restrict x, int n)
+{
+    for (int i = 0; i < n; i++)
+        y[i] += a * x[i];
+}
+
+void axpy(double *__restrict y, double a, const float *__restrict x, int n)
+{
+    for (int i = 0; i < n; i++)
+        y[i] += a * x[i];
+}
+
+} // namespace
+
+size_t conv_fwd_scratch(const window &s)
+{
+    return static_cast<size_t>(s.K) * s.R * s.S * s.C * sizeof(float);
+}
+
+size_t conv_wgrad_scratch(const window &s)
+{
+    return static_cast<size_t>(s.K) * s.R * s.S * s.C * sizeof(double);
+}
+
+void conv_fwd(float *y, const float *x, const float *w, const window &s, void *scratch,
+              bool reversed)
+{
+    const size_t row = static_cast<size_t>(s.R) * s.S * s.C;
+    float *filters = static_cast<float *>(scratch); /* (R, S, C, K) */
+    for (int k = 0; k < s.K; k++)
+        for (size_t i = 0; i < row; i++)
+            filters[i * s.K + k] = w[k * row + i];
+    memset(y, 0, static_cast<size_t>(s.N) * s.P * s.Q * s.K * sizeof *y);
+    each_product(s, reversed, [&](size_t in, size_t out, int tap) {
+        for (int c = 0; c < s.C; c++)
+            axpy(y + out * s.K, x[in * s.C + c],
+                 filters + (static_cast<size_t>(tap) * s.C + c) * s.K, s.K);
+    });
+}
+
+void conv_dgrad(float *dx, const float *dy, const float *w, const window &s, bool reversed)
+{
+    const size_t row = static_cast<size_t>(s.R) * s.S * s.C;
+    memset(dx, 0, static_cast<size_t>(s.N) * s.H * s.W * s.C * sizeof *dx);
+    each_product(s, reversed, [&](size_t in, size_t out, int tap) {
+        for (int k = 0; k < s.K; k++)
+            axpy(dx + in * s.C, dy[out * s.K + k], w + k * row + static_cast<size_t>(tap) * s.C,
+                 s.C);
+    });
+}
+
+void conv_wgrad(float *dw, const float *dy, const float *x, const window &s, void *scratch,
+                bool reversed)
+{
+    const size_t row = static_cast<size_t>(s.R) * s.S * s.C;
+    double *sums = static_cast<double *>(scratch); /* (K, R, S, C) */
+    memset(sums, 0, conv_wgrad_scratch(s));
+    each_product(s, reversed, [&](size_t in, size_t out, int tap) {
+        for (int k = 0; k < s.K; k++)
+            axpy(sums + k * row + static_cast<size_t>(tap) * s.C,
+                 static_cast<double>(dy[out * s.K + k]), x + in * s.C, s.C);
+    });
+    for (size_t i = 0; i < s.K * row; i++)
+        dw[i] = static_cast<float>(sums[i]);
+}
+
+} // namespace ex_library

@@ -1,0 +1,143 @@
+/* The emulated matrix products against their definition in float64. */
+#include "test.h"
+
+#include "base/memory.h"
+#include "base/rng.h"
+#include "cuda/blas.h"
+
+#include <stdlib.h>
+
+enum { WORKSPACE = 4096 };
+
+static const struct {
+    int N, C, K;
+} SHAPES[] = {{1, 1, 1}, {5, 64, 10}, {8, 37, 13}, {3, 512, 100}};
+enum { SHAPE_COUNT = sizeof SHAPES / sizeof *SHAPES };
+
+static float *random_floats(size_t n, uint64_t seed)
+{
+    float *values = malloc(n * sizeof *values);
+    assert_non_null(values);
+    ex_rng r = ex_rng_at((ex_rng_key){.seed = seed, .use = EX_RNG_TEST});
+    for (size_t i = 0; i < n; i++)
+        values[i] = 2.0f * ex_rng_uniform(&r) - 1.0f;
+    return values;
+}
+
+/* Runs a product into guarded `out` of n floats. */
+static void run(const ex_blas_product *p, float *out, const float *a, const float *b, float *bias)
+{
+    static char workspace[WORKSPACE];
+    ex_blas_handle *handle = NULL;
+    ex_blas_plan *plan = NULL;
+    assert_ok(ex_blas_handle_create(&handle, NULL));
+    assert_ok(ex_blas_plan_create(&plan, handle, p, sizeof workspace));
+    assert_ok(ex_blas_plan_run(plan, out, a, b, bias, workspace));
+    ex_blas_plan_destroy(&plan);
+    assert_null(plan);
+    ex_blas_handle_destroy(&handle);
+    assert_null(handle);
+}
+
+static void check_forward(int N, int C, int K, bool relu)
+{
+    const ex_blas_product p = {.kind = EX_BLAS_FWD, .N = N, .C = C, .K = K, .relu = relu};
+    const size_t n = (size_t)N * (size_t)K;
+    float *x = random_floats((size_t)N * (size_t)C, 1),
+          *w = random_floats((size_t)K * (size_t)C, 2);
+    float *b = random_floats((size_t)K, 3), *y = ex_guard_floats(n);
+    float *expected = malloc(n * sizeof *expected);
+    for (int i = 0; i < N; i++)
+        for (int k = 0; k < K; k++) {
+            double sum = (double)b[k];
+            for (int c = 0; c < C; c++)
+                sum += (double)x[i * C + c] * (double)w[k * C + c];
+            expected[i * K + k] = (float)(relu && sum < 0.0 ? 0.0 : sum);
+        }
+    run(&p, y, x, w, b);
+    assert_close(y, expected, n, 1e-5, 1e-5);
+    ex_guard_check(y, n);
+    ex_guard_free(y);
+    free(expected);
+    free(b);
+    free(w);
+    free(x);
+}
+
+static void test_forward_is_the_product_with_bias_and_relu(void **state)
+{
+    (void)state;
+    for (int i = 0; i < SHAPE_COUNT; i++)
+        for (int relu = 0; relu < 2; relu++)
+            check_forward(SHAPES[i].N, SHAPES[i].C, SHAPES[i].K, relu);
+}
+
+static void check_gradients(int N, int C, int K)
+{
+    const ex_blas_product data = {.kind = EX_BLAS_DGRAD, .N = N, .C = C, .K = K};
+    const ex_blas_product weight = {.kind = EX_BLAS_WGRAD, .N = N, .C = C, .K = K};
+    const size_t nc = (size_t)N * (size_t)C, kc = (size_t)K * (size_t)C;
+    float *x = random_floats(nc, 4), *w = random_floats(kc, 5);
+    float *dy = random_floats((size_t)N * (size_t)K, 6);
+    float *dx = ex_guard_floats(nc), *dw = ex_guard_floats(kc), *db = ex_guard_floats((size_t)K);
+    double *sums = calloc(nc + kc + (size_t)K, sizeof *sums);
+    float *expected = malloc((nc + kc + (size_t)K) * sizeof *expected);
+    for (int i = 0; i < N; i++)
+        for (int k = 0; k < K; k++) {
+            const double g = (double)dy[i * K + k];
+            for (int c = 0; c < C; c++) {
+                sums[i * C + c] += g * (double)w[k * C + c];
+                sums[nc + (size_t)(k * C + c)] += g * (double)x[i * C + c];
+            }
+            sums[nc + kc + (size_t)k] += g;
+        }
+    for (size_t i = 0; i < nc + kc + (size_t)K; i++)
+        expected[i] = (float)sums[i];
+    run(&data, dx, dy, w, NULL);
+    run(&weight, dw, dy, x, db);
+    assert_close(dx, expected, nc, 1e-5, 1e-5);
+    assert_close(dw, expected + nc, kc, 1e-5, 1e-5);
+    assert_close(db, expected + nc + kc, (size_t)K, 1e-5, 1e-5);
+    ex_guard_check(dx, nc);
+    ex_guard_check(dw, kc);
+    ex_guard_check(db, (size_t)K);
+    ex_guard_free(dx);
+    ex_guard_free(dw);
+    ex_guard_free(db);
+    free(expected);
+    free(sums);
+    free(dy);
+    free(w);
+    free(x);
+}
+
+static void test_gradients_are_those_of_the_product(void **state)
+{
+    (void)state;
+    for (int i = 0; i < SHAPE_COUNT; i++)
+        check_gradients(SHAPES[i].N, SHAPES[i].C, SHAPES[i].K);
+}
+
+static void test_a_missing_operand_is_refused(void **state)
+{
+    (void)state;
+    const ex_blas_product p = {.kind = EX_BLAS_WGRAD, .N = 1, .C = 1, .K = 1};
+    float out[1], a[1] = {1}, b[1] = {1};
+    ex_blas_handle *handle = NULL;
+    ex_blas_plan *plan = NULL;
+    assert_ok(ex_blas_handle_create(&handle, NULL));
+    assert_ok(ex_blas_plan_create(&plan, handle, &p, 0));
+    assert_status(ex_blas_plan_run(plan, out, a, b, NULL, NULL), EX_ERR_INTERNAL);
+    ex_blas_plan_destroy(&plan);
+    ex_blas_handle_destroy(&handle);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_forward_is_the_product_with_bias_and_relu),
+        cmocka_unit_test(test_gradients_are_those_of_the_product),
+        cmocka_unit_test(test_a_missing_operand_is_refused),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
