@@ -1,6 +1,11 @@
 /* The table of back ends, and the calls that go through it. */
 #include "backend.h"
 
+#include "base/log.h"
+#include "cuda_driver.h"
+#include "cuda_module.h"
+
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -8,13 +13,25 @@
 extern const ex_backend ex_backend_cpu;
 #endif
 
-/* Those built in, best first. */
-static const ex_backend *const backends[] = {
+static ex_status find_cpu(const ex_backend **out)
+{
 #ifdef EXCISE_HAVE_ONEDNN
-    &ex_backend_cpu,
+    *out = &ex_backend_cpu;
+    return EX_OK;
+#else
+    *out = NULL;
+    return EX_FAIL(EX_ERR_UNSUPPORTED, "this build has no CPU back end; install oneDNN "
+                                       "(libdnnl-dev) and build with -DEXCISE_ONEDNN=ON");
 #endif
-    NULL,
-};
+}
+
+/* Best first. `find` gives the back end, or EX_ERR_UNSUPPORTED with the reason. */
+static const struct {
+    const char *name;
+    ex_status (*find)(const ex_backend **out);
+} backends[] = {{"cuda", ex_cuda_module}, {"cpu", find_cpu}};
+
+enum { BACKENDS = sizeof backends / sizeof *backends };
 
 /* --- devices ---------------------------------------------------------------------------------- */
 
@@ -25,34 +42,49 @@ static bool names(const char *device, const char *backend)
     return strlen(backend) == length && strncmp(device, backend, length) == 0;
 }
 
+static ex_status find(const ex_backend **out, int i)
+{
+    EX_TRY(backends[i].find(out));
+    return (*out)->probe();
+}
+
+/* A machine without a GPU is nothing to talk about; a GPU that is there and not used is. */
+static void tell_unused_gpu(const char *reason)
+{
+    int gpus;
+    if (ex_cuda_driver_count(&gpus) == EX_OK)
+        ex_log_warn("the GPU is not used: %s", reason);
+}
+
 static ex_status open_best(ex_device **out, const ex_device_options *options)
 {
-    for (const ex_backend *const *b = backends; *b; b++) {
-        if ((*b)->probe() != EX_OK)
-            continue;
-        return (*b)->device_open(out, options);
+    char reasons[1024] = "", reason[512];
+    for (int i = 0; i < BACKENDS; i++) {
+        const ex_backend *backend;
+        if (find(&backend, i) == EX_OK) {
+            if (i > 0)
+                tell_unused_gpu(reason);
+            return backend->device_open(out, options);
+        }
+        snprintf(reason, sizeof reason, "%s", ex_error_message());
+        ex_append(reasons, sizeof reasons, "%s%s: %s", i ? "; " : "", backends[i].name, reason);
     }
-    return EX_FAIL(EX_ERR_UNSUPPORTED,
-                   "no back end can be used here; install libdnnl-dev and build "
-                   "again, or see `excise devices`");
+    return EX_FAIL(EX_ERR_UNSUPPORTED, "no device can be used here. %s", reasons);
 }
 
 ex_status ex_device_open(ex_device **out, const ex_device_options *options)
 {
     const char *device = options->device ? options->device : "auto";
+    const ex_backend *backend;
     *out = NULL;
     if (strcmp(device, "auto") == 0)
         return open_best(out, options);
-    for (const ex_backend *const *b = backends; *b; b++) {
-        if (!names(device, (*b)->name))
+    for (int i = 0; i < BACKENDS; i++) {
+        if (!names(device, backends[i].name))
             continue;
-        EX_TRY((*b)->probe());
-        return (*b)->device_open(out, options);
+        EX_TRY(find(&backend, i));
+        return backend->device_open(out, options);
     }
-    if (names(device, "cpu") || names(device, "cuda"))
-        return EX_FAIL(EX_ERR_UNSUPPORTED,
-                       "this build has no back end for device %s; use --device cpu or auto",
-                       device);
     return EX_FAIL(EX_ERR_CONFIG, "device is \"%s\"; one of auto, cpu, cuda, cuda:N", device);
 }
 

@@ -1,5 +1,7 @@
 #include "version.h"
 
+#include "cuda_module.h"
+
 #include <stdio.h>
 #include <yaml.h>
 #include <zlib.h>
@@ -41,11 +43,20 @@ static json_t *compiler_version(void)
 #endif
 }
 
+/* NULL, for json_pack's "s?", if there is none. */
+static const char *known(const char *version)
+{
+    return *version ? version : NULL;
+}
+
 json_t *ex_version_libraries(void)
 {
-    /* The CUDA back end will bring the last three. */
-    return json_pack("{s:o, s:s, s:s, s:s, s:o, s:o, s:n, s:n, s:n}", "onednn", onednn_version(),
-                     "zlib", zlibVersion(), "jansson", jansson_version_str(), "libyaml",
-                     yaml_get_version_string(), "openmp", openmp_version(), "compiler",
-                     compiler_version(), "cuda", "cudnn", "nccl");
+    ex_cuda_versions v = {0};
+    if (ex_cuda_module_is_loaded())
+        (void)ex_cuda_module_versions(&v); /* what is loaded cannot fail to load */
+    return json_pack("{s:o, s:s, s:s, s:s, s:o, s:o, s:s?, s:s?, s:s?, s:s?}", "onednn",
+                     onednn_version(), "zlib", zlibVersion(), "jansson", jansson_version_str(),
+                     "libyaml", yaml_get_version_string(), "openmp", openmp_version(), "compiler",
+                     compiler_version(), "cuda", known(v.cuda), "cudnn", known(v.cudnn), "cublaslt",
+                     known(v.cublaslt), "nccl", known(v.nccl));
 }

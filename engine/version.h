@@ -10,8 +10,9 @@ const char *ex_version(void);
  * commit.c, which the engine's library leaves out. */
 const char *ex_version_commit(void);
 /* {"onednn": "2.6.3", "zlib": ..., "jansson": ..., "libyaml": ..., "openmp": ..., "compiler": ...,
- * "cuda": null, "cudnn": null, "nccl": null} as loaded now; null is what is not built in. A new
- * reference. */
+ * "cuda": ..., "cudnn": ..., "cublaslt": ..., "nccl": ...} as loaded now; null is what is not: the
+ * last four come with the CUDA module (cuda_module.h), which this does not load. A new reference.
+ */
 json_t *ex_version_libraries(void);
 
 #endif

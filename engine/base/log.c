@@ -46,28 +46,47 @@ static void draw(double now)
     log_state.drawn = now;
 }
 
-/* A line above the bar; the caller holds the lock. */
-static void print_line(const char *prefix, const char *format, va_list args)
+/* A line above the bar. */
+static void print_here(const char *text, bool warning)
+{
+    pthread_mutex_lock(&log_state.lock);
+    if (warning || log_state.level > EX_LOG_QUIET) {
+        fprintf(stderr, "%s%s%s\n", log_state.active ? CLEAR_LINE : "", warning ? "warning: " : "",
+                text);
+        if (log_state.active)
+            draw(ex_now());
+    }
+    pthread_mutex_unlock(&log_state.lock);
+}
+
+static ex_log_sink log_sink = print_here;
+
+ex_log_sink ex_log_sink_get(void)
+{
+    return log_sink;
+}
+
+void ex_log_sink_set(ex_log_sink sink)
+{
+    log_sink = sink;
+}
+
+static void print_line(bool warning, const char *format, va_list args)
     __attribute__((format(printf, 2, 0)));
 
-static void print_line(const char *prefix, const char *format, va_list args)
+static void print_line(bool warning, const char *format, va_list args)
 {
     char text[2048];
     vsnprintf(text, sizeof text, format, args);
     ex_make_printable(text);
-    fprintf(stderr, "%s%s%s\n", log_state.active ? CLEAR_LINE : "", prefix, text);
-    if (log_state.active)
-        draw(ex_now());
+    log_sink(text, warning);
 }
 
 void ex_log(const char *format, ...)
 {
     va_list args;
     va_start(args, format);
-    pthread_mutex_lock(&log_state.lock);
-    if (log_state.level > EX_LOG_QUIET)
-        print_line("", format, args);
-    pthread_mutex_unlock(&log_state.lock);
+    print_line(false, format, args);
     va_end(args);
 }
 
@@ -75,9 +94,7 @@ void ex_log_warn(const char *format, ...)
 {
     va_list args;
     va_start(args, format);
-    pthread_mutex_lock(&log_state.lock);
-    print_line("warning: ", format, args);
-    pthread_mutex_unlock(&log_state.lock);
+    print_line(true, format, args);
     va_end(args);
 }
 

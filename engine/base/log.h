@@ -15,6 +15,12 @@ void ex_log(const char *format, ...) __attribute__((format(printf, 1, 2)));
 /* Printed even when quiet. */
 void ex_log_warn(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
+/* Where lines go: to stderr, or from a module's copy of this code (cuda_host.h) to the program's,
+ * which alone knows of level and bar. */
+typedef void (*ex_log_sink)(const char *text, bool warning);
+ex_log_sink ex_log_sink_get(void);
+void ex_log_sink_set(ex_log_sink sink);
+
 /* One bar at a time. `unit` is what is counted ("img", "channels"). */
 void ex_progress_begin(const char *label, double total, const char *unit);
 void ex_progress_add(double amount);

@@ -43,21 +43,50 @@ ex_status ex_fail_at(ex_status code, const char *where, const char *format, ...)
     return code;
 }
 
-const char *ex_error_message(void)
-{
-    return last_message;
-}
-
-const char *ex_error_where(void)
-{
-    return last_where;
-}
-
-void ex_error_adopt(const char *message, const char *where)
+static void adopt_here(const char *message, const char *where)
 {
     snprintf(last_message, sizeof last_message, "%s", message);
     ex_make_printable(last_message);
     snprintf(last_where, sizeof last_where, "%s", where);
+}
+
+static const char *message_here(void)
+{
+    return last_message;
+}
+
+static const char *where_here(void)
+{
+    return last_where;
+}
+
+static const ex_error_home here = {
+    .adopt = adopt_here, .message = message_here, .where = where_here};
+static const ex_error_home *home = &here;
+
+const ex_error_home *ex_error_home_get(void)
+{
+    return home;
+}
+
+void ex_error_home_set(const ex_error_home *other)
+{
+    home = other;
+}
+
+const char *ex_error_message(void)
+{
+    return home->message();
+}
+
+const char *ex_error_where(void)
+{
+    return home->where();
+}
+
+void ex_error_adopt(const char *message, const char *where)
+{
+    home->adopt(message, where);
 }
 
 void ex_make_printable(char *text)

@@ -52,6 +52,18 @@ void ex_make_printable(char *text);
 /* Copies an error from a worker thread to the one that reports it. */
 void ex_error_adopt(const char *message, const char *where);
 
+/* Where a thread's last message is kept. A module that was loaded with its own copy of this code
+ * (cuda_host.h) uses the program's instead of its own, so that there is one last message. */
+typedef struct ex_error_home {
+    void (*adopt)(const char *message, const char *where);
+    const char *(*message)(void);
+    const char *(*where)(void);
+} ex_error_home;
+
+const ex_error_home *ex_error_home_get(void);
+/* Before any other thread runs this copy; `home` stays the caller's. */
+void ex_error_home_set(const ex_error_home *home);
+
 #define EX_STRINGIFY_(x) #x
 #define EX_STRINGIFY(x)  EX_STRINGIFY_(x)
 #define EX_WHERE         __FILE__ ":" EX_STRINGIFY(__LINE__)

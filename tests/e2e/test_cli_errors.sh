@@ -62,7 +62,7 @@ absent new
 # --- devices
 refuses 2 'device is "tpu"' train -c tiny.yaml --device tpu -o new
 if "$excise" devices --json | grep -q '"cuda'; then
-    "$excise" devices | grep -q '^cuda .*; [0-9]* lanes' ||
+    "$excise" devices | grep -q '^cuda:0 .*; [0-9]* lanes' ||
         refuses 2 "cuda" train -c tiny.yaml --device cuda -o new
 fi
 absent new

@@ -2,6 +2,7 @@
 #include "cli.h"
 
 #include "base/log.h"
+#include "cuda_module.h"
 #include "io/file.h"
 #include "trainer.h"
 #include "version.h"
@@ -32,14 +33,20 @@ static void print_usage(void)
 
 static void print_version(void)
 {
+    ex_cuda_versions cuda;
     printf("excise %s\n  %-10s %s\n", ex_version(), "commit",
            *ex_version_commit() ? ex_version_commit() : "not built in a checkout");
+    const bool module = ex_cuda_module_versions(&cuda) == EX_OK;
     json_t *libraries = ex_version_libraries();
     const char *name;
     json_t *version;
     json_object_foreach(libraries, name, version)
+    {
+        const char *missing =
+            module || strcmp(name, "cuda") != 0 ? "not there" : ex_error_message();
         printf("  %-10s %s\n", name,
-               json_is_string(version) ? json_string_value(version) : "not built in");
+               json_is_string(version) ? json_string_value(version) : missing);
+    }
     json_decref(libraries);
 }
 

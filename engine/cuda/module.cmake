@@ -1,0 +1,68 @@
+# libexcise_cuda.so: the CUDA back end as a module that the program loads on demand. Needs nvcc's
+# runtime, cuDNN and cuBLASLt; the two libraries are looked for in the toolkit and in Python's
+# nvidia-* packages as well, which PyTorch brings along.
+file(GLOB module_sources CONFIGURE_DEPENDS cuda/*.c)
+# Parts of it can be there before the back end is.
+set(module_has_backend OFF)
+foreach(source ${module_sources})
+  file(STRINGS ${source} line REGEX "^const ex_backend ex_backend_cuda" LIMIT_COUNT 1)
+  if(line)
+    set(module_has_backend ON)
+  endif()
+endforeach()
+
+find_package(CUDAToolkit QUIET)
+find_package(Python3 COMPONENTS Interpreter QUIET)
+set(nvidia_folders "")
+if(Python3_FOUND)
+  execute_process(
+    COMMAND ${Python3_EXECUTABLE} -c
+            "import glob, importlib.util as u; s = u.find_spec('nvidia'); \
+print(';'.join(sorted(f for p in (s.submodule_search_locations if s else []) for f in glob.glob(p + '/*'))))"
+    OUTPUT_VARIABLE nvidia_folders OUTPUT_STRIP_TRAILING_WHITESPACE ERROR_QUIET)
+endif()
+set(major ${CUDAToolkit_VERSION_MAJOR})
+find_path(CUDNN_INCLUDE_DIR cudnn.h HINTS ${CUDAToolkit_INCLUDE_DIRS}
+          PATHS ${nvidia_folders} PATH_SUFFIXES include)
+find_library(CUDNN_LIBRARY NAMES cudnn libcudnn.so.9 HINTS ${CUDAToolkit_LIBRARY_DIR}
+             PATHS ${nvidia_folders} PATH_SUFFIXES lib)
+find_path(CUBLASLT_INCLUDE_DIR cublasLt.h HINTS ${CUDAToolkit_INCLUDE_DIRS}
+          PATHS ${nvidia_folders} PATH_SUFFIXES include)
+find_library(CUBLASLT_LIBRARY NAMES cublasLt libcublasLt.so.${major}
+             HINTS ${CUDAToolkit_LIBRARY_DIR} PATHS ${nvidia_folders} PATH_SUFFIXES lib)
+
+set(missing "")
+if(NOT TARGET CUDA::cudart_static)
+  list(APPEND missing "the CUDA runtime (libcudart_static.a)")
+endif()
+if(NOT CUDNN_INCLUDE_DIR OR NOT CUDNN_LIBRARY)
+  list(APPEND missing "cuDNN 9 (CUDNN_INCLUDE_DIR, CUDNN_LIBRARY)")
+endif()
+if(NOT CUBLASLT_INCLUDE_DIR OR NOT CUBLASLT_LIBRARY)
+  list(APPEND missing "cuBLASLt of CUDA ${major} (CUBLASLT_INCLUDE_DIR, CUBLASLT_LIBRARY)")
+endif()
+if(NOT module_has_backend)
+  list(APPEND missing "the back end itself, which this version does not have yet")
+endif()
+if(missing)
+  list(JOIN missing "; " missing)
+  message(STATUS "CUDA back end (libexcise_cuda.so): not built; missing: ${missing}")
+  return()
+endif()
+message(STATUS "CUDA back end (libexcise_cuda.so): ${CUDNN_LIBRARY}, ${CUBLASLT_LIBRARY}")
+
+add_library(excise_cuda MODULE ${module_sources})
+add_dependencies(excise_cuda excise_build_id)
+set_target_properties(excise_cuda PROPERTIES LIBRARY_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}
+                      INSTALL_RPATH_USE_LINK_PATH ON)
+target_include_directories(excise_cuda PRIVATE ${CMAKE_CURRENT_BINARY_DIR} ${RANDOM123_INCLUDE_DIR})
+target_include_directories(excise_cuda SYSTEM PRIVATE ${CUDAToolkit_INCLUDE_DIRS}
+                           ${CUDNN_INCLUDE_DIR} ${CUBLASLT_INCLUDE_DIR})
+target_link_libraries(excise_cuda PRIVATE excise_engine excise_kernels_cuda excise_flags
+                      CUDA::cudart_static ${CUDNN_LIBRARY} ${CUBLASLT_LIBRARY})
+# One exported function; of the engine only what is used, with the libraries that this needs.
+target_link_options(excise_cuda PRIVATE -Wl,--exclude-libs,ALL -Wl,--as-needed)
+if(NOT EXCISE_SANITIZE)
+  target_link_options(excise_cuda PRIVATE -Wl,--no-undefined)
+endif()
+install(TARGETS excise_cuda LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR})
