@@ -10,6 +10,7 @@
 
 #include "fiber.h"
 #include "launch.h"
+#include "runtime.h"
 
 #include <cstdarg>
 #include <cstdio>
@@ -46,8 +47,6 @@ struct shared_array {
 struct violation {
 };
 
-thread_local int multiprocessors = 1;
-thread_local cudaError_t last_error = cudaSuccess;
 thread_local char message[256];
 thread_local bool violated;
 thread_local unsigned launches;
@@ -70,7 +69,7 @@ void fault(const char *format, ...)
     va_end(list);
     snprintf(message, sizeof message, "%s: block (%u, %u, %u), thread %u: %s", launch->kernel,
              blockIdx.x, blockIdx.y, blockIdx.z, threadIdx.x, what);
-    last_error = LAUNCH_FAILURE;
+    ex_emulated_launch_failed(LAUNCH_FAILURE, message);
 }
 
 /* A fault from inside a thread, which does not go on. */
@@ -222,14 +221,8 @@ bool valid(const ex_emulated_launch &l)
            l.shared_bytes <= 48 * 1024;
 }
 
-} // namespace
-
-void ex_emulated_run(const ex_emulated_launch &l, const std::function<void()> &body)
+void run(const ex_emulated_launch &l, const std::function<void()> &body)
 {
-    if (!valid(l)) {
-        last_error = INVALID_CONFIGURATION;
-        return;
-    }
     const bool backwards = launches++ % 2;
     const size_t blocks = volume(l.grid);
     launch = &l, gridDim = l.grid, blockDim = l.block, violated = false;
@@ -241,6 +234,16 @@ void ex_emulated_run(const ex_emulated_launch &l, const std::function<void()> &b
         }
         release_arrays();
     }
+}
+
+} // namespace
+
+void ex_emulated_run(const ex_emulated_launch &l, const std::function<void()> &body)
+{
+    if (!valid(l))
+        ex_emulated_launch_refused(l.kernel, INVALID_CONFIGURATION);
+    else
+        ex_emulated_launch_queue(l.queue, l.kernel, [l, body] { run(l, body); });
 }
 
 void *ex_emulated_shared(const void *key, size_t bytes)
@@ -281,39 +284,9 @@ int ex_emulated_lane(void)
     return (int)(i % EX_WARP);
 }
 
-extern "C" {
-
-void ex_emulated_set_multiprocessors(int count)
-{
-    multiprocessors = count;
-}
-
-const char *ex_emulated_violation(void)
+extern "C" const char *ex_emulated_violation(void)
 {
     const bool was = message[0] && violated;
     violated = false;
     return was ? message : nullptr;
-}
-
-cudaError_t cudaGetLastError(void)
-{
-    const cudaError_t error = last_error;
-    last_error = cudaSuccess;
-    return error;
-}
-
-cudaError_t cudaGetDevice(int *device)
-{
-    *device = 0;
-    return cudaSuccess;
-}
-
-cudaError_t cudaDeviceGetAttribute(int *value, int attribute, int device)
-{
-    (void)device;
-    if (attribute != cudaDevAttrMultiProcessorCount)
-        return 1; /* cudaErrorInvalidValue */
-    *value = multiprocessors;
-    return cudaSuccess;
-}
 }

@@ -1,0 +1,209 @@
+#include "schedule.h"
+
+#include "memory.h"
+#include "state.h"
+
+#include <algorithm>
+#include <cstring>
+
+namespace emulated
+{
+
+struct work {
+    task todo;
+    uint64_t number;
+    size_t lane;
+    size_t waits_for = 0;
+    bool done = false;
+    std::vector<work_ref> dependents;
+};
+
+namespace
+{
+
+struct schedule {
+    uint64_t seed = 0, draws = 0, shuffles = 0, next_number = 0;
+    unsigned eagerness = 0; /* of 256: how often a call lets work run */
+    std::vector<work_ref> pending, ready;
+    long fail_after = 0;
+};
+schedule now;
+thread_local const char *running;
+
+uint64_t mixed(uint64_t x)
+{
+    x += 0x9e3779b97f4a7c15u;
+    x = (x ^ x >> 30) * 0xbf58476d1ce4e5b9u;
+    x = (x ^ x >> 27) * 0x94d049bb133111ebu;
+    return x ^ x >> 31;
+}
+
+uint64_t draw()
+{
+    return mixed(mixed(now.seed) + now.draws++);
+}
+
+uint64_t priority(const work_ref &w)
+{
+    return mixed(mixed(now.seed + now.shuffles) + w->lane);
+}
+
+/* Takes the next work out of the ready ones; seed 0 keeps the order of the calls. */
+work_ref take_ready()
+{
+    if (now.seed && draw() % 16 == 0)
+        now.shuffles++;
+    const auto before = [](const work_ref &a, const work_ref &b) {
+        const uint64_t pa = now.seed ? priority(a) : 0, pb = now.seed ? priority(b) : 0;
+        return pa != pb ? pa > pb : a->number < b->number;
+    };
+    const auto best = std::min_element(now.ready.begin(), now.ready.end(), before);
+    const work_ref w = *best;
+    now.ready.erase(best);
+    return w;
+}
+
+void run_task(const task &t)
+{
+    counts().works_run++;
+    if (now.fail_after && --now.fail_after == 0) {
+        break_device(cudaErrorLaunchFailure, t.what + " was made to fail");
+        return;
+    }
+    running = t.what.c_str();
+    memory_open(t.device);
+    t.run();
+    memory_check(running);
+    running = nullptr;
+}
+
+void finish(const work_ref &w)
+{
+    w->done = true;
+    for (const work_ref &d : w->dependents)
+        if (--d->waits_for == 0)
+            now.ready.push_back(d);
+    w->dependents.clear();
+    w->todo.run = nullptr;
+    now.pending.erase(std::find(now.pending.begin(), now.pending.end(), w));
+}
+
+void step()
+{
+    const work_ref w = take_ready();
+    if (w->todo.kind == effect::none && w->todo.run)
+        w->todo.run();
+    else if (w->todo.run && !device_broken())
+        run_task(w->todo);
+    finish(w);
+}
+
+bool overlaps(const task &a, const task &b)
+{
+    const uintptr_t pa = (uintptr_t)a.host, pb = (uintptr_t)b.host;
+    return a.host && b.host && pa < pb + b.bytes && pb < pa + a.bytes;
+}
+
+/* Host code must not look at a download's destination before it has run; nor may it hold what was
+ * there before, unless queued work still needs that. */
+void poison_destination(const task &t)
+{
+    for (const work_ref &w : now.pending)
+        if (w->todo.kind == effect::host_function || overlaps(w->todo, t))
+            return;
+    memset(t.host, 0xff, t.bytes);
+}
+
+void count(const task &t)
+{
+    ex_emulated_counts &c = counts();
+    c.works += t.kind != effect::none;
+    c.launches += t.kind == effect::kernel;
+    c.library_calls += t.kind == effect::library;
+    c.uploaded += t.kind == effect::upload ? t.bytes : 0;
+    c.downloaded += t.kind == effect::download ? t.bytes : 0;
+    c.copied += t.kind == effect::copy ? t.bytes : 0;
+    c.filled += t.kind == effect::fill ? t.bytes : 0;
+}
+
+} // namespace
+
+work_ref schedule_add(const task &t, size_t lane, const std::vector<work_ref> &after)
+{
+    count(t);
+    if (t.kind == effect::download && t.host)
+        poison_destination(t);
+    const work_ref w = std::make_shared<work>();
+    w->todo = t;
+    w->number = now.next_number++;
+    w->lane = lane;
+    for (const work_ref &a : after) {
+        if (schedule_has_run(a))
+            continue;
+        a->dependents.push_back(w);
+        w->waits_for++;
+    }
+    now.pending.push_back(w);
+    if (w->waits_for == 0)
+        now.ready.push_back(w);
+    return w;
+}
+
+bool schedule_has_run(const work_ref &w)
+{
+    return !w || w->done;
+}
+
+void schedule_run_until(const work_ref &w)
+{
+    while (!schedule_has_run(w))
+        step();
+}
+
+void schedule_progress(bool some)
+{
+    if (some && !now.ready.empty())
+        step();
+    if (!now.eagerness || draw() % 256 >= now.eagerness)
+        return;
+    for (uint64_t n = now.eagerness == 256 ? UINT64_MAX : draw() % 8; n && !now.ready.empty(); n--)
+        step();
+}
+
+void schedule_drop_all()
+{
+    for (const work_ref &w : now.pending) {
+        w->done = true;
+        w->dependents.clear();
+    }
+    now.pending.clear();
+    now.ready.clear();
+}
+
+void schedule_reset(uint64_t seed)
+{
+    schedule_drop_all();
+    now = schedule{};
+    now.seed = seed;
+    const unsigned moods[] = {0, 16, 128, 256};
+    if (seed)
+        now.eagerness = moods[draw() % 4];
+}
+
+const char *schedule_running()
+{
+    return running;
+}
+
+long schedule_pending()
+{
+    return (long)std::count_if(now.pending.begin(), now.pending.end(),
+                               [](const work_ref &w) { return w->todo.kind != effect::none; });
+}
+
+void schedule_fail(long n)
+{
+    now.fail_after = n;
+}
+
+} // namespace emulated
