@@ -15,6 +15,7 @@
 #include "backend.h"
 #include "cpu/dnnl_adapter.h"
 #include "plan_buffers.h"
+#include "profile.h"
 
 #include <pthread.h>
 
@@ -104,7 +105,7 @@ struct ex_cpu_step {
     size_t n;
     ex_map_shape shape;
     int K, block, stride, relu;
-    double seconds; /* when profiling */
+    ex_profile_row spent; /* when profiling; its name is made in the end */
 };
 
 /* A tensor of the graph. */
@@ -148,7 +149,7 @@ struct ex_cpu_plan {
     const uint32_t *index;
     const uint16_t *label;
     ex_sgd_coeff sgd;
-    int profiled; /* batches timed; < 0: profiling is off */
+    bool profiled;
 };
 
 static inline ex_cpu_plan *ex_cpu_plan_of(const ex_plan *plan)
@@ -300,8 +301,8 @@ ex_status ex_cpu_feed(ex_cpu_plan *plan, const ex_dataset *data, const ex_sample
 ex_status ex_cpu_steps(ex_cpu_plan *plan, int first, int last, bool update);
 /* Folds the norms if the lane's values changed since. */
 ex_status ex_cpu_prepare(ex_cpu_plan *plan);
-/* Prints the time of each kind of step, per batch, and starts over. */
-void ex_cpu_profile(ex_cpu_plan *plan, bool by_node);
+/* Hands what the plan's steps took to the profile, by layer and kind of step. */
+void ex_cpu_profile(const ex_cpu_plan *plan);
 
 extern const ex_backend ex_backend_cpu;
 

@@ -284,7 +284,7 @@ ex_status ex_cpu_plan_create(ex_plan **out, ex_lane *lane, const ex_plan_spec *s
     plan->base = (ex_plan){.lane = lane, .spec = *spec};
     plan->lane = ex_cpu_lane_of(lane);
     plan->model = lane->model;
-    plan->profiled = -1;
+    plan->profiled = ex_profile_current() != NULL;
     *out = &plan->base;
     const ex_status status = build(plan);
     if (status != EX_OK)
@@ -297,6 +297,7 @@ void ex_cpu_plan_destroy(ex_plan **plan)
     if (!*plan)
         return;
     ex_cpu_plan *p = ex_cpu_plan_of(*plan);
+    ex_cpu_profile(p);
     for (int i = 0; i < p->step_count; i++) {
         for (int j = 0; j < p->steps[i].count; j++)
             if (p->steps[i].args[j].memory)

@@ -1,33 +1,30 @@
-/* Where a plan's time goes: for tuning, not for users. */
+/* What the steps of a plan took, by layer and kind of step. */
 #include "cpu/cpu_impl.h"
 
 #include <stdio.h>
-#include <string.h>
 
-void ex_cpu_profile(ex_cpu_plan *plan, bool by_node)
+/* "conv forward, layer1.block_0.conv_bn1.conv"; nodes without a layer go by their number. */
+static void name_step(char *name, size_t room, const ex_model *m, const ex_cpu_step *step)
 {
-    const double batches = plan->profiled > 0 ? plan->profiled : 1;
-    double total = 0.0;
+    const int layer = step->node >= 0 ? m->nodes[step->node].layer : -1;
+    if (layer >= 0)
+        snprintf(name, room, "%s, %s", step->what, m->layers[layer].name);
+    else if (step->node > 0)
+        snprintf(name, room, "%s, node %d", step->what, step->node);
+    else
+        snprintf(name, room, "%s", step->what);
+}
+
+void ex_cpu_profile(const ex_cpu_plan *plan)
+{
+    char name[256];
+    ex_profile *profile = ex_profile_current();
+    if (!profile || !plan->profiled)
+        return;
     for (int i = 0; i < plan->step_count; i++) {
-        double seconds = plan->steps[i].seconds;
-        bool seen = false;
-        for (int j = 0; j < i; j++)
-            seen = seen || strcmp(plan->steps[i].what, plan->steps[j].what) == 0;
-        total += seconds;
-        if (by_node) {
-            fprintf(stderr, "%9.3f ms  node %2d  %s\n", 1e3 * seconds / batches,
-                    plan->steps[i].node, plan->steps[i].what);
-            continue;
-        }
-        if (seen)
-            continue;
-        for (int j = i + 1; j < plan->step_count; j++)
-            if (strcmp(plan->steps[i].what, plan->steps[j].what) == 0)
-                seconds += plan->steps[j].seconds;
-        fprintf(stderr, "%9.3f ms  %s\n", 1e3 * seconds / batches, plan->steps[i].what);
+        ex_profile_row row = plan->steps[i].spent;
+        name_step(name, sizeof name, plan->model, &plan->steps[i]);
+        row.name = name;
+        ex_profile_add(profile, &row);
     }
-    fprintf(stderr, "%9.3f ms  in all, per batch\n", 1e3 * total / batches);
-    for (int i = 0; i < plan->step_count; i++)
-        plan->steps[i].seconds = 0.0;
-    plan->profiled = 0;
 }

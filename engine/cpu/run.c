@@ -55,13 +55,13 @@ ex_status ex_cpu_steps(ex_cpu_plan *plan, int first, int last, bool update)
         ex_cpu_step *step = &plan->steps[i];
         if (step->update && !update)
             continue;
-        if (plan->profiled < 0) {
+        if (!plan->profiled) {
             EX_TRY(step->call(plan, step));
             continue;
         }
         const double start = profile_clock(plan);
         EX_TRY(step->call(plan, step));
-        step->seconds += profile_clock(plan) - start;
+        ex_profile_count(&step->spent, profile_clock(plan) - start);
     }
     return EX_OK;
 }
@@ -93,7 +93,6 @@ static ex_status train_batch(ex_cpu_plan *plan, const ex_dataset *data, const ex
     EX_TRY(add_loss(plan, feed, first, sums));
     EX_TRY(ex_cpu_steps(plan, plan->backward_step, plan->step_count, true));
     plan->base.key.step++;
-    plan->profiled += plan->profiled >= 0;
     return EX_OK;
 }
 
@@ -194,7 +193,6 @@ ex_status ex_cpu_evaluate(ex_plan *plan, const ex_dataset *data, const ex_sample
         EX_TRY(ex_cpu_feed(p, data, feed, first, count));
         EX_TRY(ex_cpu_steps(p, p->prepared, p->step_count, true));
         add_evaluated(p, first, count, sums);
-        p->profiled += p->profiled >= 0;
     }
     return EX_OK;
 }

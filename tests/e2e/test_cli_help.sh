@@ -12,7 +12,7 @@ for command in train eval ablate unlearn convert devices bench; do
     has out "  $command "
 done
 
-options="--config --set --device --precision --seed --threads --lanes --memory --algorithms --json --quiet --verbose --help"
+options="--config --set --device --precision --seed --threads --lanes --memory --algorithms --profile --json --quiet --verbose --help"
 check() { # check COMMAND OPTION...: exactly these, besides the common ones
     local command=$1 option
     shift

@@ -26,6 +26,7 @@ typedef struct cli_args {
     const char *effects, *class_text;
     const char *algorithms; /* algorithms.json to repeat */
     const char *target;     /* OUT of convert */
+    const char *profile;    /* NULL: none; "": the table alone; else also a CSV file */
     const char *from, *to, *arch, *like, *naming, *logits;
     bool resume, overwrite, train_data, dry_run;
     bool help, quiet, json, verbose;
@@ -49,6 +50,7 @@ typedef struct cli_option {
     size_t offset;    /* into cli_args */
     const char *key;  /* CLI_KEY: of the configuration */
     const char *help; /* NULL: the configuration's help for the key */
+    bool optional;    /* the argument may be left out: "" then */
 } cli_option;
 
 typedef struct cli_command {

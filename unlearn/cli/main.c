@@ -4,6 +4,7 @@
 #include "base/log.h"
 #include "cuda_module.h"
 #include "io/file.h"
+#include "profile.h"
 #include "trainer.h"
 #include "version.h"
 
@@ -66,6 +67,21 @@ static ex_status fail_unknown(const char *name)
     return EX_FAIL(EX_ERR_USAGE, "unknown command \"%s\"; one of %s", name, known);
 }
 
+/* A run that was interrupted has its profile too; one that failed has none. */
+static ex_status run_profiled(const cli_command *command, const cli_args *args)
+{
+    char message[2048];
+    EX_TRY(ex_profile_begin());
+    const ex_status status = command->run(args);
+    if (status == EX_OK)
+        return ex_profile_end(args->profile);
+    snprintf(message, sizeof message, "%s", ex_error_message());
+    if (status == EX_ERR_INTERRUPTED && ex_profile_end(args->profile) != EX_OK)
+        ex_log_warn("%s", ex_error_message());
+    ex_error_adopt(message, ex_error_where());
+    return status;
+}
+
 static ex_status dispatch(int argc, char **argv, bool *verbose)
 {
     if (argc < 2)
@@ -97,7 +113,7 @@ static ex_status dispatch(int argc, char **argv, bool *verbose)
         return EX_OK;
     }
     ex_log_set_level(args.quiet ? EX_LOG_QUIET : EX_LOG_INFO);
-    return command->run(&args);
+    return args.profile ? run_profiled(command, &args) : command->run(&args);
 }
 
 static void print_error(ex_status status, bool verbose)

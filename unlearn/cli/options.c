@@ -20,6 +20,8 @@ static const cli_option configured_options[] = {
     {"memory", 0, "BYTES", CLI_KEY_OPTION("memory")},
     {"algorithms", 0, "FILE", CLI_TEXT_OPTION(algorithms),
      .help = "algorithms.json of an earlier run, to repeat its convolutions bit for bit"},
+    {"profile", 0, "FILE.csv", CLI_TEXT_OPTION(profile), .optional = true,
+     .help = "in the end, print to stderr what took how long, and write FILE.csv"},
     {0},
 };
 
@@ -67,7 +69,7 @@ static ex_status apply(cli_args *args, const cli_option *option, const char *val
     case CLI_TEXT:
         if (*(const char **)((char *)args + option->offset))
             return EX_FAIL(EX_ERR_USAGE, "--%s is given twice; give it once", option->name);
-        *(const char **)((char *)args + option->offset) = value;
+        *(const char **)((char *)args + option->offset) = value ? value : "";
         return EX_OK;
     case CLI_FLAG:
         *(bool *)((char *)args + option->offset) = true;
@@ -86,7 +88,9 @@ static void describe(const cli_option *const *all, int count, struct option *lon
     *letters++ = ':'; /* tell a missing argument from an unknown option */
     for (int i = 0; i < count; i++) {
         longs[i] = (struct option){.name = all[i]->name,
-                                   .has_arg = all[i]->argument ? required_argument : no_argument,
+                                   .has_arg = all[i]->optional   ? optional_argument
+                                              : all[i]->argument ? required_argument
+                                                                 : no_argument,
                                    .val = FIRST_LONG + i};
         if (!all[i]->letter)
             continue;
@@ -158,9 +162,12 @@ ex_status cli_parse(cli_args *args, const cli_command *command, int argc, char *
 static void print_option(const cli_option *o)
 {
     char left[64], accepts[512] = "";
-    snprintf(left, sizeof left, "%c%c%c --%s%s%s", o->letter ? '-' : ' ',
-             o->letter ? o->letter : ' ', o->letter ? ',' : ' ', o->name, o->argument ? " " : "",
-             o->argument ? o->argument : "");
+    snprintf(left, sizeof left, "%c%c%c --%s%s%s%s", o->letter ? '-' : ' ',
+             o->letter ? o->letter : ' ', o->letter ? ',' : ' ', o->name,
+             o->optional   ? "[="
+             : o->argument ? " "
+                           : "",
+             o->argument ? o->argument : "", o->optional ? "]" : "");
     const ex_field *field = o->key ? ex_field_find(o->key) : NULL;
     const char *help = o->help ? o->help : field ? field->help : "";
     printf("  %-26s%s%s\n", left, strlen(left) > 25 ? "\n                            " : "", help);

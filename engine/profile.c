@@ -1,0 +1,245 @@
+/* Adding up by name: rows are kept sorted by name, and sorted by time when they are shown. */
+#include "profile.h"
+
+#include "base/memory.h"
+#include "io/file.h"
+
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { FIRST_ROOM = 64 };
+
+struct ex_profile {
+    pthread_mutex_t lock;
+    ex_profile_row *rows; /* by name, each of its own memory */
+    int count, room;
+    size_t lost;
+};
+
+ex_status ex_profile_create(ex_profile **out)
+{
+    EX_TRY(ex_alloc(out, 1, sizeof **out, "profile"));
+    pthread_mutex_init(&(*out)->lock, NULL);
+    return EX_OK;
+}
+
+void ex_profile_destroy(ex_profile **p)
+{
+    if (!*p)
+        return;
+    for (int i = 0; i < (*p)->count; i++)
+        free((void *)(size_t)(*p)->rows[i].name);
+    ex_free(&(*p)->rows);
+    pthread_mutex_destroy(&(*p)->lock);
+    ex_free(p);
+}
+
+/* The row of that name, made if it is new; NULL without memory. */
+static ex_profile_row *find(ex_profile *p, const char *name)
+{
+    int low = 0, high = p->count;
+    while (low < high) {
+        const int middle = low + (high - low) / 2;
+        const int order = strcmp(p->rows[middle].name, name);
+        if (order == 0)
+            return &p->rows[middle];
+        if (order < 0)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    char *copy = strdup(name);
+    if (!copy || ex_grow(&p->rows, p->count, &p->room, FIRST_ROOM, sizeof *p->rows, "profile")) {
+        free(copy);
+        return NULL;
+    }
+    ex_profile_row *row = &p->rows[low];
+    memmove(row + 1, row, (size_t)(p->count - low) * sizeof *row);
+    p->count++;
+    *row = (ex_profile_row){.name = copy};
+    return row;
+}
+
+void ex_profile_add(ex_profile *p, const ex_profile_row *more)
+{
+    if (more->calls == 0)
+        return;
+    pthread_mutex_lock(&p->lock);
+    ex_profile_row *row = find(p, more->name);
+    if (row) {
+        const bool first = row->calls == 0;
+        row->minimum = first || more->minimum < row->minimum ? more->minimum : row->minimum;
+        row->maximum = first || more->maximum > row->maximum ? more->maximum : row->maximum;
+        row->total += more->total;
+        row->calls += more->calls;
+    } else {
+        p->lost += more->calls;
+    }
+    pthread_mutex_unlock(&p->lock);
+}
+
+void ex_profile_lost(ex_profile *p, size_t calls)
+{
+    pthread_mutex_lock(&p->lock);
+    p->lost += calls;
+    pthread_mutex_unlock(&p->lock);
+}
+
+/* --- showing ------------------------------------------------------------------------------------
+ */
+
+static int compare(const void *a, const void *b)
+{
+    const ex_profile_row *x = a, *y = b;
+    if (x->total > y->total || x->total < y->total)
+        return x->total > y->total ? -1 : 1;
+    return strcmp(x->name, y->name);
+}
+
+ex_status ex_profile_rows(const ex_profile *p, ex_profile_row **rows, size_t *count)
+{
+    *count = (size_t)p->count;
+    EX_TRY(ex_alloc(rows, *count, sizeof **rows, "profile"));
+    if (*count > 0)
+        memcpy(*rows, p->rows, *count * sizeof **rows);
+    qsort(*rows, *count, sizeof **rows, compare);
+    return EX_OK;
+}
+
+static double total_of(const ex_profile *p)
+{
+    double total = 0;
+    for (int i = 0; i < p->count; i++)
+        total += p->rows[i].total;
+    return total;
+}
+
+static double percent(double part, double whole)
+{
+    return whole > 0 ? 100 * part / whole : 0;
+}
+
+/* "1.2345ms", as wide as nvprof's columns. */
+static void print_time(FILE *f, double seconds)
+{
+    static const struct {
+        const char *name;
+        double per_second;
+    } units[] = {{"s", 1}, {"ms", 1e3}, {"us", 1e6}, {"ns", 1e9}};
+    int unit = 0;
+    while (unit < 3 && seconds * units[unit].per_second < 1)
+        unit++;
+    char text[32];
+    snprintf(text, sizeof text, "%.4g%s", seconds * units[unit].per_second, units[unit].name);
+    fprintf(f, " %9s", text);
+}
+
+static void print_row(FILE *f, const ex_profile_row *row, double total)
+{
+    fprintf(f, "%7.2f%%", percent(row->total, total));
+    print_time(f, row->total);
+    fprintf(f, " %9zu", row->calls);
+    print_time(f, row->total / (double)row->calls);
+    print_time(f, row->minimum);
+    print_time(f, row->maximum);
+    fprintf(f, "  %s\n", row->name);
+}
+
+ex_status ex_profile_print(const ex_profile *p, FILE *f)
+{
+    ex_profile_row *rows;
+    size_t count;
+    EX_TRY(ex_profile_rows(p, &rows, &count));
+    fprintf(f, "%8s %9s %9s %9s %9s %9s  %s\n", "Time(%)", "Time", "Calls", "Avg", "Min", "Max",
+            "Name");
+    for (size_t i = 0; i < count; i++)
+        print_row(f, &rows[i], total_of(p));
+    if (count == 0)
+        fprintf(f, "nothing was measured\n");
+    if (p->lost > 0)
+        fprintf(f, "not measured: %zu calls, for lack of room\n", p->lost);
+    ex_free(&rows);
+    return EX_OK;
+}
+
+/* A kernel's name has commas and may have quotes. */
+static void write_quoted(FILE *f, const char *text)
+{
+    fputc('"', f);
+    for (; *text; text++) {
+        if (*text == '"')
+            fputc('"', f);
+        fputc(*text, f);
+    }
+    fputc('"', f);
+}
+
+static void write_rows(FILE *f, const ex_profile_row *rows, size_t count, double total)
+{
+    fputs("time_percent,time_s,calls,average_s,minimum_s,maximum_s,name\n", f);
+    for (size_t i = 0; i < count; i++) {
+        const ex_profile_row *row = &rows[i];
+        fprintf(f, "%.4f,%.9g,%zu,%.9g,%.9g,%.9g,", percent(row->total, total), row->total,
+                row->calls, row->total / (double)row->calls, row->minimum, row->maximum);
+        write_quoted(f, row->name);
+        fputc('\n', f);
+    }
+}
+
+ex_status ex_profile_write_csv(const ex_profile *p, const char *path)
+{
+    ex_profile_row *rows;
+    char *text = NULL;
+    size_t count, bytes = 0;
+    EX_TRY(ex_profile_rows(p, &rows, &count));
+    FILE *f = open_memstream(&text, &bytes);
+    if (f)
+        write_rows(f, rows, count, total_of(p));
+    const bool whole = f && !ferror(f);
+    const bool closed = f && fclose(f) == 0;
+    const ex_status status = whole && closed
+                                 ? ex_file_write(path, text, bytes)
+                                 : EX_FAIL(EX_ERR_MEMORY, "no memory for the profile as CSV");
+    free(text);
+    ex_free(&rows);
+    return status;
+}
+
+/* --- the process's profile -----------------------------------------------------------------------
+ */
+
+static ex_profile *current;
+static ex_profile_source source;
+
+ex_status ex_profile_begin(void)
+{
+    return current ? EX_OK : ex_profile_create(&current);
+}
+
+ex_profile *ex_profile_current(void)
+{
+    return current;
+}
+
+void ex_profile_set_source(ex_profile_source flush)
+{
+    source = flush;
+}
+
+ex_status ex_profile_end(const char *csv)
+{
+    ex_status status = EX_OK;
+    if (!current)
+        return EX_OK;
+    if (source)
+        status = source();
+    fflush(stdout);
+    if (status == EX_OK)
+        status = ex_profile_print(current, stderr);
+    if (status == EX_OK && csv && *csv)
+        status = ex_profile_write_csv(current, csv);
+    source = NULL;
+    ex_profile_destroy(&current);
+    return status;
+}

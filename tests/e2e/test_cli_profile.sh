@@ -1,0 +1,50 @@
+#!/usr/bin/env bash
+# --profile tells what took how long, of every layer, and changes no result.
+source "$(dirname "$0")/cli_common.sh"
+train="-c tiny.yaml -s rounds=1 -s server.threads=1"
+
+# shellcheck disable=SC2086
+{
+    succeeds train $train -o plain
+    succeeds train $train -o profiled --profile=train.csv --json
+    json out 'd["command"] == "train"' # the table is not in the way
+    same plain/model.safetensors profiled/model.safetensors
+    succeeds train $train -o again --profile --quiet
+}
+has err "Time(%)"
+has err "conv forward, layer3.block_2.conv_bn2.conv"
+grep -q "^devices" <("$excise" devices --profile 2>&1) && fail "devices takes --profile"
+absent FILE.csv
+python3 - train.csv <<'PY' || fail "train.csv is not as it should be: $(head -n 3 train.csv)"
+import csv, sys
+rows = list(csv.DictReader(open(sys.argv[1])))
+names = [r["name"] for r in rows]
+assert len(set(names)) == len(names)
+for part in ("conv forward, conv_bn.conv", "conv backward weights, layer3.block_0.conv_bn1.conv",
+             "linear forward, linear", "gather", "loss", "sgd"):
+    assert any(n.startswith(part) for n in names), part
+total = [float(r["time_s"]) for r in rows]
+assert total == sorted(total, reverse=True)
+assert abs(sum(float(r["time_percent"]) for r in rows) - 100) < 0.1
+for r in rows:
+    least, mean, most = (float(r[k]) for k in ("minimum_s", "average_s", "maximum_s"))
+    assert least <= mean * 1.000001 and mean <= most * 1.000001, r
+    assert abs(mean * int(r["calls"]) - float(r["time_s"])) <= 1e-6 * float(r["time_s"]) + 1e-12, r
+# 400 samples in batches of 32, less the last of each client's 100: four clients of three steps
+sgd = next(r for r in rows if r["name"] == "sgd")
+assert int(sgd["calls"]) % 4 == 0 and int(sgd["calls"]) >= 12, sgd
+PY
+
+for command in "eval plain" "ablate plain --class 1 -o e.csv" \
+    "unlearn plain --method head --class 1 -o head"; do
+    # shellcheck disable=SC2086
+    succeeds $command -s server.threads=1 --profile
+    has err "conv forward, layer1.block_0.conv_bn1.conv"
+done
+
+# --- a file that cannot be made is told, a run that failed has no table
+refuses 2 "rounds" train -c tiny.yaml -s rounds=none -o new --profile
+! grep -q "Time(%)" err || fail "a refused run has a profile"
+excise eval plain --profile=/nowhere/p.csv
+[ $? -eq 1 ] || fail "a profile that cannot be written was not noticed"
+has err "/nowhere/p.csv"
