@@ -82,7 +82,7 @@ void ex_dnn_graph_describe(const ex_dnn_graph *g, char *text, size_t size)
     static const char *const TYPES[] = {"f32", "bf16", "s8"};
     static const char *const PRECISIONS[] = {"fp32", "tf32", "bf16"};
     text[0] = '\0';
-    ex_append(text, size, "%s", PRECISIONS[g->precision]);
+    ex_append(text, size, "%s%s", PRECISIONS[g->precision], g->direct ? " direct" : "");
     for (int i = 0; i < g->tensor_count; i++) {
         const ex_graph_tensor *t = &g->tensor[i];
         ex_append(text, size, " %d%s:%s[%d,%d,%d,%d]", i, t->is_virtual ? "v" : "", TYPES[t->type],

@@ -49,6 +49,7 @@ typedef struct ex_dnn_graph {
     ex_graph_op op[EX_GRAPH_OPS];
     int op_count;
     ex_precision precision; /* fp32: nothing is rounded for tensor cores; tf32, bf16: may be */
+    bool direct;            /* convolutions without Winograd's or Fourier's transform */
 } ex_dnn_graph;
 
 /* Adds a tensor or an operation; the index of the tensor. An overfull graph is a bug: it stops. */
