@@ -182,16 +182,21 @@ static ex_status stopped(void)
     return EX_FAIL(EX_ERR_INTERRUPTED, "interrupted by a signal");
 }
 
+static ex_status train_plan(ex_plan **out, ex_trainer *t, const ex_fit *fit, int batch)
+{
+    const ex_plan_spec spec = {
+        .use = EX_USE_TRAIN, .batch = batch, .norm = fit->norm, .mask = fit->mask};
+    return plan_get(out, t, &spec);
+}
+
 /* Steps of `batch` samples over feed[first, first + count). */
 static ex_status run_steps(ex_trainer *t, const ex_fit *fit, int batch, ex_rng_key key,
                            size_t first, size_t count, ex_train_sums *sums)
 {
     if (count == 0)
         return EX_OK;
-    const ex_plan_spec spec = {
-        .use = EX_USE_TRAIN, .batch = batch, .norm = fit->norm, .mask = fit->mask};
     ex_plan *plan;
-    EX_TRY(plan_get(&plan, t, &spec));
+    EX_TRY(train_plan(&plan, t, fit, batch));
     plan->key = key;
     const size_t group = (size_t)batch * STEPS_PER_POLL;
     for (size_t done = 0; done < count; done += group) {
@@ -216,6 +221,15 @@ static ex_status run_epoch(ex_trainer *t, const ex_fit *fit, int epoch, ex_train
     EX_TRY(run_steps(t, fit, fit->batch_size, key, 0, count - rest, sums));
     key.step = (uint32_t)(count / batch);
     return run_steps(t, fit, (int)rest, key, count - rest, rest, sums);
+}
+
+ex_status ex_trainer_prepare(ex_trainer *t, const ex_fit *fit)
+{
+    const size_t batch = (size_t)fit->batch_size, count = fit->samples->count;
+    ex_plan *plan;
+    if (count >= batch)
+        EX_TRY(train_plan(&plan, t, fit, fit->batch_size));
+    return count % batch ? train_plan(&plan, t, fit, (int)(count % batch)) : EX_OK;
 }
 
 /* The steps before the one that failed have been added to sums. */

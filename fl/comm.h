@@ -1,39 +1,68 @@
-/* Communication between the processes that share a federation's work: a vtable, chosen by name.
- * `local` is one process; the seam is where MPI and NCCL go.
+/* Communication between the processes (ranks) that share a federation's work.
  *
- * Every rank calls the same operations in the same order. Sums over ranks are added in the order of
- * ranks, so they are the same bits for the same number of ranks. */
+ * Every rank calls the same operations in the same order. Sums are of integers, so that neither the
+ * number of ranks nor their order changes a bit. An operation that the others do not join within
+ * the timeout is given up: EX_ERR_BACKEND, and the communicator is broken, which makes every later
+ * call fail at once. */
 #ifndef EX_COMM_H
 #define EX_COMM_H
 
 #include "base/status.h"
 
+#include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 typedef struct ex_comm ex_comm;
 
-typedef struct ex_communicator {
-    const char *name;
-    ex_status (*create)(ex_comm **out);
-    void (*destroy)(ex_comm **comm);
-    ex_status (*sum)(ex_comm *comm, double *values, size_t n);
-    ex_status (*broadcast)(ex_comm *comm, void *bytes, size_t size, int root);
-} ex_communicator;
+enum { EX_RANKS_MAX = 1024 };
 
-/* What every communicator's own struct starts with. */
-struct ex_comm {
-    const ex_communicator *kind;
+/* What started this process, and as which of how many. */
+typedef struct ex_ranks {
     int rank, size;
-};
+    int local_rank;       /* among the ranks of this machine, where that is told; else rank */
+    const char *launcher; /* "mpirun", "srun", "torchrun"; "" for a process by itself */
+} ex_ranks;
 
-extern const ex_communicator ex_communicator_local;
+/* Reads the environment of mpirun (Open MPI, MPICH), srun and torchrun. EX_ERR_CONFIG where it
+ * makes no sense. */
+ex_status ex_ranks_find(ex_ranks *out);
 
-/* EX_ERR_CONFIG listing the names for an unknown one. */
-ex_status ex_comm_create(ex_comm **out, const char *name);
+typedef struct ex_comm_options {
+    ex_ranks ranks;
+    const char *name;   /* auto, local, mpi or nccl */
+    const char *device; /* as in the configuration: what `auto` goes by, and nccl's GPU */
+    const char *file;   /* nccl: where ranks meet; all must be able to write there */
+    double timeout;     /* seconds */
+} ex_comm_options;
+
+/* Joins the other ranks, which call the same. `auto` is local for one rank, nccl where a GPU is
+ * used, else mpi. EX_ERR_CONFIG for an unknown name, EX_ERR_UNSUPPORTED for one that is not built
+ * or cannot be used here, saying why. */
+ex_status ex_comm_create(ex_comm **out, const ex_comm_options *options);
 void ex_comm_destroy(ex_comm **comm);
-/* values (n) become the sums over all ranks, on all ranks. */
-ex_status ex_comm_sum(ex_comm *comm, double *values, size_t n);
+
+int ex_comm_rank(const ex_comm *comm);
+int ex_comm_size(const ex_comm *comm);
+const char *ex_comm_name(const ex_comm *comm);
+/* The GPU that the communicator has taken for this rank, or -1. */
+int ex_comm_gpu(const ex_comm *comm);
+/* Whether an operation has failed, or the communicator was given up. */
+bool ex_comm_broken(const ex_comm *comm);
+
+/* values (n) become the sums over all ranks, on all ranks. They may not overflow. */
+ex_status ex_comm_sum(ex_comm *comm, int64_t *values, size_t n);
 /* bytes (size) become those of rank `root`, on all ranks. */
 ex_status ex_comm_broadcast(ex_comm *comm, void *bytes, size_t size, int root);
+/* Returns when all ranks have called it. */
+ex_status ex_comm_barrier(ex_comm *comm);
+/* Gives it up: the others' operations fail, at the latest by their timeout. */
+void ex_comm_abort(ex_comm *comm);
+
+/* Every rank's status (size) goes in at its place, the others 0; if they differ from EX_OK after
+ * ex_comm_sum, all ranks get the first rank's that failed, and its message. */
+ex_status ex_comm_settle(ex_comm *comm, const int64_t *statuses);
+/* The same for a step that each rank did by itself, and that ended here with `mine`. */
+ex_status ex_comm_agree(ex_comm *comm, ex_status mine);
 
 #endif

@@ -2,10 +2,12 @@
 #include "federation.h"
 
 #include "partition.h"
+#include "share.h"
 
 #include "base/log.h"
 #include "base/memory.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -142,9 +144,9 @@ static ex_status open_device(ex_federation *f)
     return ex_alloc(&f->lanes, (size_t)f->lane_count, sizeof *f->lanes, "lanes");
 }
 
-ex_status ex_federation_open(ex_federation **out, const ex_config *config)
+/* All but the communicator; *out stays as it was on an error. */
+static ex_status open_alone(ex_federation **out, const ex_config *config)
 {
-    *out = NULL;
     ex_federation *f;
     ex_status status;
     EX_TRY(ex_alloc(&f, 1, sizeof *f, "federation"));
@@ -153,12 +155,62 @@ ex_status ex_federation_open(ex_federation **out, const ex_config *config)
     EX_TRY_GOTO(open_model(f), fail);
     EX_TRY_GOTO(split_samples(f), fail);
     EX_TRY_GOTO(ex_ledger_create(&f->ledger), fail);
-    EX_TRY_GOTO(ex_comm_create(&f->comm, "local"), fail);
     EX_TRY_GOTO(open_device(f), fail);
     *out = f;
     return EX_OK;
 fail:
     ex_federation_close(&f);
+    return status;
+}
+
+ex_status ex_federation_open(ex_federation **out, const ex_config *config)
+{
+    const ex_comm_options alone = {.ranks = {.size = 1}, .name = "local", .device = ""};
+    *out = NULL;
+    EX_TRY(open_alone(out, config));
+    const ex_status status = ex_comm_create(&(*out)->comm, &alone);
+    if (status != EX_OK)
+        ex_federation_close(out);
+    return status;
+}
+
+/* Each rank has the GPU that its communicator took. */
+static ex_config config_here(const ex_config *config, const ex_comm *comm)
+{
+    ex_config here = *config;
+    if (ex_comm_gpu(comm) >= 0)
+        snprintf(here.device, sizeof here.device, "cuda:%d", ex_comm_gpu(comm));
+    return here;
+}
+
+ex_status ex_federation_join(ex_federation **out, const ex_config *config, ex_comm **comm)
+{
+    const ex_config here = config_here(config, *comm);
+    *out = NULL;
+    ex_status status = open_alone(out, &here);
+    if (status == EX_OK)
+        status = ex_share_create(&(*out)->share, *out);
+    status = ex_comm_agree(*comm, status);
+    if (status != EX_OK) {
+        ex_federation_close(out);
+        return status;
+    }
+    (*out)->comm = *comm;
+    *comm = NULL;
+    return EX_OK;
+}
+
+ex_status ex_federation_open_shared(ex_federation **out, const ex_config *config, ex_comm **comm)
+{
+    *out = NULL;
+    if (ex_comm_size(*comm) == 1) {
+        ex_comm_destroy(comm);
+        return ex_federation_open(out, config);
+    }
+    ex_status status = ex_share_open(*comm, config);
+    if (status == EX_OK)
+        status = ex_federation_join(out, config, comm);
+    ex_comm_destroy(comm); /* after an error; the others have seen it too */
     return status;
 }
 
@@ -175,7 +227,8 @@ void ex_federation_close(ex_federation **out)
         ex_samples_free(&f->clients[k]);
     ex_free(&f->clients);
     ex_samples_free(&f->server);
-    ex_comm_destroy(&f->comm);
+    ex_share_destroy(&f->share, f->config.num_clients);
+    ex_share_dismiss(&f->comm);
     ex_ledger_destroy(&f->ledger);
     ex_mask_destroy(&f->full);
     ex_free(&f->params);

@@ -2,8 +2,8 @@
  *
  * A round (Algorithm 2's loop, and FedAvg's): sample the cohort, give every client the global
  * values, let each train on its lane, gather the updates, average, apply. With a mask only the
- * masked part is trained, sent and averaged. Clients are averaged in their order in float64, so the
- * result does not depend on lanes. */
+ * masked part is trained, sent and averaged, in fixed point, so the result does not depend on lanes
+ * or on how clients are dealt to ranks. */
 #ifndef EX_FEDERATION_H
 #define EX_FEDERATION_H
 
@@ -12,6 +12,8 @@
 #include "ledger.h"
 #include "trainer.h"
 
+typedef struct ex_share ex_share; /* share.h */
+
 typedef struct ex_federation {
     ex_config config;
     ex_data *data;
@@ -19,6 +21,7 @@ typedef struct ex_federation {
     ex_device *device;
     ex_ledger *ledger;
     ex_comm *comm;
+    ex_share *share;       /* what the other ranks hold; NULL: there are none */
     ex_mask *full;         /* every channel: what a round without a mask exchanges */
     float *params, *stats; /* the global model */
     int64_t batches;       /* num_batches_tracked of the file it was read from, else 0 */
@@ -32,6 +35,10 @@ typedef struct ex_federation {
 /* Opens data, model (initialised by seed), device, partition and server samples. Checks that the
  * class to unlearn exists when config.unlearn.class_label >= 0. */
 ex_status ex_federation_open(ex_federation **out, const ex_config *config);
+/* The same for rank 0 of several, which the others serve (ex_federation_serve) until it is closed:
+ * they open the same, with this configuration. Takes the communicator, on an error too. The first
+ * rank's error is returned. One rank: as ex_federation_open. */
+ex_status ex_federation_open_shared(ex_federation **out, const ex_config *config, ex_comm **comm);
 void ex_federation_close(ex_federation **f);
 
 /* The server's lane, loaded with the global values. */

@@ -1,11 +1,14 @@
-/* One round: clients train on lanes, their updates are added in client order, the mean is applied.
+/* One round: clients train on lanes, their updates are added, the ranks' sums are joined, the mean
+ * is applied.
  *
  * The global values are only read until everything has succeeded. At most lanes + 1 models are held
- * beside them, however many clients take part. */
+ * beside them, however many clients take part. Behind the sum of the updates travel, to every rank:
+ * how each rank fared, how many values were outside, and what each client took. */
 #include "cohort.h"
 #include "federation.h"
 #include "message.h"
 #include "ordered.h"
+#include "share.h"
 #include "strategy.h"
 
 #include "base/clock.h"
@@ -14,6 +17,7 @@
 
 #include <math.h>
 #include <stdio.h>
+#include <string.h>
 
 typedef struct outcome {
     ex_train_sums sums;
@@ -52,20 +56,20 @@ static void subtract(float *values, const float *from, const ex_segment *segment
     }
 }
 
-static ex_fit fit_of(const work *w, int client)
+ex_fit ex_round_fit(const ex_federation *f, const ex_round *round, int client)
 {
-    const ex_config *c = &w->f->config;
+    const ex_config *c = &f->config;
     return (ex_fit){
-        .data = &w->f->data->train,
-        .samples = &w->round->clients[client],
-        .epochs = w->round->local_epochs,
+        .data = &f->data->train,
+        .samples = &round->clients[client],
+        .epochs = round->local_epochs,
         .batch_size = c->batch_size,
-        .sgd = {.lr = (float)w->round->lr,
+        .sgd = {.lr = (float)round->lr,
                 .momentum = (float)c->momentum,
                 .weight_decay = (float)c->weight_decay},
-        .norm = w->round->norm,
-        .mask = w->round->mask,
-        .key = {.seed = c->seed, .client = (uint32_t)client, .round = (uint32_t)w->round->number},
+        .norm = round->norm,
+        .mask = round->mask,
+        .key = {.seed = c->seed, .client = (uint32_t)client, .round = (uint32_t)round->number},
     };
 }
 
@@ -75,7 +79,7 @@ static ex_status train_client(const work *w, int member, ex_trainer *trainer, sl
     const ex_federation *f = w->f;
     const int client = w->cohort[member];
     outcome *out = &w->outcomes[member];
-    const ex_fit fit = fit_of(w, client);
+    const ex_fit fit = ex_round_fit(f, w->round, client);
     ex_lane *lane = ex_trainer_lane(trainer);
     EX_TRY(ex_lane_load(lane, f->params, f->stats));
     const ex_status status = ex_trainer_fit(trainer, &fit, &out->sums, &out->processed);
@@ -113,13 +117,13 @@ static ex_status run_item(void *context, int item, int lane)
 
 /* --- the round ------------------------------------------------------------------------------ */
 
-static ex_status choose_cohort(work *w)
+static ex_status choose_cohort(work *w, const ex_strategy *strategy)
 {
     const ex_config *c = &w->f->config;
     const size_t room = (size_t)c->num_clients;
     EX_TRY(ex_alloc(&w->cohort, room, sizeof *w->cohort, "cohort"));
     EX_TRY(ex_cohort(w->cohort, &w->cohort_count, c, w->round->clients, w->round->number));
-    const int rank = w->f->comm->rank, size = w->f->comm->size;
+    const int rank = ex_comm_rank(w->f->comm), size = ex_comm_size(w->f->comm);
     w->first = (int)((int64_t)w->cohort_count * rank / size);
     w->count = (int)((int64_t)w->cohort_count * (rank + 1) / size) - w->first;
     EX_TRY(ex_alloc(&w->samples, room, sizeof *w->samples, "cohort"));
@@ -127,7 +131,7 @@ static ex_status choose_cohort(work *w)
     EX_TRY(ex_alloc(&w->outcomes, room, sizeof *w->outcomes, "cohort"));
     for (int i = 0; i < w->cohort_count; i++)
         w->samples[i] = w->round->clients[w->cohort[i]].count;
-    w->sum.strategy->weigh(w->weight, w->samples, w->cohort_count, (ex_weighting)c->weighting);
+    strategy->weigh(w->weight, w->samples, w->cohort_count, (ex_weighting)c->weighting);
     return EX_OK;
 }
 
@@ -168,6 +172,10 @@ static double passes(const work *w)
 
 static ex_status train_all(work *w)
 {
+    if (w->f->share && w->f->share->trouble != EX_OK)
+        return w->f->share->trouble;
+    EX_TRY(ex_federation_lanes(w->f));
+    EX_TRY(make_slots(w));
     EX_TRY(ex_ordered_init(&w->ordered, w->slot_count));
     char label[32];
     snprintf(label, sizeof label, "round %d", w->round->number + 1);
@@ -178,19 +186,82 @@ static ex_status train_all(work *w)
     return status;
 }
 
-/* The mean over all ranks into the global values, unless it would spoil them. */
+/* --- the ranks ------------------------------------------------------------------------------ */
+
+/* Of a client, behind the sum. Seconds and loss travel as their bits: one rank has them, the others
+ * add 0. */
+enum { LOSS, CORRECT, COUNT, SECONDS, PROCESSED, OUTCOME };
+
+/* The places behind the sum: statuses (ranks), outside (1), outcomes (cohort, OUTCOME). */
+static size_t extra_places(const work *w)
+{
+    return (size_t)ex_comm_size(w->f->comm) + 1 + (size_t)w->cohort_count * OUTCOME;
+}
+
+static int64_t bits_of(double value)
+{
+    int64_t bits;
+    memcpy(&bits, &value, sizeof bits);
+    return bits;
+}
+
+static double value_of(int64_t bits)
+{
+    double value;
+    memcpy(&value, &bits, sizeof value);
+    return value;
+}
+
+static void pack_outcomes(const work *w, int64_t *at)
+{
+    for (int i = w->first; i < w->first + w->count; i++) {
+        const outcome *o = &w->outcomes[i];
+        int64_t *place = at + (size_t)i * OUTCOME;
+        place[LOSS] = bits_of(o->sums.loss);
+        place[CORRECT] = (int64_t)o->sums.correct;
+        place[COUNT] = (int64_t)o->sums.count;
+        place[SECONDS] = bits_of(o->seconds);
+        place[PROCESSED] = (int64_t)o->processed;
+    }
+}
+
+static void unpack_outcomes(work *w, const int64_t *at)
+{
+    for (int i = 0; i < w->cohort_count; i++, at += OUTCOME)
+        w->outcomes[i] = (outcome){.sums = {.loss = value_of(at[LOSS]),
+                                            .correct = (size_t)at[CORRECT],
+                                            .count = (size_t)at[COUNT]},
+                                   .seconds = value_of(at[SECONDS]),
+                                   .processed = (size_t)at[PROCESSED]};
+}
+
+/* Joins the ranks' sums. `mine`: how this rank fared; the first rank's error is that of all. */
+static ex_status join_ranks(work *w, ex_status mine)
+{
+    ex_comm *comm = w->f->comm;
+    int64_t *statuses = w->sum.sum + w->sum.size, *outside = statuses + ex_comm_size(comm);
+    statuses[ex_comm_rank(comm)] = (int64_t)mine;
+    *outside = (int64_t)w->sum.outside;
+    pack_outcomes(w, outside + 1);
+    EX_TRY(ex_comm_sum(comm, w->sum.sum, w->sum.size + extra_places(w)));
+    EX_TRY(ex_comm_settle(comm, statuses));
+    w->sum.outside = (uint64_t)*outside;
+    unpack_outcomes(w, outside + 1);
+    return EX_OK;
+}
+
+/* The mean into the global values, unless it would spoil them. */
 static ex_status apply_mean(work *w)
 {
-    if (w->cohort_count == 0)
-        return EX_OK;
-    EX_TRY(ex_comm_sum(w->f->comm, w->sum.sum, w->sum.size));
-    for (size_t i = 0; i < w->sum.size; i++)
-        if (!isfinite(w->sum.sum[i]))
-            return EX_FAIL(EX_ERR_NUMERIC,
-                           "round %d: the mean of the updates is not finite; lower the learning "
-                           "rate (now %g)",
-                           w->round->number + 1, w->round->lr);
-    w->sum.strategy->apply(&w->sum, w->f->params, w->f->stats);
+    if (w->sum.outside > 0)
+        return EX_FAIL(EX_ERR_NUMERIC,
+                       "round %d: %llu values of the updates are not finite, or above %d in "
+                       "magnitude; lower the learning rate (now %g)",
+                       w->round->number + 1, (unsigned long long)w->sum.outside, EX_FIXED_MAX,
+                       w->round->lr);
+    if (w->cohort_count > 0)
+        w->sum.strategy->apply(&w->sum, w->f->params, w->f->stats);
+    ex_share_keep(w->f);
     return EX_OK;
 }
 
@@ -210,38 +281,36 @@ static size_t record_message(const work *w, ex_message_kind kind, int client)
     return bytes;
 }
 
-static ex_status summarize(const work *w, double seconds, ex_round_result *r)
+static void summarize(const work *w, double seconds, ex_round_result *r)
 {
-    enum { LOSS, CORRECT, COUNT, SECONDS, UP, DOWN, SAMPLES, SUMS };
-    double sums[SUMS] = {0};
-    for (int i = w->first; i < w->first + w->count; i++) {
+    ex_train_sums sums = {0};
+    *r = (ex_round_result){.seconds = seconds, .cohort = w->cohort_count};
+    for (int i = 0; i < w->cohort_count; i++) {
         const outcome *o = &w->outcomes[i];
         const int client = w->cohort[i];
         if (w->round->send_mask)
-            sums[DOWN] += (double)record_message(w, EX_MESSAGE_MASK, client);
-        sums[DOWN] += (double)record_message(w, EX_MESSAGE_MODEL, client);
-        sums[UP] += (double)record_message(w, EX_MESSAGE_UPDATE, client);
+            r->bytes_down += record_message(w, EX_MESSAGE_MASK, client);
+        r->bytes_down += record_message(w, EX_MESSAGE_MODEL, client);
+        r->bytes_up += record_message(w, EX_MESSAGE_UPDATE, client);
         ex_ledger_client(w->f->ledger, client, o->seconds, o->processed);
-        sums[LOSS] += o->sums.loss;
-        sums[CORRECT] += (double)o->sums.correct;
-        sums[COUNT] += (double)o->sums.count;
-        sums[SECONDS] += o->seconds;
-        sums[SAMPLES] += (double)o->processed;
+        r->client_seconds += o->seconds;
+        r->samples += o->processed;
+        sums.loss += o->sums.loss;
+        sums.correct += o->sums.correct;
+        sums.count += o->sums.count;
     }
     ex_ledger_compute(w->f->ledger, seconds);
     ex_ledger_round(w->f->ledger);
-    EX_TRY(ex_comm_sum(w->f->comm, sums, SUMS));
-    *r = (ex_round_result){
-        .loss = sums[COUNT] > 0 ? sums[LOSS] / sums[COUNT] : NAN,
-        .accuracy = sums[COUNT] > 0 ? sums[CORRECT] / sums[COUNT] : NAN,
-        .seconds = seconds,
-        .client_seconds = sums[SECONDS],
-        .bytes_up = (size_t)sums[UP],
-        .bytes_down = (size_t)sums[DOWN],
-        .samples = (size_t)sums[SAMPLES],
-        .cohort = w->cohort_count,
-    };
-    return EX_OK;
+    r->loss = sums.count > 0 ? sums.loss / (double)sums.count : (double)NAN;
+    r->accuracy = sums.count > 0 ? (double)sums.correct / (double)sums.count : (double)NAN;
+}
+
+/* What the other ranks must be told of, and what they need to join in. */
+static ex_status begin_round(work *w, const ex_strategy *strategy)
+{
+    EX_TRY(choose_cohort(w, strategy));
+    EX_TRY(ex_aggregate_init(&w->sum, strategy, w->mask, extra_places(w)));
+    return w->f->share && ex_comm_rank(w->f->comm) == 0 ? ex_share_round(w->f, w->round) : EX_OK;
 }
 
 ex_status ex_federation_round(ex_federation *f, const ex_round *round, ex_round_result *result)
@@ -249,15 +318,16 @@ ex_status ex_federation_round(ex_federation *f, const ex_round *round, ex_round_
     const double start = ex_now();
     work w = {.f = f, .round = round, .mask = round->mask ? round->mask : f->full};
     const ex_strategy *strategy;
-    ex_status status;
     EX_TRY(ex_strategy_find(&strategy, "fedavg"));
-    EX_TRY_GOTO(ex_federation_lanes(f), done);
-    EX_TRY_GOTO(ex_aggregate_init(&w.sum, strategy, w.mask), done);
-    EX_TRY_GOTO(choose_cohort(&w), done);
-    EX_TRY_GOTO(make_slots(&w), done);
-    EX_TRY_GOTO(train_all(&w), done);
-    EX_TRY_GOTO(apply_mean(&w), done);
-    EX_TRY_GOTO(summarize(&w, ex_now() - start, result), done);
+    ex_status status = begin_round(&w, strategy);
+    if (status == EX_OK) {
+        const ex_status mine = train_all(&w);
+        EX_TRY_GOTO(join_ranks(&w, mine), done);
+        EX_TRY_GOTO(apply_mean(&w), done);
+        summarize(&w, ex_now() - start, result);
+    } else if (ex_comm_rank(f->comm) != 0) {
+        ex_comm_abort(f->comm); /* the others wait for a sum that this rank cannot join */
+    }
 done:
     work_close(&w);
     return status;

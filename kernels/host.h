@@ -59,7 +59,8 @@ void ex_segments_pack_host(float *packed, const float *flat, const ex_segment *s
                            size_t segment_count, ex_stream s);
 void ex_segments_unpack_host(float *flat, const float *packed, const ex_segment *segments,
                              size_t segment_count, ex_stream s);
-void ex_accumulate_host(double *acc, const float *x, double weight, size_t n, ex_stream s);
+void ex_accumulate_fixed_host(int64_t *acc, uint64_t *outside, const float *x, double weight,
+                              size_t n, ex_stream s);
 void ex_norm_fold_host(float *weight_out, float *bias_out, const float *weight, const float *bias,
                        const float *scale, const float *shift, const float *mean, const float *var,
                        float eps, int K, size_t row, ex_stream s);

@@ -52,8 +52,11 @@ struct dim3 {
 struct alignas(16) float4 {
     float x, y, z, w;
 };
-struct alignas(16) double2 {
-    double x, y;
+struct alignas(8) float2 {
+    float x, y;
+};
+struct alignas(16) longlong2 {
+    long long x, y;
 };
 extern thread_local dim3 gridDim, blockDim, blockIdx, threadIdx;
 
@@ -97,6 +100,14 @@ int ex_emulated_lane(void);
     type *const name = static_cast<type *>(ex_emulated_shared(&name##_key, sizeof(type) * (count)))
 
 #define __syncthreads() ex_emulated_barrier()
+
+/* Threads take turns. */
+static inline unsigned long long atomicAdd(unsigned long long *address, unsigned long long value)
+{
+    const unsigned long long before = *address;
+    *address += value;
+    return before;
+}
 
 static inline void __syncwarp(unsigned mask = EX_FULL_WARP)
 {

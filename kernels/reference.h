@@ -23,7 +23,8 @@ void ex_segments_pack_ref(float *packed, const float *flat, const ex_segment *se
                           size_t segment_count);
 void ex_segments_unpack_ref(float *flat, const float *packed, const ex_segment *segments,
                             size_t segment_count);
-void ex_accumulate_ref(double *acc, const float *x, double weight, size_t n);
+void ex_accumulate_fixed_ref(int64_t *acc, uint64_t *outside, const float *x, double weight,
+                             size_t n);
 void ex_norm_fold_ref(float *weight_out, float *bias_out, const float *weight, const float *bias,
                       const float *scale, const float *shift, const float *mean, const float *var,
                       float eps, int K, size_t row);

@@ -1,6 +1,6 @@
 /* Messages: segments of a flat vector laid end to end, and the weighted sum over clients.
  *
- *   packed = flat[segment 0], flat[segment 1], ...        acc += weight * x  in float64
+ *   packed = flat[segment 0], flat[segment 1], ...        acc += weight * x  in fixed point
  *
  * A thread of pack and unpack owns an aligned group of four packed floats: one 16-byte access on
  * the packed side, and on the flat side too where the segment keeps the alignment, as whole filter
@@ -76,22 +76,29 @@ static __global__ void __launch_bounds__(EX_BLOCK)
     move_segments((float *)packed, flat, false, aligned, segments, segment_count);
 }
 
-/* Reads 12 bytes an element, writes 8. The first 4 * quads elements go four at a time. */
-static __global__ void __launch_bounds__(EX_BLOCK)
-    accumulate_kernel(double *acc, const float *x, double weight, size_t quads, size_t n)
+/* Reads 12 bytes an element, writes 8. Two neighbouring sums are one 16-byte access; the first
+ * 2 * pairs elements go so. */
+static inline __device__ long long fixed_addend(float x, double weight, unsigned long long *outside)
 {
-    for (size_t i = ex_thread(); i < quads; i += ex_threads()) {
-        const float4 four = ((const float4 *)x)[i];
-        double2 *sum = (double2 *)acc + 2 * i;
-        double2 low = sum[0], high = sum[1];
-        low.x = ex_accumulate_body(low.x, four.x, weight);
-        low.y = ex_accumulate_body(low.y, four.y, weight);
-        high.x = ex_accumulate_body(high.x, four.z, weight);
-        high.y = ex_accumulate_body(high.y, four.w, weight);
-        sum[0] = low, sum[1] = high;
+    if (ex_fixed_fits(x))
+        return ex_fixed_body(x, weight);
+    atomicAdd(outside, 1ull); /* of integers: no order shows */
+    return 0;
+}
+
+static __global__ void __launch_bounds__(EX_BLOCK)
+    accumulate_fixed_kernel(long long *acc, unsigned long long *outside, const float *x,
+                            double weight, size_t pairs, size_t n)
+{
+    for (size_t i = ex_thread(); i < pairs; i += ex_threads()) {
+        const float2 two = ((const float2 *)x)[i];
+        longlong2 sum = ((longlong2 *)acc)[i];
+        sum.x += fixed_addend(two.x, weight, outside);
+        sum.y += fixed_addend(two.y, weight, outside);
+        ((longlong2 *)acc)[i] = sum;
     }
-    for (size_t i = quads * EX_QUAD + ex_thread(); i < n; i += ex_threads())
-        acc[i] = ex_accumulate_body(acc[i], x[i], weight);
+    for (size_t i = 2 * pairs + ex_thread(); i < n; i += ex_threads())
+        acc[i] += fixed_addend(x[i], weight, outside);
 }
 
 void ex_segments_pack_cuda(float *packed, const float *flat, const ex_segment *segments,
@@ -110,11 +117,13 @@ void ex_segments_unpack_cuda(float *flat, const float *packed, const ex_segment 
                            segments, segment_count, ex_aligned(packed, flat));
 }
 
-void ex_accumulate_cuda(double *acc, const float *x, double weight, size_t n, ex_stream s)
+void ex_accumulate_fixed_cuda(int64_t *acc, uint64_t *outside, const float *x, double weight,
+                              size_t n, ex_stream s)
 {
     if (n == 0)
         return;
-    const size_t quads = ex_quads(((uintptr_t)acc | (uintptr_t)x) % 16 == 0, n);
-    EX_LAUNCH(accumulate_kernel, ex_launch_blocks(quads ? quads : n), EX_BLOCK, 0, s, acc, x,
-              weight, quads, n);
+    const bool aligned = (uintptr_t)acc % 16 == 0 && (uintptr_t)x % 8 == 0;
+    const size_t pairs = aligned ? n / 2 : 0;
+    EX_LAUNCH(accumulate_fixed_kernel, ex_launch_blocks(pairs ? pairs : n), EX_BLOCK, 0, s,
+              (long long *)acc, (unsigned long long *)outside, x, weight, pairs, n);
 }

@@ -1,13 +1,23 @@
-/* Walking lists of segments, and the element of accumulate; shared by host and CUDA. */
+/* Walking lists of segments, and the element of accumulate_fixed; shared by host and CUDA. */
 #ifndef EX_KERNELS_SEGMENTS_H
 #define EX_KERNELS_SEGMENTS_H
 
 #include "device.h"
 #include "kernels.h"
 
-EX_BODY double ex_accumulate_body(double acc, float x, double weight)
+#include <math.h>
+
+/* Whether x can be added; a NaN cannot. */
+EX_BODY int ex_fixed_fits(float x)
 {
-    return acc + weight * (double)x;
+    return fabsf(x) <= (float)EX_FIXED_MAX;
+}
+
+/* The addend of an x that fits. The scale is a power of two, so that only the product and rint
+ * round. */
+EX_BODY int64_t ex_fixed_body(float x, double weight)
+{
+    return (int64_t)rint(weight * (double)x * (double)((int64_t)1 << EX_FIXED_BITS));
 }
 
 /* The part of a segment that lies in [begin, end) of the packed vector, where the segment starts at

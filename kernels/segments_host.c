@@ -1,6 +1,6 @@
 /* Messages: segments of a flat vector laid end to end, and the weighted sum over clients.
  *
- *   packed = flat[segment 0], flat[segment 1], ...        acc += weight * x  in float64
+ *   packed = flat[segment 0], flat[segment 1], ...        acc += weight * x  in fixed point
  *
  * Threads share the packed vector evenly, so a share may start inside a segment. */
 #include "host.h"
@@ -43,11 +43,24 @@ static void unpack_range(float *flat, const float *packed, const ex_segment *seg
     }
 }
 
-EX_CLONES static void accumulate_range(double *restrict acc, const float *restrict x, double weight,
-                                       size_t begin, size_t end)
+EX_CLONES static uint64_t accumulate_range(int64_t *restrict acc, const float *restrict x,
+                                           double weight, size_t begin, size_t end)
 {
-    for (size_t i = begin; i < end; i++)
-        acc[i] = ex_accumulate_body(acc[i], x[i], weight);
+    uint64_t outside = 0;
+    for (size_t i = begin; i < end; i++) {
+        const int fits = ex_fixed_fits(x[i]);
+        acc[i] += ex_fixed_body(fits ? x[i] : 0.0f, weight);
+        outside += !fits;
+    }
+    return outside;
+}
+
+static void accumulate_share(int64_t *acc, uint64_t *outside, const float *x, double weight,
+                             size_t begin, size_t end)
+{
+    const uint64_t more = accumulate_range(acc, x, weight, begin, end);
+#pragma omp atomic
+    *outside += more;
 }
 
 void ex_segments_pack_host(float *packed, const float *flat, const ex_segment *segments,
@@ -64,7 +77,8 @@ void ex_segments_unpack_host(float *flat, const float *packed, const ex_segment 
     EX_SHARE(total, total, s, unpack_range(flat, packed, segments, begin, end));
 }
 
-void ex_accumulate_host(double *acc, const float *x, double weight, size_t n, ex_stream s)
+void ex_accumulate_fixed_host(int64_t *acc, uint64_t *outside, const float *x, double weight,
+                              size_t n, ex_stream s)
 {
-    EX_SHARE(n, n, s, accumulate_range(acc, x, weight, begin, end));
+    EX_SHARE(n, n, s, accumulate_share(acc, outside, x, weight, begin, end));
 }

@@ -11,7 +11,7 @@ static constexpr ex_kernels table()
     k.sgd_segments = ex_sgd_segments_cuda;
     k.segments_pack = ex_segments_pack_cuda;
     k.segments_unpack = ex_segments_unpack_cuda;
-    k.accumulate = ex_accumulate_cuda;
+    k.accumulate_fixed = ex_accumulate_fixed_cuda;
     k.norm_fold = ex_norm_fold_cuda;
     k.norm_running = ex_norm_running_cuda;
     k.norm_train_fwd = ex_norm_train_fwd_cuda;

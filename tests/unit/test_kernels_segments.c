@@ -122,22 +122,33 @@ static void test_parts_of_segments_tile_them_for_every_cut(void **state)
     }
 }
 
-static void test_accumulate_adds_in_float64(void **state)
+static int64_t *sums(size_t n)
+{
+    int64_t *acc = malloc((n + 1) * sizeof *acc);
+    assert_non_null(acc);
+    for (size_t i = 0; i <= n; i++) /* element n is a guard */
+        acc[i] = (int64_t)i * 1000003 - 7;
+    return acc;
+}
+
+static void test_accumulate_adds_in_fixed_point(void **state)
 {
     (void)state;
     for (int i = 0; i < KERNEL_SIZES_COUNT; i++) {
         const size_t n = KERNEL_SIZES[i];
         float *x = random_floats(n, 1);
-        double *expected = malloc((n + 1) * sizeof *expected), *acc = malloc((n + 1) * sizeof *acc);
-        assert_true(expected && acc);
+        int64_t *expected = sums(n);
+        uint64_t none = 0;
+        ex_accumulate_fixed_ref(expected, &none, x, 1.0 / 7.0, n);
         for (int t = 0; t < KERNEL_THREADS_COUNT; t++) {
-            for (size_t j = 0; j <= n; j++)
-                acc[j] = expected[j] = (double)j / 3.0;
-            ex_accumulate_ref(expected, x, 1.0 / 7.0, n);
-            k->accumulate(acc, x, 1.0 / 7.0, n, threads_stream(KERNEL_THREADS[t]));
-            assert_memory_equal(acc, expected, (n + 1) * sizeof *acc); /* acc[n] is a guard */
+            int64_t *acc = sums(n);
+            uint64_t outside = 0;
+            k->accumulate_fixed(acc, &outside, x, 1.0 / 7.0, n, threads_stream(KERNEL_THREADS[t]));
+            assert_memory_equal(acc, expected, (n + 1) * sizeof *acc);
+            assert_true(outside == 0);
+            free(acc);
         }
-        ex_guard_free(x), free(expected), free(acc);
+        ex_guard_free(x), free(expected);
     }
 }
 
@@ -145,26 +156,64 @@ static void test_accumulate_at_any_alignment(void **state)
 {
     (void)state;
     enum { N = 133 };
-    double expected[N + 2], acc[N + 2];
     for (size_t i = 0; i < 8; i++) {
         const size_t shift = i % 4, shift_acc = i / 4;
         float *x = shifted_floats(N, shift, 1);
-        for (size_t j = 0; j < N + 2; j++)
-            acc[j] = expected[j] = (double)j / 3.0;
-        ex_accumulate_ref(expected + shift_acc, x, 0.3, N);
-        k->accumulate(acc + shift_acc, x, 0.3, N, threads_stream(1));
-        assert_memory_equal(acc, expected, sizeof acc);
-        free_shifted(x, shift);
+        int64_t *expected = sums(N + 1), *acc = sums(N + 1);
+        uint64_t outside = 0;
+        ex_accumulate_fixed_ref(expected + shift_acc, &outside, x, 0.3, N);
+        k->accumulate_fixed(acc + shift_acc, &outside, x, 0.3, N, threads_stream(1));
+        assert_memory_equal(acc, expected, (N + 2) * sizeof *acc);
+        free_shifted(x, shift), free(expected), free(acc);
     }
 }
 
-static void test_accumulate_keeps_what_float32_would_lose(void **state)
+static void test_accumulate_counts_what_is_out_of_range_and_leaves_its_sum(void **state)
 {
     (void)state;
-    const float x = 1.0f;
-    double acc = 1e9;
-    k->accumulate(&acc, &x, 0.125, 1, threads_stream(1));
-    assert_true(acc == 1e9 + 0.125);
+    enum { N = 140001 };
+    static const float bad[] = {NAN, INFINITY, -INFINITY, 4194305.0f, -4194305.0f, 3e38f};
+    float *x = random_floats(N, 1);
+    int64_t *expected = sums(N);
+    uint64_t wanted = 0;
+    for (size_t i = 0; i < 60; i++)
+        x[i * 2333] = bad[i % 6];
+    x[1] = 4194304.0f, x[2] = -4194304.0f; /* just inside */
+    ex_accumulate_fixed_ref(expected, &wanted, x, 1.0, N);
+    assert_true(wanted == 60);
+    for (int t = 0; t < KERNEL_THREADS_COUNT; t++) {
+        int64_t *acc = sums(N);
+        uint64_t outside = 5;
+        k->accumulate_fixed(acc, &outside, x, 1.0, N, threads_stream(KERNEL_THREADS[t]));
+        assert_memory_equal(acc, expected, (N + 1) * sizeof *acc);
+        assert_true(outside == 65);
+        free(acc);
+    }
+    ex_guard_free(x), free(expected);
+}
+
+/* Ties go to the even neighbour, at both ends of the range nothing wraps. */
+static void test_accumulate_rounds_to_even_and_reaches_the_ends(void **state)
+{
+    (void)state;
+    static const struct {
+        float x;
+        double weight;
+        int64_t sum;
+    } cases[] = {{1.0f, 0x1p-41, 0},
+                 {1.0f, 0x1.8p-40, 2},
+                 {-1.0f, 0x1p-41, 0},
+                 {-1.0f, 0x1.8p-40, -2},
+                 {1.0f, 0x1.4p-39, 2},
+                 {4194304.0f, 1.0, (int64_t)1 << 62},
+                 {-4194304.0f, 1.0, -((int64_t)1 << 62)}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        int64_t acc = 0;
+        uint64_t outside = 0;
+        k->accumulate_fixed(&acc, &outside, &cases[i].x, cases[i].weight, 1, threads_stream(1));
+        assert_true(acc == cases[i].sum);
+        assert_true(outside == 0);
+    }
 }
 
 int main(void)
@@ -174,9 +223,10 @@ int main(void)
         cmocka_unit_test(test_pack_and_unpack_at_any_alignment),
         cmocka_unit_test(test_unpack_leaves_bytes_outside_the_segments),
         cmocka_unit_test(test_parts_of_segments_tile_them_for_every_cut),
-        cmocka_unit_test(test_accumulate_adds_in_float64),
+        cmocka_unit_test(test_accumulate_adds_in_fixed_point),
         cmocka_unit_test(test_accumulate_at_any_alignment),
-        cmocka_unit_test(test_accumulate_keeps_what_float32_would_lose),
+        cmocka_unit_test(test_accumulate_counts_what_is_out_of_range_and_leaves_its_sum),
+        cmocka_unit_test(test_accumulate_rounds_to_even_and_reaches_the_ends),
     };
     return run_kernel_tests(tests);
 }
