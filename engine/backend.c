@@ -29,7 +29,8 @@ static ex_status find_cpu(const ex_backend **out)
 static const struct {
     const char *name;
     ex_status (*find)(const ex_backend **out);
-} backends[] = {{"cuda", ex_cuda_module}, {"cpu", find_cpu}};
+    ex_status (*prepare)(void); /* before a device is opened; may be NULL */
+} backends[] = {{"cuda", ex_cuda_module, ex_cuda_module_profile}, {"cpu", find_cpu, NULL}};
 
 enum { BACKENDS = sizeof backends / sizeof *backends };
 
@@ -48,6 +49,14 @@ static ex_status find(const ex_backend **out, int i)
     return (*out)->probe();
 }
 
+static ex_status open_on(ex_device **out, const ex_backend *backend, int i,
+                         const ex_device_options *options)
+{
+    if (backends[i].prepare)
+        EX_TRY(backends[i].prepare());
+    return backend->device_open(out, options);
+}
+
 /* A machine without a GPU is nothing to talk about; a GPU that is there and not used is. */
 static void tell_unused_gpu(const char *reason)
 {
@@ -64,7 +73,7 @@ static ex_status open_best(ex_device **out, const ex_device_options *options)
         if (find(&backend, i) == EX_OK) {
             if (i > 0)
                 tell_unused_gpu(reason);
-            return backend->device_open(out, options);
+            return open_on(out, backend, i, options);
         }
         snprintf(reason, sizeof reason, "%s", ex_error_message());
         ex_append(reasons, sizeof reasons, "%s%s: %s", i ? "; " : "", backends[i].name, reason);
@@ -83,7 +92,7 @@ ex_status ex_device_open(ex_device **out, const ex_device_options *options)
         if (!names(device, backends[i].name))
             continue;
         EX_TRY(find(&backend, i));
-        return backend->device_open(out, options);
+        return open_on(out, backend, i, options);
     }
     return EX_FAIL(EX_ERR_CONFIG, "device is \"%s\"; one of auto, cpu, cuda, cuda:N", device);
 }

@@ -10,6 +10,7 @@
 
 #include "backend.h"
 #include "base/log.h"
+#include "profile.h"
 
 /* Goes up with every change of the structs here. What else crosses (backend.h and all that it
  * includes) is compared by EX_BUILD_ID, a digest of these headers. */
@@ -24,6 +25,9 @@ typedef struct ex_cuda_versions {
 typedef struct ex_cuda_host {
     const ex_error_home *errors;
     ex_log_sink log;
+    /* As ex_profile_add and ex_profile_lost; only between profile_begin and profile_end. */
+    void (*profile_add)(const ex_profile_row *row);
+    void (*profile_lost)(size_t calls);
 } ex_cuda_host;
 
 typedef struct ex_cuda_exports {
@@ -33,6 +37,10 @@ typedef struct ex_cuda_exports {
     void (*attach)(const ex_cuda_host *host);
     const ex_backend *backend;
     void (*versions)(ex_cuda_versions *out); /* needs no driver */
+    /* Measures what runs on GPUs, from before the first device is opened until after the last is
+     * closed. EX_ERR_UNSUPPORTED with the reason if that cannot be. */
+    ex_status (*profile_begin)(void);
+    ex_status (*profile_end)(void);
 } ex_cuda_exports;
 
 typedef const ex_cuda_exports *(*ex_cuda_entry)(void);

@@ -81,6 +81,16 @@ static ex_status check_build(const ex_cuda_exports *e, const char *path)
     return EX_OK;
 }
 
+static void add_profile(const ex_profile_row *row)
+{
+    ex_profile_add(ex_profile_current(), row);
+}
+
+static void lose_profile(size_t calls)
+{
+    ex_profile_lost(ex_profile_current(), calls);
+}
+
 static ex_status open_module(const ex_cuda_exports **out)
 {
     char path[PATH_MAX];
@@ -106,7 +116,10 @@ static ex_status open_module(const ex_cuda_exports **out)
         return status;
     }
     static ex_cuda_host host;
-    host = (ex_cuda_host){.errors = ex_error_home_get(), .log = ex_log_sink_get()};
+    host = (ex_cuda_host){.errors = ex_error_home_get(),
+                          .log = ex_log_sink_get(),
+                          .profile_add = add_profile,
+                          .profile_lost = lose_profile};
     e->attach(&host);
     *out = e;
     return EX_OK;
@@ -149,4 +162,18 @@ bool ex_cuda_module_is_loaded(void)
     const bool loaded = module.exports != NULL;
     pthread_mutex_unlock(&module.lock);
     return loaded;
+}
+
+ex_status ex_cuda_module_profile(void)
+{
+    const ex_cuda_exports *e;
+    static ex_profile *measured; /* begun for this one */
+    ex_profile *profile = ex_profile_current();
+    if (!profile || profile == measured)
+        return EX_OK;
+    EX_TRY(load(&e));
+    EX_TRY(e->profile_begin());
+    ex_profile_set_source(e->profile_end);
+    measured = profile;
+    return EX_OK;
 }

@@ -16,5 +16,7 @@ ex_status ex_cuda_module(const ex_backend **out);
  * needed. EX_ERR_UNSUPPORTED as above. */
 ex_status ex_cuda_module_versions(ex_cuda_versions *out);
 bool ex_cuda_module_is_loaded(void);
+/* Before a CUDA device is opened: makes the module measure, if the process profiles (profile.h). */
+ex_status ex_cuda_module_profile(void);
 
 #endif

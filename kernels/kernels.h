@@ -1,5 +1,5 @@
 /* Every operation that excise implements itself, as one table of functions with one instance per
- * device: `ex_kernels_host` here, `ex_kernels_cuda` (cuda.h) in the CUDA module. Callers never name
+ * device: `ex_kernels_host` here, `ex_kernels_cuda` (table_cuda.h) in the CUDA module. Callers never name
  * an instance's functions; they reach them as `k->op_dir(...)`.
  *
  * Argument order: outputs, inputs, sizes, stream. Kernels cannot fail: whoever calls them has
@@ -11,7 +11,7 @@
  * ex_map_shape, ex_conv_shape, ex_dropout, ex_norm_train, ex_norm_train_gradient) are read on the
  * host, before the call returns; the vectors and maps inside are device pointers. The call returns
  * when the work is queued: data must stay until it ran. Pointers that are multiples of 16 bytes are
- * faster, others are correct. A launch that fails is kept: ex_kernels_cuda_error (cuda.h).
+ * faster, others are correct. A launch that fails is kept: ex_kernels_cuda_error (table_cuda.h).
  *
  * Legend for shapes, used in the whole project:
  *   N batch   C channels in   K channels out (classes for logits)   H W map   R S filter

@@ -11,7 +11,7 @@
 #ifndef EX_KERNELS_LAUNCH_H
 #define EX_KERNELS_LAUNCH_H
 
-#include "cuda.h"
+#include "table_cuda.h"
 
 #include <stddef.h>
 #include <stdint.h>

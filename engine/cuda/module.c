@@ -1,6 +1,6 @@
 /* The module's one exported function and what stands behind it. */
 #include "build_id.h"
-#include "cuda_host.h"
+#include "cuda/cupti/activity.h"
 
 #include <cublasLt.h>
 #include <cuda_runtime_api.h>
@@ -11,8 +11,11 @@
 
 extern const ex_backend ex_backend_cuda;
 
+static const ex_cuda_host *program;
+
 static void attach(const ex_cuda_host *host)
 {
+    program = host;
     ex_error_home_set(host->errors);
     ex_log_sink_set(host->log);
 }
@@ -47,12 +50,39 @@ static void versions(ex_cuda_versions *out)
     nccl_version(out->nccl);
 }
 
+#ifdef EX_CUPTI_LIBRARY
+static ex_status profile_begin(void)
+{
+    return ex_cupti_begin(program);
+}
+
+static ex_status profile_end(void)
+{
+    return ex_cupti_end();
+}
+#else
+static ex_status profile_begin(void)
+{
+    (void)program;
+    return EX_FAIL(EX_ERR_UNSUPPORTED,
+                   "the CUDA back end was built without CUPTI; install the "
+                   "toolkit's cuda-cupti and build again, or leave out --profile");
+}
+
+static ex_status profile_end(void)
+{
+    return EX_OK;
+}
+#endif
+
 static const ex_cuda_exports exports = {
     .abi = EX_CUDA_ABI,
     .build = EX_BUILD_ID,
     .attach = attach,
     .backend = &ex_backend_cuda,
     .versions = versions,
+    .profile_begin = profile_begin,
+    .profile_end = profile_end,
 };
 
 __attribute__((visibility("default"))) const ex_cuda_exports *excise_cuda_module(void);

@@ -30,6 +30,13 @@ find_path(CUBLASLT_INCLUDE_DIR cublasLt.h HINTS ${CUDAToolkit_INCLUDE_DIRS}
           PATHS ${nvidia_folders} PATH_SUFFIXES include)
 find_library(CUBLASLT_LIBRARY NAMES cublasLt libcublasLt.so.${major}
              HINTS ${CUDAToolkit_LIBRARY_DIR} PATHS ${nvidia_folders} PATH_SUFFIXES lib)
+# For --profile; CUPTI itself is loaded when somebody profiles.
+find_path(CUPTI_INCLUDE_DIR cupti.h HINTS ${CUDAToolkit_INCLUDE_DIRS}
+          PATHS ${CUDAToolkit_TARGET_DIR}/extras/CUPTI /usr/local/cuda /usr/local/cuda/extras/CUPTI
+                ${nvidia_folders} PATH_SUFFIXES include)
+find_library(CUPTI_LIBRARY NAMES cupti libcupti.so.${major} HINTS ${CUDAToolkit_LIBRARY_DIR}
+             PATHS ${CUDAToolkit_TARGET_DIR}/extras/CUPTI ${nvidia_folders} PATH_SUFFIXES lib64 lib)
+message(STATUS "CUDA profile (CUPTI): ${CUPTI_INCLUDE_DIR} ${CUPTI_LIBRARY}")
 
 set(missing "")
 if(NOT TARGET CUDA::cudart_static)
@@ -64,5 +71,14 @@ target_link_libraries(excise_cuda PRIVATE excise_engine excise_kernels_cuda exci
 target_link_options(excise_cuda PRIVATE -Wl,--exclude-libs,ALL -Wl,--as-needed)
 if(NOT EXCISE_SANITIZE)
   target_link_options(excise_cuda PRIVATE -Wl,--no-undefined)
+endif()
+if(CUPTI_INCLUDE_DIR)
+  file(GLOB cupti_sources CONFIGURE_DEPENDS cuda/cupti/*.c)
+  target_sources(excise_cuda PRIVATE ${cupti_sources})
+  target_include_directories(excise_cuda SYSTEM PRIVATE ${CUPTI_INCLUDE_DIR})
+  if(NOT CUPTI_LIBRARY)
+    set(CUPTI_LIBRARY libcupti.so)
+  endif()
+  target_compile_definitions(excise_cuda PRIVATE EX_CUPTI_LIBRARY="${CUPTI_LIBRARY}")
 endif()
 install(TARGETS excise_cuda LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR})

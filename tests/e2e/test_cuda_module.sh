@@ -82,6 +82,32 @@ json on-cpu/report.json 'd["device"] == "cpu"'
 train --device cuda --quiet -o on-cuda --overwrite || fail "no quiet run in the module"
 [ "$(cat err)" = "warning: a warning of the module" ] || fail "--quiet does not reach the module"
 
+# --- the profile of what ran on GPUs
+if [ -d "$modules/cupti" ]; then
+    # (a real one may be found, which without a GPU has nothing to tell either)
+    refuses 2 "CUPTI" train -c tiny.yaml --device cuda --profile -o new
+    refuses 2 "CUPTI" train -c tiny.yaml --device auto --profile -o new
+    absent new
+    export LD_LIBRARY_PATH=$modules/cupti:$LD_LIBRARY_PATH
+    STAND_IN_CUPTI=39 refuses 2 "another profiler holds CUPTI (cuptiActivityEnable gives MULTIPLE_SUBSCRIBERS)" \
+        train -c tiny.yaml --device cuda --profile -o new
+    STAND_IN_CUPTI=35 refuses 2 "not permitted here" train -c tiny.yaml --device cuda --profile -o new
+    absent new
+    train --device cuda --profile=gpu.csv -o on-cuda --overwrite || fail "no profiled run in the module"
+    has err "not measured: 6 calls"
+    sed 's/^[0-9.]*,//' gpu.csv >rows
+    sort rows >found
+    sort >expected <<'CSV'
+time_percent,time_s,calls,average_s,minimum_s,maximum_s,name
+8e-06,1,8e-06,8e-06,8e-06,"plain_kernel"
+4e-06,2,2e-06,1e-06,3e-06,"sgd_kernel(float*, int)"
+2e-06,1,2e-06,2e-06,2e-06,"[CUDA memcpy HtoD]"
+1.5e-06,1,1.5e-06,1.5e-06,1.5e-06,"[CUDA memcpy DtoH]"
+5e-07,1,5e-07,5e-07,5e-07,"[CUDA memset]"
+CSV
+    diff expected found >difference || fail "the profile differs: $(cat difference)"
+fi
+
 # --- where it is looked for: beside the program, then in lib of an installed tree
 unset EXCISE_CUDA_MODULE
 mkdir -p usr/bin usr/lib

@@ -1,5 +1,5 @@
 /* The emulation runs correct kernels correctly and shows the faults that it claims to show. */
-#include "cuda.h"
+#include "table_cuda.h"
 #include "emulate.h"
 #include "planted.h"
 #include "test.h"

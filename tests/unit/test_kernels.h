@@ -17,8 +17,8 @@
 #include <string.h>
 
 #if defined(EX_TEST_EMULATED)
-#include "cuda.h"
 #include "emulate.h"
+#include "table_cuda.h"
 static const ex_kernels *const k = &ex_kernels_cuda;
 #else
 static const ex_kernels *const k = &ex_kernels_host;

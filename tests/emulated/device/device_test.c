@@ -1,6 +1,6 @@
 #include "device_test.h"
 
-#include "cuda.h"
+#include "table_cuda.h"
 
 #include <signal.h>
 #include <stdio.h>

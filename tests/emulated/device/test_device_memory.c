@@ -2,7 +2,7 @@
  * run. */
 #include "device_test.h"
 
-#include "cuda.h"
+#include "table_cuda.h"
 
 #include <math.h>
 #include <stdlib.h>
