@@ -28,6 +28,7 @@ void ex_emulated_reset(uint64_t seed)
     s.pinned.clear();
     s.streams.objects.clear();
     s.orphans.clear();
+    s.next_stream = 1;
     s.events.objects.clear();
     s.graphs.objects.clear();
     s.execs.objects.clear();
