@@ -1,7 +1,7 @@
 /* Calls and work that are made to fail, devices that are not there, and what is reported of it. */
 #include "device_test.h"
 
-#include "cuda.h"
+#include "table_cuda.h"
 #include "emulate.h"
 #include "planted.h"
 

@@ -1,7 +1,7 @@
 /* Capture into graphs, and what CUDA forbids while it goes on. */
 #include "device_test.h"
 
-#include "cuda.h"
+#include "table_cuda.h"
 
 #include <stdbool.h>
 

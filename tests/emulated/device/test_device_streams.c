@@ -1,7 +1,7 @@
 /* Streams and events order work; what they do not order runs in another order for some seed. */
 #include "device_test.h"
 
-#include "cuda.h"
+#include "table_cuda.h"
 
 #include <pthread.h>
 #include <stdbool.h>
