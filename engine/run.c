@@ -82,8 +82,8 @@ ex_status ex_run_check(const char *path, ex_run_mode mode)
         return EX_FAIL(EX_ERR_USAGE, "the output folder has an empty name");
     EX_TRY(look(path, &exists, &empty));
     if (mode != EX_RUN_RESUME && !empty && !is_run(path))
-        return EX_FAIL(EX_ERR_EXISTS, "%s is not empty and holds no run; name another folder",
-                       path);
+        return EX_FAIL(EX_ERR_EXISTS, "%s is not empty and holds no run; name another folder%s",
+                       path, only_begun(path) ? ", or add --resume if a run has begun there" : "");
     if (mode == EX_RUN_NEW && !empty)
         return EX_FAIL(EX_ERR_EXISTS,
                        "%s is not empty; name another folder, or add --overwrite "

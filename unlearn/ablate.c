@@ -23,6 +23,17 @@ static void finish(ex_effects *e)
     }
 }
 
+/* A class that the model does not know loses nothing by any channel. */
+static void warn_of_ties(const ex_effects *e)
+{
+    for (int i = 0; i < e->classes; i++)
+        if (e->baseline_correct[i] == 0)
+            ex_log_warn(
+                "the model takes none of the %d probe samples of class %d for what they are: "
+                "every effect is 0 or below, and selection goes by the loss alone",
+                e->probe[i], e->class_label[i]);
+}
+
 /* Fills class_of and the table's counts of probe samples. */
 static ex_status count_probe(ex_effects *e, int *class_of, const ex_samples *probe,
                              const int *labels)
@@ -64,6 +75,7 @@ ex_status ex_ablate_samples(ex_effects **out, ex_federation *f, const ex_samples
     if (status != EX_OK)
         goto done;
     finish(e);
+    warn_of_ties(e);
     *out = e;
     e = NULL;
 done:

@@ -52,10 +52,13 @@ ex_status ex_json_load(json_t **out, const char *text, size_t bytes, size_t flag
 {
     missed = false;
     *out = json_loadb(text, bytes, flags, error);
-    /* jansson calls a value that it has no memory for a bad one. */
-    if (!*out && (take_missed() || json_error_code(error) == json_error_out_of_memory))
-        return EX_FAIL(EX_ERR_MEMORY, "no memory to read JSON of %zu bytes", bytes);
-    return EX_OK;
+    /* jansson calls a value that it has no memory for a bad one, and goes on without a character of
+     * a string that it has none for. */
+    if (!take_missed() && (*out || json_error_code(error) != json_error_out_of_memory))
+        return EX_OK;
+    json_decref(*out);
+    *out = NULL;
+    return EX_FAIL(EX_ERR_MEMORY, "no memory to read JSON of %zu bytes", bytes);
 }
 
 json_t *ex_json_number(double value)

@@ -31,7 +31,7 @@ check() { # check COMMAND OPTION...: exactly these, besides the common ones
 # shellcheck disable=SC2086
 {
     check train $options --output --resume --overwrite --dry-run
-    check eval $options --train --class --logits
+    check eval $options --train --class --logits --overwrite
     check convert --from --to --arch --like --naming --overwrite --json --quiet --verbose --help
     check ablate $options --output --class --probe --strategy --overwrite
     check unlearn $options --output --method --class --delta --effects --resume --overwrite

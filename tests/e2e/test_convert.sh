@@ -15,6 +15,8 @@ done
 same torchvision.logits excise.logits
 same kuangliu.logits excise.logits
 succeeds eval run --logits run.logits
+refuses 2 "run.logits exists" eval run --logits run.logits
+succeeds eval run --logits run.logits --overwrite
 same run.logits excise.logits
 
 refuses 2 "sequential\" has no name for conv_bn.bn" convert run x --to pytorch --naming sequential
@@ -23,7 +25,7 @@ refuses 2 "--from pytorch or --to pytorch" convert run x
 refuses 2 '"caffe"; pytorch is expected' convert run x --from caffe
 refuses 2 "needs --like" convert run x --to pytorch
 refuses 2 "goes with --to" convert run x --from pytorch --naming kuangliu
-refuses 2 "torchvision.safetensors exists; --overwrite" convert run torchvision.safetensors --from pytorch
+refuses 2 "torchvision.safetensors exists; name another file, or add --overwrite" convert run torchvision.safetensors --from pytorch
 refuses 2 "a file to write is expected after run" convert run --from pytorch
 refuses 2 'model is "resnet99"; one of resnet20' convert run x --from pytorch --arch resnet99
 refuses 2 "--arch resnet20-projection" convert torchvision.safetensors x --from pytorch --arch resnet20

@@ -8,13 +8,8 @@
 
 #include <stdio.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
-enum {
-    SHOWN = 5,                      /* channels of highest effect in the text */
-    NAME_BYTES_MAX = NAME_MAX - 16, /* the rest is for the temporary file's ending */
-};
+enum { SHOWN = 5 }; /* channels of highest effect in the text */
 
 /* --class K|all into the configuration; -1 stands for all. */
 static ex_status set_class(ex_config *c, const char *text)
@@ -30,33 +25,6 @@ static ex_status set_class(ex_config *c, const char *text)
     EX_TRY(ex_config_set(c, assignment, "--class"));
     if (c->unlearn.class_label < 0)
         return EX_FAIL(EX_ERR_USAGE, "--class is \"%s\"; a class from 0 on, or all", text);
-    return EX_OK;
-}
-
-/* The table's place is checked before minutes are spent on what goes there. */
-static ex_status check_file(const cli_args *args)
-{
-    struct stat info;
-    if (!args->output)
-        return EX_FAIL(EX_ERR_USAGE, "-o EFFECTS.csv must name the table to write");
-    if (stat(args->output, &info) == 0 && S_ISREG(info.st_mode) && !args->overwrite)
-        return EX_FAIL(EX_ERR_EXISTS, "%s exists; name another file, or add --overwrite",
-                       args->output);
-    if (stat(args->output, &info) == 0 && S_ISDIR(info.st_mode))
-        return EX_FAIL(EX_ERR_USAGE, "-o %s is a folder; a file is expected", args->output);
-    char folder[PATH_MAX];
-    if (snprintf(folder, sizeof folder, "%s", args->output) >= (int)sizeof folder)
-        return EX_FAIL(EX_ERR_USAGE, "the path %.64s... is too long", args->output);
-    char *slash = strrchr(folder, '/');
-    const char *name = slash ? slash + 1 : folder;
-    if (!*name || strlen(name) > NAME_BYTES_MAX)
-        return EX_FAIL(EX_ERR_USAGE, "-o names a file of %zu bytes; 1 to %d are expected",
-                       strlen(name), NAME_BYTES_MAX);
-    if (slash)
-        slash[slash == folder] = '\0';
-    if (access(slash ? folder : ".", W_OK) != 0)
-        return EX_FAIL(EX_ERR_USAGE, "-o %s: the folder %s does not exist or cannot be written to",
-                       args->output, slash ? folder : ".");
     return EX_OK;
 }
 
@@ -112,7 +80,9 @@ static ex_status run_ablate(const cli_args *args)
     ex_effects *effects = NULL;
     json_t *report = NULL;
     ex_status status;
-    EX_TRY(check_file(args));
+    if (!args->output)
+        return EX_FAIL(EX_ERR_USAGE, "-o EFFECTS.csv must name the table to write");
+    EX_TRY(cli_check_target(args->output, args->overwrite));
     EX_TRY(cli_session_init(&s, args));
     EX_TRY(set_class(&s.config, args->class_text));
     EX_TRY_GOTO(cli_session_open(&s), done);

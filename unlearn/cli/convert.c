@@ -23,9 +23,7 @@ static ex_status check_args(const cli_args *args)
         return EX_FAIL(EX_ERR_USAGE,
                        "--to pytorch needs --like ORIGINAL.safetensors or --naming NAME, to know "
                        "the names to write");
-    if (!args->overwrite && access(args->target, F_OK) == 0)
-        return EX_FAIL(EX_ERR_USAGE, "%s exists; --overwrite replaces it", args->target);
-    return EX_OK;
+    return cli_check_target(args->target, args->overwrite);
 }
 
 /* The names to write: those of --like, or of --naming. */

@@ -36,6 +36,8 @@ static ex_status run_eval(const cli_args *args)
     ex_accuracy test = {0}, train = {0};
     json_t *report = NULL;
     ex_status status;
+    if (args->logits)
+        EX_TRY(cli_check_target(args->logits, args->overwrite));
     EX_TRY(cli_session_init(&s, args));
     const int label = s.config.unlearn.class_label;
     EX_TRY_GOTO(cli_session_open(&s), done);
@@ -68,6 +70,7 @@ static const cli_option options[] = {
     {"train", 0, NULL, CLI_FLAG_OPTION(train_data), .help = "evaluate the training samples too"},
     {"logits", 0, "FILE", CLI_TEXT_OPTION(logits),
      .help = "write the test samples' logits and labels to FILE.safetensors"},
+    {"overwrite", 0, NULL, CLI_FLAG_OPTION(overwrite), .help = "replace FILE"},
     {"class", 0, "K", CLI_KEY_OPTION("unlearn.class"),
      .help = "show also how all classes but this one do"},
     {0},

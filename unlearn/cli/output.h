@@ -18,6 +18,9 @@ ex_status cli_stopped(ex_status status, const char *resume, const char *unit, in
 ex_status cli_print_json(const json_t *json);
 /* "1.2 MB" into text. */
 void cli_format_bytes(double bytes, char *text, size_t room);
+/* Whether a file of results can be written to `path`: EX_ERR_EXISTS if it is there and not to be
+ * overwritten, EX_ERR_USAGE if it is a folder or its own folder is missing. */
+ex_status cli_check_target(const char *path, bool overwrite);
 /* logits (test samples, classes) and labels of the test samples, in their order, as .safetensors.
  */
 ex_status cli_write_logits(ex_federation *f, const char *path);

@@ -133,7 +133,8 @@ static ex_status restore(training *t, ex_federation *f, const char *run)
     status = ex_ledger_restore(f->ledger, json_object_get(state, "ledger"));
     json_decref(state);
     EX_TRY(status);
-    ex_log("going on after round %d", t->first_round);
+    ex_log("going on after round %d%s", t->first_round,
+           t->first_round == f->config.rounds ? ", the last" : "");
     return t->first_round < f->config.rounds ? ex_run_reopen(t->run) : EX_OK;
 }
 
