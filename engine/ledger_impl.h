@@ -42,7 +42,8 @@ struct ex_ledger {
     int open_count;
 };
 
-/* The caller holds the lock in all of these. NULL where the table is full or memory is out. */
+/* The caller holds the lock in all of these. NULL where the table is full; for
+ * a client, where memory is out. */
 ex_ledger_phase *ex_ledger_phase_find(ex_ledger *l, const char *name, bool add);
 ex_ledger_kind *ex_ledger_kind_find(ex_ledger_phase *p, const char *name);
 ex_ledger_client_row *ex_ledger_client_find(ex_ledger_phase *p, int client);

@@ -91,7 +91,15 @@ static size_t count(const json_t *object, const char *key, bool *measured, bool 
     return (size_t)json_integer_value(value);
 }
 
-static bool read_kinds(ex_ledger_phase *p, json_t *kinds)
+static ex_status malformed(void)
+{
+    return EX_FAIL(EX_ERR_INPUT,
+                   "the ledger of the checkpoint is not what version %s writes; "
+                   "start the run anew",
+                   EXCISE_VERSION);
+}
+
+static ex_status read_kinds(ex_ledger_phase *p, json_t *kinds)
 {
     bool good = json_is_object(kinds);
     const char *name;
@@ -100,42 +108,42 @@ static bool read_kinds(ex_ledger_phase *p, json_t *kinds)
     {
         ex_ledger_kind *k = ex_ledger_kind_find(p, name);
         if (!k)
-            return false;
+            return malformed();
         k->up = count(value, "up", NULL, &good);
         k->down = count(value, "down", NULL, &good);
     }
-    return good;
+    return good ? EX_OK : malformed();
 }
 
-static bool read_clients(ex_ledger_phase *p, const json_t *clients)
+static ex_status read_clients(ex_ledger_phase *p, const json_t *clients)
 {
     bool good = json_is_array(clients);
     json_int_t last = -1; /* they are written in order: each row goes to the end of the table */
     for (size_t i = 0; i < json_array_size(clients) && good; i++) {
         const json_t *c = json_array_get(clients, i);
         const size_t client = count(c, "client", NULL, &good);
-        ex_ledger_client_row *row = good && client < EX_RNG_CLIENTS && (json_int_t)client > last
-                                        ? ex_ledger_client_find(p, (int)client)
-                                        : NULL;
+        if (!good || client >= EX_RNG_CLIENTS || (json_int_t)client <= last)
+            return malformed();
+        ex_ledger_client_row *row = ex_ledger_client_find(p, (int)client);
         if (!row)
-            return false;
+            return EX_ERR_MEMORY;
         last = (json_int_t)client;
         row->seconds = number(c, "seconds", NULL, &good);
         row->samples = count(c, "samples", NULL, &good);
         row->bytes_up = count(c, "bytes_up", NULL, &good);
         row->bytes_down = count(c, "bytes_down", NULL, &good);
     }
-    return good;
+    return good ? EX_OK : malformed();
 }
 
-static bool read_phase(ex_ledger *l, const json_t *json)
+static ex_status read_phase(ex_ledger *l, const json_t *json)
 {
     const char *name = json_string_value(json_object_get(json, "name"));
     if (!name || ex_ledger_phase_find(l, name, false))
-        return false;
+        return malformed();
     ex_ledger_phase *p = ex_ledger_phase_find(l, name, true);
     if (!p)
-        return false;
+        return malformed();
     bool good = true;
     const size_t rounds = count(json, "rounds", NULL, &good);
     good = good && rounds <= EX_RNG_ROUNDS;
@@ -151,8 +159,10 @@ static bool read_phase(ex_ledger *l, const json_t *json)
     };
     p->stored_bytes = count(json, "stored_bytes", &p->has_stored, &good);
     p->peak_memory = count(json, "peak_memory_bytes", &p->has_peak, &good);
-    return good && read_kinds(p, json_object_get(json, "bytes")) &&
-           read_clients(p, json_object_get(json, "clients"));
+    if (!good)
+        return malformed();
+    EX_TRY(read_kinds(p, json_object_get(json, "bytes")));
+    return read_clients(p, json_object_get(json, "clients"));
 }
 
 static ex_status restore_locked(ex_ledger *l, const json_t *json)
@@ -160,17 +170,15 @@ static ex_status restore_locked(ex_ledger *l, const json_t *json)
     if (l->open_count > 0)
         return EX_FAIL(EX_ERR_INTERNAL, "a ledger is restored before its first phase is opened");
     const json_t *phases = json_object_get(json, "phases");
-    bool good = json_integer_value(json_object_get(json, "schema")) == 1 && json_is_array(phases);
+    if (json_integer_value(json_object_get(json, "schema")) != 1 || !json_is_array(phases))
+        return malformed();
+    ex_status status = EX_OK;
     ex_ledger_clear(l);
-    for (size_t i = 0; i < json_array_size(phases) && good; i++)
-        good = read_phase(l, json_array_get(phases, i));
-    if (good)
-        return EX_OK;
-    ex_ledger_clear(l);
-    return EX_FAIL(EX_ERR_INPUT,
-                   "the ledger of the checkpoint is not what version %s writes; "
-                   "start the run anew",
-                   EXCISE_VERSION);
+    for (size_t i = 0; i < json_array_size(phases) && status == EX_OK; i++)
+        status = read_phase(l, json_array_get(phases, i));
+    if (status != EX_OK)
+        ex_ledger_clear(l);
+    return status;
 }
 
 ex_status ex_ledger_restore(ex_ledger *l, const json_t *json)
