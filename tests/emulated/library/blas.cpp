@@ -56,6 +56,7 @@ struct run {
     void forward(const ex_blas_product &p) const;
     void data_gradient(const ex_blas_product &p) const;
     void weight_gradient(const ex_blas_product &p) const;
+    void sum(float *to, const ex_blas_product &p) const;
 };
 
 void run::forward(const ex_blas_product &p) const
@@ -78,12 +79,17 @@ void run::data_gradient(const ex_blas_product &p) const
 void run::weight_gradient(const ex_blas_product &p) const
 {
     memset(out, 0, sizeof *out * p.K * p.C);
-    memset(bias, 0, sizeof *bias * p.K);
     for (size_t n = 0; n < static_cast<size_t>(p.N); n++)
-        for (size_t k = 0; k < static_cast<size_t>(p.K); k++) {
+        for (size_t k = 0; k < static_cast<size_t>(p.K); k++)
             add_scaled(out + k * p.C, a[n * p.K + k], b + n * p.C, p.C);
-            bias[k] += a[n * p.K + k];
-        }
+    sum(bias, p);
+}
+
+void run::sum(float *to, const ex_blas_product &p) const
+{
+    memset(to, 0, sizeof *to * p.K);
+    for (size_t n = 0; n < static_cast<size_t>(p.N); n++)
+        add_scaled(to, 1.0f, a + n * p.K, p.K);
 }
 
 void run::operator()() const
@@ -94,8 +100,10 @@ void run::operator()() const
         forward(plan.product);
     else if (plan.product.kind == EX_BLAS_DGRAD)
         data_gradient(plan.product);
-    else
+    else if (plan.product.kind == EX_BLAS_WGRAD)
         weight_gradient(plan.product);
+    else
+        sum(out, plan.product);
 }
 
 } // namespace
@@ -118,8 +126,8 @@ ex_status ex_blas_plan_create(ex_blas_plan **out, ex_blas_handle *handle, const 
                               size_t workspace)
 {
     *out = nullptr;
-    EX_CHECK_ARG(p->N > 0 && p->C > 0 && p->K > 0, "a product of %d x %d by %d x %d", p->N, p->C,
-                 p->K, p->C);
+    EX_CHECK_ARG(p->N > 0 && (p->C > 0 || p->kind == EX_BLAS_SUM) && p->K > 0,
+                 "a product of %d x %d by %d x %d", p->N, p->C, p->K, p->C);
     EX_TRY(ex_alloc(out, 1, sizeof **out, "library plan"));
     **out = {handle->stream, *p, workspace};
     return EX_OK;
@@ -133,8 +141,10 @@ void ex_blas_plan_destroy(ex_blas_plan **plan)
 ex_status ex_blas_plan_run(const ex_blas_plan *plan, float *out, const float *a, const float *b,
                            float *bias, void *workspace)
 {
-    const bool wants_bias = plan->product.kind != EX_BLAS_DGRAD;
-    if (!out || !a || !b || (wants_bias && !bias) || (plan->workspace && !workspace))
+    const ex_blas_kind kind = plan->product.kind;
+    const bool wants_bias = kind == EX_BLAS_FWD || kind == EX_BLAS_WGRAD;
+    if (!out || !a || (!b && kind != EX_BLAS_SUM) || (wants_bias && !bias) ||
+        (plan->workspace && !workspace))
         return EX_FAIL(EX_ERR_INTERNAL, "a product lacks an operand, its bias or its workspace");
     ex_emulated_enqueue(plan->stream, "ex_blas_plan_run", run{*plan, out, a, b, bias, workspace});
     return EX_OK;

@@ -1,4 +1,5 @@
-/* The emulated matrix products against their definition in float64. */
+/* Matrix products against their definition in float64: of the emulated library, and of blas_lt.c on
+ * a cuBLASLt of plain loops (lt_fake.c). */
 #include "test.h"
 
 #include "base/memory.h"
@@ -76,10 +77,12 @@ static void check_gradients(int N, int C, int K)
 {
     const ex_blas_product data = {.kind = EX_BLAS_DGRAD, .N = N, .C = C, .K = K};
     const ex_blas_product weight = {.kind = EX_BLAS_WGRAD, .N = N, .C = C, .K = K};
+    const ex_blas_product sum = {.kind = EX_BLAS_SUM, .N = N, .K = K};
     const size_t nc = (size_t)N * (size_t)C, kc = (size_t)K * (size_t)C;
     float *x = random_floats(nc, 4), *w = random_floats(kc, 5);
     float *dy = random_floats((size_t)N * (size_t)K, 6);
     float *dx = ex_guard_floats(nc), *dw = ex_guard_floats(kc), *db = ex_guard_floats((size_t)K);
+    float *alone = ex_guard_floats((size_t)K);
     double *sums = calloc(nc + kc + (size_t)K, sizeof *sums);
     float *expected = malloc((nc + kc + (size_t)K) * sizeof *expected);
     for (int i = 0; i < N; i++)
@@ -95,9 +98,13 @@ static void check_gradients(int N, int C, int K)
         expected[i] = (float)sums[i];
     run(&data, dx, dy, w, NULL);
     run(&weight, dw, dy, x, db);
+    run(&sum, alone, dy, NULL, NULL);
     assert_close(dx, expected, nc, 1e-5, 1e-5);
     assert_close(dw, expected + nc, kc, 1e-5, 1e-5);
     assert_close(db, expected + nc + kc, (size_t)K, 1e-5, 1e-5);
+    assert_close(alone, expected + nc + kc, (size_t)K, 1e-5, 1e-5);
+    ex_guard_check(alone, (size_t)K);
+    ex_guard_free(alone);
     ex_guard_check(dx, nc);
     ex_guard_check(dw, kc);
     ex_guard_check(db, (size_t)K);
