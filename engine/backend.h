@@ -171,6 +171,9 @@ void ex_plan_destroy(ex_plan **plan);
 
 /* The stream of random words that the step of plan->key has for `use`; for back ends. */
 ex_draws ex_plan_draws(const ex_plan *plan, ex_rng_use use);
+/* What the step of plan->key drops of the values that linear node `node` reads; rate 0: nothing.
+ * The nodes of a model draw one after the other from one stream. */
+ex_dropout ex_plan_dropout(const ex_plan *plan, int node);
 
 /* Trains on `feed` in order, spec.batch samples a step; feed->count must be a multiple of it. Adds
  * to *sums. A loss that is not finite stops the run: EX_ERR_NUMERIC naming the step, with the steps

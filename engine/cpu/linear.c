@@ -25,37 +25,19 @@ static bool flattens(const ex_cpu_plan *plan, int node)
     return drops(plan, node) || (n->H * n->W != 1 && plan->maps[n->input].block != 1);
 }
 
-/* Blocks of words that the plan's dropout before `node` draws in a step. */
-static uint32_t blocks_before(const ex_cpu_plan *plan, int node)
-{
-    size_t blocks = 0;
-    for (int i = 0; i < node; i++)
-        if (drops(plan, i))
-            blocks += (ex_cpu_map_floats(plan, plan->model->nodes[i].input) + 3) / 4;
-    return (uint32_t)blocks;
-}
-
-static ex_dropout dropout_of(const ex_cpu_plan *plan, int node)
-{
-    ex_dropout d = {.rate = plan->model->nodes[node].dropout,
-                    .draws = ex_plan_draws(&plan->base, EX_RNG_DROPOUT)};
-    d.draws.counter[0] += blocks_before(plan, node);
-    return d;
-}
-
 static ex_status run_flatten(ex_cpu_plan *plan, const ex_cpu_step *step)
 {
-    const ex_dropout d = dropout_of(plan, step->node);
-    ex_kernels_host.flatten_fwd(step->at[0], step->at[1], &step->shape,
-                                drops(plan, step->node) ? &d : NULL, ex_cpu_stream(plan));
+    const ex_dropout d = ex_plan_dropout(&plan->base, step->node);
+    ex_kernels_host.flatten_fwd(step->at[0], step->at[1], &step->shape, d.rate > 0.0f ? &d : NULL,
+                                ex_cpu_stream(plan));
     return EX_OK;
 }
 
 static ex_status run_flatten_backward(ex_cpu_plan *plan, const ex_cpu_step *step)
 {
-    const ex_dropout d = dropout_of(plan, step->node);
-    ex_kernels_host.flatten_bwd(step->at[0], step->at[1], &step->shape,
-                                drops(plan, step->node) ? &d : NULL, ex_cpu_stream(plan));
+    const ex_dropout d = ex_plan_dropout(&plan->base, step->node);
+    ex_kernels_host.flatten_bwd(step->at[0], step->at[1], &step->shape, d.rate > 0.0f ? &d : NULL,
+                                ex_cpu_stream(plan));
     return EX_OK;
 }
 

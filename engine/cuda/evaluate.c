@@ -1,0 +1,111 @@
+/* Running evaluation plans, and what all runs begin with. */
+#include "cuda/cuda_impl.h"
+#include "plan_checks.h"
+
+#include <string.h>
+
+static ex_status upload_affine(ex_cuda_plan *plan, const ex_dataset *d)
+{
+    float affine[2 * EX_CHANNELS_MAX] = {0};
+    for (int c = 0; c < d->channels; c++) {
+        affine[c] = 1.0f / (255.0f * d->std[c]);
+        affine[d->channels + c] = -d->mean[c] / d->std[c];
+    }
+    if (memcmp(affine, plan->host_affine, sizeof affine) == 0)
+        return EX_OK;
+    EX_TRY(ex_cuda_copy(plan->lane, plan->affine, affine, sizeof affine));
+    memcpy(plan->host_affine, affine, sizeof affine);
+    return EX_OK;
+}
+
+ex_status ex_cuda_prepare(ex_cuda_plan *plan)
+{
+    if (ex_cuda_trains(plan) || plan->version == plan->lane->version)
+        return EX_OK;
+    EX_TRY(ex_cuda_steps(plan, 0, plan->prepared, true));
+    plan->version = plan->lane->version;
+    return EX_OK;
+}
+
+ex_status ex_cuda_begin(ex_cuda_plan *plan, const ex_dataset *data, const ex_samples *feed)
+{
+    EX_TRY(ex_plan_check_data(plan->model, data));
+    EX_TRY(ex_plan_check_samples(plan->model, data, feed, 0, feed->count));
+    EX_TRY(ex_cuda_images(&plan->images, plan->lane, data));
+    EX_TRY(ex_cuda_feed_upload(plan->lane, feed, (size_t)plan->base.spec.batch));
+    EX_TRY(upload_affine(plan, data));
+    plan->data = data;
+    EX_TRY(ex_cuda_bind(plan));
+    return ex_cuda_prepare(plan);
+}
+
+void ex_cuda_batch(ex_cuda_plan *plan, size_t first)
+{
+    const ex_cuda_feed *f = &plan->lane->feed;
+    plan->index = f->index + first;
+    plan->label = f->label + first;
+    plan->loss = f->loss + first;
+    plan->predicted = f->predicted + first;
+}
+
+ex_status ex_cuda_evaluate(ex_plan *plan, const ex_dataset *data, const ex_samples *feed,
+                           ex_eval_sums *sums)
+{
+    ex_cuda_plan *p = ex_cuda_plan_of(plan);
+    ex_cuda_feed *f = &p->lane->feed;
+    const size_t batch = (size_t)plan->spec.batch, classes = (size_t)p->model->classes;
+    const size_t row = classes * sizeof(float);
+    EX_CHECK_ARG(plan->spec.use == EX_USE_EVALUATE, "the plan is not for evaluation");
+    EX_TRY(ex_cuda_enter(p->lane, "evaluating"));
+    EX_TRY(ex_cuda_begin(p, data, feed));
+    if (sums->logits)
+        EX_TRY(ex_cuda_feed_logits(p->lane, feed->count * classes));
+    for (size_t first = 0; first < feed->count; first += batch) {
+        const size_t count = feed->count - first < batch ? feed->count - first : batch;
+        ex_cuda_batch(p, first);
+        EX_TRY(ex_cuda_steps(p, p->prepared, p->step_count, true));
+        if (sums->logits)
+            EX_TRY(ex_cuda_copy(p->lane, f->logits + first * classes,
+                                ex_cuda_at(p, p->maps[p->model->node_count - 1].ref), count * row));
+    }
+    if (sums->logits)
+        EX_TRY(ex_cuda_copy(p->lane, sums->logits, f->logits, feed->count * row));
+    EX_TRY(ex_cuda_feed_read(p->lane, feed->count));
+    ex_plan_add_evaluated(sums, feed->label, feed->count, f->host_loss, f->host_predicted);
+    return EX_OK;
+}
+
+ex_status ex_cuda_load(ex_plan *plan, const ex_dataset *data, const ex_samples *feed)
+{
+    ex_cuda_plan *p = ex_cuda_plan_of(plan);
+    EX_CHECK_ARG(plan->spec.use == EX_USE_EVALUATE, "the plan is not for evaluation");
+    EX_CHECK_ARG(feed->count >= 1 && feed->count <= (size_t)plan->spec.batch,
+                 "expected 1 to %d samples, found %zu", plan->spec.batch, feed->count);
+    EX_TRY(ex_cuda_enter(p->lane, "loading a batch"));
+    EX_TRY(ex_cuda_begin(p, data, feed));
+    ex_cuda_batch(p, 0);
+    return ex_cuda_steps(p, p->node_step[0], p->node_step[1], true);
+}
+
+ex_status ex_cuda_forward(ex_plan *plan, int first, int last)
+{
+    ex_cuda_plan *p = ex_cuda_plan_of(plan);
+    EX_CHECK_ARG(plan->spec.use == EX_USE_EVALUATE, "the plan is not for evaluation");
+    EX_CHECK_ARG(first >= 1 && last < p->model->node_count, "nodes %d to %d of %d", first, last,
+                 p->model->node_count);
+    EX_TRY(ex_cuda_enter(p->lane, "running nodes"));
+    EX_TRY(ex_cuda_bind(p));
+    return first > last ? EX_OK
+                        : ex_cuda_steps(p, p->node_step[first], p->node_step[last + 1], true);
+}
+
+ex_status ex_cuda_logits(ex_plan *plan, float *logits, int rows)
+{
+    const ex_cuda_plan *p = ex_cuda_plan_of(plan);
+    EX_CHECK_ARG(rows >= 0 && rows <= plan->spec.batch, "%d rows of a batch of %d", rows,
+                 plan->spec.batch);
+    EX_TRY(ex_cuda_enter(p->lane, "reading logits"));
+    EX_TRY(ex_cuda_copy(p->lane, logits, ex_cuda_at(p, p->maps[p->model->node_count - 1].ref),
+                        (size_t)rows * (size_t)p->model->classes * sizeof *logits));
+    return ex_cuda_wait(p->lane);
+}

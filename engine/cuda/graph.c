@@ -1,0 +1,125 @@
+/* Steps that a library runs: graphs of tensor operations, and matrix products. */
+#include "cuda/cuda_impl.h"
+
+#include <string.h>
+
+ex_dnn_graph ex_cuda_graph_begin(const ex_cuda_plan *plan)
+{
+    return (ex_dnn_graph){.precision = plan->lane->device->base.options.precision};
+}
+
+int ex_cuda_graph_map(const ex_cuda_plan *plan, ex_dnn_graph *g, int node, bool is_virtual)
+{
+    const ex_map_shape s = ex_cuda_shape(plan, node);
+    return ex_dnn_graph_tensor(g, (const int[4]){s.N, s.C, s.H, s.W}, EX_GRAPH_F32, is_virtual);
+}
+
+int ex_cuda_graph_filter(ex_dnn_graph *g, const ex_node *n)
+{
+    return ex_dnn_graph_tensor(g, (const int[4]){n->K, n->C, n->R, n->S}, EX_GRAPH_F32, false);
+}
+
+int ex_cuda_graph_channels(ex_dnn_graph *g, int channels)
+{
+    return ex_dnn_graph_tensor(g, (const int[4]){1, channels, 1, 1}, EX_GRAPH_F32, false);
+}
+
+static ex_status run_graph(ex_cuda_plan *plan, const ex_cuda_step *step)
+{
+    (void)plan;
+    return ex_dnn_plan_run(step->dnn, step->at, step->at[step->count - 1]);
+}
+
+static ex_status add_whole(ex_cuda_plan *plan, const char *what, int node, const ex_dnn_graph *g,
+                           const ex_cuda_ref *ref)
+{
+    ex_dnn_plan *dnn;
+    ex_cuda_step *step;
+    ex_cuda_ref workspace = EX_CUDA_NO_REF;
+    EX_TRY(ex_cuda_choose(&dnn, plan->lane, g));
+    const ex_status status = ex_cuda_step_add(plan, what, node, run_graph, &step);
+    if (status != EX_OK) {
+        ex_dnn_plan_destroy(&dnn);
+        return status;
+    }
+    step->dnn = dnn;
+    for (int i = 0; i < g->tensor_count; i++)
+        ex_cuda_step_ref(plan, g->tensor[i].is_virtual ? EX_CUDA_NO_REF : ref[i]);
+    if (ex_dnn_plan_workspace(dnn))
+        EX_TRY(ex_cuda_buffer_add(plan, ex_dnn_plan_workspace(dnn), &workspace));
+    ex_cuda_step_ref(plan, workspace);
+    return EX_OK;
+}
+
+/* A graph of the operation alone; each of its tensors has memory. */
+static ex_dnn_graph single(const ex_dnn_graph *g, const ex_graph_op *op, const ex_cuda_ref *from,
+                           ex_cuda_ref *ref)
+{
+    ex_dnn_graph one = {.precision = g->precision};
+    ex_graph_op moved = *op;
+    int *const names[] = {&moved.in[0], &moved.in[1], &moved.out[0], &moved.out[1]};
+    const int used[] = {ex_graph_op_inputs(op->kind) > 0, ex_graph_op_inputs(op->kind) > 1,
+                        ex_graph_op_outputs(op->kind) > 0, ex_graph_op_outputs(op->kind) > 1};
+    for (int i = 0; i < 4; i++) {
+        if (!used[i])
+            continue;
+        const ex_graph_tensor *t = &g->tensor[*names[i]];
+        const int at = ex_dnn_graph_tensor(&one, t->dim, t->type, false);
+        ref[at] = from[*names[i]];
+        *names[i] = at;
+    }
+    ex_dnn_graph_op(&one, moved);
+    return one;
+}
+
+static ex_status add_apart(ex_cuda_plan *plan, const char *what, int node, const ex_dnn_graph *g,
+                           const ex_cuda_ref *ref)
+{
+    ex_cuda_ref all[EX_GRAPH_TENSORS], some[EX_GRAPH_TENSORS];
+    for (int i = 0; i < g->tensor_count; i++) {
+        const ex_graph_tensor *t = &g->tensor[i];
+        all[i] = ref[i];
+        if (t->is_virtual)
+            EX_TRY(ex_cuda_buffer_add(
+                plan, ex_graph_tensor_elements(t) * ex_graph_type_size(t->type), &all[i]));
+    }
+    for (int i = 0; i < g->op_count; i++) {
+        const ex_dnn_graph one = single(g, &g->op[i], all, some);
+        EX_TRY(add_whole(plan, what, node, &one, some));
+    }
+    return EX_OK;
+}
+
+ex_status ex_cuda_graph_add(ex_cuda_plan *plan, const char *what, int node, const ex_dnn_graph *g,
+                            const ex_cuda_ref *ref)
+{
+    const ex_status status = add_whole(plan, what, node, g, ref);
+    return status == EX_ERR_UNSUPPORTED && g->op_count > 1 ? add_apart(plan, what, node, g, ref)
+                                                           : status;
+}
+
+/* --- matrix products -------------------------------------------------------------------------- */
+
+static ex_status run_product(ex_cuda_plan *plan, const ex_cuda_step *step)
+{
+    (void)plan;
+    return ex_blas_plan_run(step->blas, step->at[0], step->at[1], step->at[2], step->at[3],
+                            step->at[4]);
+}
+
+ex_status ex_cuda_product_add(ex_cuda_plan *plan, const char *what, int node,
+                              const ex_blas_product *p, ex_cuda_ref out, ex_cuda_ref a,
+                              ex_cuda_ref b, ex_cuda_ref bias)
+{
+    ex_cuda_ref workspace;
+    ex_cuda_step *step;
+    EX_TRY(ex_cuda_buffer_add(plan, EX_CUDA_BLAS_WORKSPACE, &workspace));
+    EX_TRY(ex_cuda_step_add(plan, what, node, run_product, &step));
+    EX_TRY(ex_blas_plan_create(&step->blas, plan->lane->blas, p, EX_CUDA_BLAS_WORKSPACE));
+    ex_cuda_step_ref(plan, out);
+    ex_cuda_step_ref(plan, a);
+    ex_cuda_step_ref(plan, b);
+    ex_cuda_step_ref(plan, bias);
+    ex_cuda_step_ref(plan, workspace);
+    return EX_OK;
+}

@@ -1,0 +1,195 @@
+/* A lane: a stream with its library handles, one copy of a model's values, and the scratch memory
+ * that its plans share. */
+#include "base/memory.h"
+#include "cuda/cuda_impl.h"
+
+#include <math.h>
+#include <string.h>
+
+ex_status ex_cuda_enter(const ex_cuda_lane *lane, const char *phase)
+{
+    ex_cuda_phase(phase);
+    return EX_CUDA(cudaSetDevice(lane->device->index));
+}
+
+ex_status ex_cuda_wait(const ex_cuda_lane *lane)
+{
+    return EX_CUDA(cudaStreamSynchronize(lane->stream));
+}
+
+ex_status ex_cuda_copy(const ex_cuda_lane *lane, void *to, const void *from, size_t bytes)
+{
+    if (bytes == 0)
+        return EX_OK;
+    return EX_CUDA(cudaMemcpyAsync(to, from, bytes, cudaMemcpyDefault, lane->stream));
+}
+
+static ex_status make_values(ex_cuda_lane *lane)
+{
+    const ex_model *m = lane->base.model;
+    ex_cuda_device *device = lane->device;
+    const size_t params = m->param_count * sizeof(float), stats = m->stat_count * sizeof(float);
+    EX_TRY(ex_cuda_alloc(&lane->params, device, params, "parameters"));
+    EX_TRY(ex_cuda_alloc(&lane->stats, device, stats, "statistics"));
+    EX_TRY(ex_cuda_alloc(&lane->velocity, device, params, "velocity"));
+    EX_TRY(EX_CUDA(cudaMemsetAsync(lane->params, 0, params, lane->stream)));
+    if (stats)
+        EX_TRY(EX_CUDA(cudaMemsetAsync(lane->stats, 0, stats, lane->stream)));
+    return EX_CUDA(cudaMemsetAsync(lane->velocity, 0, params, lane->stream));
+}
+
+ex_status ex_cuda_lane_create(ex_lane **out, ex_device *device, const ex_model *model, int threads)
+{
+    ex_cuda_lane *lane;
+    ex_status status;
+    *out = NULL;
+    EX_CHECK_ARG(threads >= 1, "a lane needs at least one thread, not %d", threads);
+    EX_TRY(ex_alloc(&lane, 1, sizeof *lane, "lane"));
+    *out = &lane->base;
+    lane->base = (ex_lane){.device = device, .model = model, .threads = threads};
+    lane->device = (ex_cuda_device *)device;
+    lane->version = lane->arena_moves = 1;
+    EX_TRY_GOTO(ex_cuda_enter(lane, "making a lane"), fail);
+    EX_TRY_GOTO(EX_CUDA(cudaStreamCreateWithFlags(&lane->stream, cudaStreamNonBlocking)), fail);
+    EX_TRY_GOTO(EX_CUDA(cudaEventCreateWithFlags(&lane->ready, cudaEventDisableTiming)), fail);
+    EX_TRY_GOTO(EX_CUDA(cudaEventCreateWithFlags(&lane->done, cudaEventDisableTiming)), fail);
+    EX_TRY_GOTO(ex_dnn_handle_create(&lane->dnn, lane->stream), fail);
+    EX_TRY_GOTO(ex_blas_handle_create(&lane->blas, lane->stream), fail);
+    EX_TRY_GOTO(make_values(lane), fail);
+    return EX_OK;
+fail:
+    ex_cuda_lane_destroy(out);
+    return status;
+}
+
+void ex_cuda_lane_destroy(ex_lane **lane)
+{
+    if (!*lane)
+        return;
+    ex_cuda_lane *l = ex_cuda_lane_of(*lane);
+    (void)cudaSetDevice(l->device->index);
+    if (l->stream)
+        (void)cudaStreamSynchronize(l->stream);
+    ex_cuda_account_back(l->device, l->arena_bytes);
+    ex_cuda_feed_free(&l->feed);
+    ex_cuda_free(&l->arena);
+    ex_cuda_free(&l->params);
+    ex_cuda_free(&l->stats);
+    ex_cuda_free(&l->velocity);
+    ex_free(&l->constants);
+    ex_blas_handle_destroy(&l->blas);
+    ex_dnn_handle_destroy(&l->dnn);
+    if (l->ready)
+        (void)cudaEventDestroy(l->ready);
+    if (l->done)
+        (void)cudaEventDestroy(l->done);
+    if (l->stream)
+        (void)cudaStreamDestroy(l->stream);
+    ex_free(&l);
+    *lane = NULL;
+}
+
+/* --- values ----------------------------------------------------------------------------------- */
+
+ex_status ex_cuda_lane_load(ex_lane *lane, const float *params, const float *stats)
+{
+    ex_cuda_lane *l = ex_cuda_lane_of(lane);
+    const size_t bytes = lane->model->param_count * sizeof(float);
+    EX_TRY(ex_cuda_enter(l, "loading a lane"));
+    l->version++;
+    EX_TRY(ex_cuda_copy(l, l->params, params, bytes));
+    EX_TRY(ex_cuda_copy(l, l->stats, stats, lane->model->stat_count * sizeof(float)));
+    return EX_CUDA(cudaMemsetAsync(l->velocity, 0, bytes, l->stream));
+}
+
+ex_status ex_cuda_lane_store(ex_lane *lane, float *params, float *stats)
+{
+    const ex_cuda_lane *l = ex_cuda_lane_of(lane);
+    EX_TRY(ex_cuda_enter(l, "storing a lane"));
+    EX_TRY(ex_cuda_copy(l, params, l->params, lane->model->param_count * sizeof(float)));
+    EX_TRY(ex_cuda_copy(l, stats, l->stats, lane->model->stat_count * sizeof(float)));
+    return ex_cuda_wait(l);
+}
+
+ex_status ex_cuda_lane_load_velocity(ex_lane *lane, const float *velocity)
+{
+    const ex_cuda_lane *l = ex_cuda_lane_of(lane);
+    EX_TRY(ex_cuda_enter(l, "loading a lane"));
+    return ex_cuda_copy(l, l->velocity, velocity, lane->model->param_count * sizeof(float));
+}
+
+ex_status ex_cuda_lane_store_velocity(ex_lane *lane, float *velocity)
+{
+    const ex_cuda_lane *l = ex_cuda_lane_of(lane);
+    EX_TRY(ex_cuda_enter(l, "storing a lane"));
+    EX_TRY(ex_cuda_copy(l, velocity, l->velocity, lane->model->param_count * sizeof(float)));
+    return ex_cuda_wait(l);
+}
+
+static void fill_constants(float *out, const ex_layer *l, const float *params, const float *stats)
+{
+    for (size_t c = 0; c < (size_t)l->channels; c++) {
+        out[c] = 0.0f;
+        if (l->scale == EX_NONE)
+            continue;
+        const float r = params[l->scale + c] / sqrtf(stats[l->var + c] + EX_NORM_EPS);
+        out[c] = fmaf(-stats[l->mean + c], r, params[l->shift + c]);
+    }
+}
+
+ex_status ex_cuda_constants(ex_cuda_lane *lane)
+{
+    const ex_model *m = lane->base.model;
+    float *params = NULL, *stats = NULL;
+    ex_status status;
+    if (lane->constants_version == lane->version)
+        return EX_OK;
+    if (!lane->constants)
+        EX_TRY(ex_alloc(&lane->constants, (size_t)m->channel_count, sizeof(float), "constants"));
+    EX_TRY_GOTO(ex_alloc(&params, m->param_count, sizeof *params, "parameters"), done);
+    EX_TRY_GOTO(ex_alloc(&stats, m->stat_count, sizeof *stats, "statistics"), done);
+    EX_TRY_GOTO(ex_cuda_lane_store(&lane->base, params, stats), done);
+    for (int i = 0; i < m->layer_count; i++)
+        fill_constants(lane->constants + m->layers[i].first_channel, &m->layers[i], params, stats);
+    lane->constants_version = lane->version;
+done:
+    ex_free(&params);
+    ex_free(&stats);
+    return status;
+}
+
+/* --- the arena -------------------------------------------------------------------------------- */
+
+/* The arena holds nothing between runs: the old one goes first, so that both are never there. */
+static ex_status resize(ex_cuda_lane *lane, size_t bytes)
+{
+    if (bytes == lane->arena_bytes)
+        return EX_OK;
+    EX_TRY(ex_cuda_wait(lane));
+    ex_cuda_free(&lane->arena);
+    ex_cuda_account_back(lane->device, lane->arena_bytes);
+    lane->arena_bytes = 0;
+    lane->arena_moves++;
+    EX_TRY(ex_cuda_account(lane->device, bytes));
+    const ex_status status =
+        ex_cuda_alloc(&lane->arena, lane->device, bytes, "scratch memory of a lane");
+    if (status == EX_OK)
+        lane->arena_bytes = bytes;
+    else
+        ex_cuda_account_back(lane->device, bytes);
+    return status;
+}
+
+ex_status ex_cuda_reserve(ex_cuda_lane *lane, size_t arena, size_t own)
+{
+    const size_t needed = lane->arena_needed;
+    EX_TRY(ex_cuda_account(lane->device, own));
+    if (arena > needed)
+        lane->arena_needed = arena;
+    const ex_status status = resize(lane, lane->arena_needed);
+    if (status != EX_OK) {
+        ex_cuda_account_back(lane->device, own);
+        lane->arena_needed = needed; /* ex_cuda_bind gets it back for the plans that are there */
+    }
+    return status;
+}

@@ -1,0 +1,85 @@
+/* Errors of the CUDA runtime as statuses, and device memory. */
+#include "base/memory.h"
+#include "cuda/cuda_impl.h"
+
+#include <string.h>
+
+static const double MIB = 1024.0 * 1024.0;
+
+static _Thread_local const char *phase = "starting";
+
+void ex_cuda_phase(const char *text)
+{
+    phase = text;
+}
+
+ex_status ex_cuda_check(cudaError_t error, const char *call, const char *where)
+{
+    if (error == cudaSuccess)
+        return EX_OK;
+    (void)cudaGetLastError(); /* which the launch check would find again */
+    return ex_fail_at(EX_ERR_BACKEND, where, "%.*s failed while %s: %s (%s)",
+                      (int)strcspn(call, "("), call, phase, cudaGetErrorString(error),
+                      cudaGetErrorName(error));
+}
+
+ex_status ex_cuda_launches(void)
+{
+    const char *kernel = NULL;
+    const cudaError_t error = (cudaError_t)ex_kernels_cuda_error(&kernel);
+    if (error == cudaSuccess)
+        return EX_OK;
+    return EX_FAIL(EX_ERR_BACKEND, "the launch of %s failed while %s: %s (%s)",
+                   kernel ? kernel : "a kernel", phase, cudaGetErrorString(error),
+                   cudaGetErrorName(error));
+}
+
+ex_status ex_cuda_alloc(void *out, ex_cuda_device *device, size_t bytes, const char *what)
+{
+    void *pointer = NULL;
+    size_t available = 0, total = 0;
+    const cudaError_t error = cudaMalloc(&pointer, bytes ? bytes : 1);
+    memcpy(out, &pointer, sizeof pointer);
+    if (error != cudaErrorMemoryAllocation)
+        return ex_cuda_check(error, "cudaMalloc", EX_WHERE);
+    (void)cudaGetLastError();
+    (void)cudaMemGetInfo(&available, &total);
+    return EX_FAIL(EX_ERR_MEMORY,
+                   "%s: %.1f MiB of GPU memory are needed, %.1f of %.1f MiB are free on %s; lower "
+                   "batch_size, lanes or --memory",
+                   what, (double)bytes / MIB, (double)available / MIB, (double)total / MIB,
+                   device->base.name);
+}
+
+void ex_cuda_free(void *pointer)
+{
+    void *at, *none = NULL;
+    memcpy(&at, pointer, sizeof at);
+    if (at)
+        (void)cudaFree(at);
+    memcpy(pointer, &none, sizeof none);
+}
+
+ex_status ex_cuda_account(ex_cuda_device *device, size_t bytes)
+{
+    const size_t limit = device->base.options.memory;
+    pthread_mutex_lock(&device->lock);
+    const size_t used = device->memory_used;
+    const bool fits = limit == 0 || (used <= limit && bytes <= limit - used);
+    if (fits)
+        device->memory_used += bytes;
+    pthread_mutex_unlock(&device->lock);
+    if (fits)
+        return EX_OK;
+    return EX_FAIL(EX_ERR_MEMORY,
+                   "a plan needs %.1f MiB beside the %.1f MiB in use, but memory allows %.1f MiB; "
+                   "lower batch_size or lanes, or raise --memory",
+                   (double)bytes / MIB, (double)used / MIB, (double)limit / MIB);
+}
+
+void ex_cuda_account_back(ex_cuda_device *device, size_t bytes)
+{
+    pthread_mutex_lock(&device->lock);
+    device->memory_used -= bytes;
+    pthread_mutex_unlock(&device->lock);
+}
