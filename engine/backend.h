@@ -177,7 +177,8 @@ ex_dropout ex_plan_dropout(const ex_plan *plan, int node);
 
 /* Trains on `feed` in order, spec.batch samples a step; feed->count must be a multiple of it. Adds
  * to *sums. A loss that is not finite stops the run: EX_ERR_NUMERIC naming the step, with the steps
- * before it in *sums. */
+ * before it in *sums; on CUDA, where it shows when all steps of the call were run, the lane's
+ * values are then of no use. */
 ex_status ex_plan_train(ex_plan *plan, const ex_dataset *data, const ex_samples *feed,
                         const ex_sgd_coeff *sgd, ex_train_sums *sums);
 /* Forward and backward of exactly spec.batch samples; running statistics and values stay. With a

@@ -38,6 +38,7 @@ constexpr int EX_WARP = 32;
 #else
 
 #include <functional>
+#include <tuple>
 
 #define __global__
 #define __device__
@@ -84,10 +85,20 @@ void ex_emulated_barrier(void);
 void ex_emulated_exchange(unsigned mask, void *value, size_t bytes, int from);
 int ex_emulated_lane(void);
 
+/* The kernel with its arguments as they are now: a launch may run when what they were read from is
+ * gone. */
+template <typename... P, typename... A>
+static inline std::function<void()> ex_emulated_bind(void (*kernel)(P...), A &&...arguments)
+{
+    return [kernel, values = std::tuple<P...>(static_cast<P>(arguments)...)] {
+        std::apply(kernel, values);
+    };
+}
+
 #define EX_LAUNCH_AS(kernel_, grid_, block_, shared_, s, fibers_, ...)                             \
     do {                                                                                           \
         ex_emulated_run({#kernel_, (grid_), (block_), (shared_), (s).queue, (fibers_)},            \
-                        [=] { (kernel_)(__VA_ARGS__); });                                          \
+                        ex_emulated_bind((kernel_), __VA_ARGS__));                                 \
         ex_kernels_cuda_keep_error(#kernel_);                                                      \
     } while (0)
 #define EX_LAUNCH(kernel, grid, block, shared_bytes, s, ...)                                       \

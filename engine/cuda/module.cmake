@@ -11,6 +11,12 @@ foreach(source ${module_sources})
   endif()
 endforeach()
 
+foreach(executor dnn_graph_cudnn.c blas_lt.c)
+  if(NOT EXISTS ${CMAKE_CURRENT_SOURCE_DIR}/cuda/${executor})
+    set(module_has_backend OFF)
+  endif()
+endforeach()
+
 find_package(CUDAToolkit QUIET)
 find_package(Python3 COMPONENTS Interpreter QUIET)
 set(nvidia_folders "")

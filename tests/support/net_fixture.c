@@ -4,6 +4,12 @@
 
 #include <stdlib.h>
 
+const char *ex_test_device(void)
+{
+    const char *device = getenv("EXCISE_TEST_DEVICE");
+    return device ? device : "cpu";
+}
+
 void ex_net_fixture_open(ex_net_fixture *f, int which, int batch, int threads, ex_conv_choice conv)
 {
     *f = (ex_net_fixture){.batch = batch};
@@ -11,7 +17,8 @@ void ex_net_fixture_open(ex_net_fixture *f, int which, int batch, int threads, e
     const ex_model *m = f->model;
     ex_test_images(&f->data, m, batch, 3);
     assert_ok(ex_samples_all(&f->feed, &f->data));
-    assert_ok(ex_device_open(&f->device, &(ex_device_options){.device = "cpu", .conv = conv}));
+    const ex_device_options options = {.device = ex_test_device(), .conv = conv};
+    assert_ok(ex_device_open(&f->device, &options));
     assert_ok(ex_lane_create(&f->lane, f->device, m, threads));
     f->params = malloc(m->param_count * sizeof(float));
     f->stats = malloc((m->stat_count + 1) * sizeof(float));

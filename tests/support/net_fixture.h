@@ -1,5 +1,5 @@
-/* A test model opened on the CPU back end, with images, values, and the same in double precision.
- */
+/* A test model opened on the device under test, with images, values, and the same in double
+ * precision. */
 #ifndef EX_NET_FIXTURE_H
 #define EX_NET_FIXTURE_H
 
@@ -15,6 +15,9 @@ typedef struct ex_net_fixture {
     double *dparams, *dstats, *input;
     int batch;
 } ex_net_fixture;
+
+/* The device under test: what EXCISE_TEST_DEVICE names, or the CPU. */
+const char *ex_test_device(void);
 
 void ex_net_fixture_open(ex_net_fixture *f, int which, int batch, int threads, ex_conv_choice conv);
 void ex_net_fixture_close(ex_net_fixture *f);

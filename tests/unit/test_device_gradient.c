@@ -1,4 +1,4 @@
-/* Gradients of the CPU back end against finite differences of a forward pass in double precision.
+/* Gradients of the device under test against finite differences of a forward pass in double precision.
  */
 #include "net_fixture.h"
 #include "test.h"
