@@ -3,69 +3,35 @@
  * Training: convolution, norm (norm.c). Evaluation, and layers without a norm: one graph of
  * convolution, bias, residual and ReLU; a norm is folded into filters and bias. */
 #include "cuda/cuda_impl.h"
+#include "cuda/node_graph.h"
 
 /* --- forward ---------------------------------------------------------------------------------- */
-
-/* A graph that grows by one operation after the other, each on the last one's output. */
-typedef struct chain {
-    ex_cuda_plan *plan;
-    int node;
-    ex_dnn_graph g;
-    ex_cuda_ref ref[EX_GRAPH_TENSORS], out;
-    int left; /* operations still to come */
-    int last; /* the last one's output */
-} chain;
-
-static int chain_tensor(chain *c, int tensor, ex_cuda_ref ref)
-{
-    c->ref[tensor] = ref;
-    return tensor;
-}
-
-static void chain_op(chain *c, ex_graph_op op)
-{
-    const bool inner = --c->left > 0;
-    const int y = chain_tensor(c, ex_cuda_graph_map(c->plan, &c->g, c->node, inner),
-                               inner ? EX_CUDA_NO_REF : c->out);
-    op.out[0] = y;
-    op.out[1] = -1;
-    ex_dnn_graph_op(&c->g, op);
-    c->last = y;
-}
 
 /* out = conv(input), + bias if it has one; if `tail`, + residual, through ReLU if it has one. */
 static ex_status conv_step(ex_cuda_plan *plan, int node, bool tail, ex_cuda_ref out)
 {
     const ex_node *n = &plan->model->nodes[node];
-    const ex_cuda_map *map = &plan->maps[node];
-    const bool bias = map->bias.buffer != EX_BUFFER_NOTHING;
+    const ex_cuda_map *map = &plan->maps[node], *in = &plan->maps[n->input];
     const bool residual = tail && n->residual >= 0, relu = tail && n->relu;
-    chain c = {.plan = plan,
-               .node = node,
-               .g = ex_cuda_graph_begin(plan),
-               .out = out,
-               .left = 1 + bias + residual + relu};
-    const int x =
-        chain_tensor(&c, ex_cuda_graph_map(plan, &c.g, n->input, false), plan->maps[n->input].ref);
-    const int w = chain_tensor(&c, ex_cuda_graph_filter(&c.g, n), map->weights);
-    chain_op(&c, (ex_graph_op){.kind = EX_GRAPH_CONV_FWD,
-                               .in = {x, w},
-                               .R = n->R,
-                               .S = n->S,
-                               .stride = n->stride,
-                               .pad = n->pad});
-    if (bias) {
-        const int b = chain_tensor(&c, ex_cuda_graph_channels(&c.g, n->K), map->bias);
-        chain_op(&c, (ex_graph_op){.kind = EX_GRAPH_BIAS, .in = {c.last, b}});
+    const int batch = plan->base.spec.batch;
+    if (map->bias.buffer != EX_BUFFER_NOTHING) {
+        const ex_dnn_graph g =
+            ex_node_graph_fused(n, batch, ex_cuda_precision(plan), residual, relu);
+        const ex_cuda_ref ref[EX_GRAPH_TENSORS] = {
+            [EX_FUSED_X] = in->ref,
+            [EX_FUSED_W] = map->weights,
+            [EX_FUSED_B] = map->bias,
+            [EX_FUSED_Y] = out,
+            [EX_FUSED_RESIDUAL] = residual ? plan->maps[n->residual].ref : EX_CUDA_NO_REF};
+        return ex_cuda_graph_add(plan, "conv forward", node, &g, ref);
     }
-    if (residual) {
-        const int r = chain_tensor(&c, ex_cuda_graph_map(plan, &c.g, n->residual, false),
-                                   plan->maps[n->residual].ref);
-        chain_op(&c, (ex_graph_op){.kind = EX_GRAPH_ADD, .in = {c.last, r}});
-    }
-    if (relu)
-        chain_op(&c, (ex_graph_op){.kind = EX_GRAPH_RELU, .in = {c.last, -1}});
-    return ex_cuda_graph_add(plan, "conv forward", node, &c.g, c.ref);
+    if (residual || relu)
+        return EX_FAIL(EX_ERR_UNSUPPORTED, "layer %s of %s has neither a bias nor a norm",
+                       ex_cuda_layer_of(plan, node)->name, plan->model->name);
+    const ex_dnn_graph g = ex_node_graph_conv(n, batch, ex_cuda_precision(plan), EX_GRAPH_CONV_FWD);
+    const ex_cuda_ref ref[] = {
+        [EX_NODE_A] = in->ref, [EX_NODE_B] = map->weights, [EX_NODE_OUT] = out};
+    return ex_cuda_graph_add(plan, "conv forward", node, &g, ref);
 }
 
 /* The layer's own filters and bias. */
@@ -130,15 +96,11 @@ static ex_status bias_backward(ex_cuda_plan *plan, int node, ex_cuda_ref dy)
     const ex_layer *l = ex_cuda_layer_of(plan, node);
     const ex_cuda_ref to = ex_cuda_grad(plan, l->bias);
     const size_t channels = (size_t)l->channels;
-    ex_dnn_graph g = ex_cuda_graph_begin(plan);
-    ex_cuda_ref ref[EX_GRAPH_TENSORS], db;
+    const ex_dnn_graph g = ex_node_graph_bias_grad(&plan->model->nodes[node], plan->base.spec.batch,
+                                                   ex_cuda_precision(plan));
+    ex_cuda_ref db;
     EX_TRY(ex_cuda_aligned_begin(plan, to, channels, &db));
-    const int in = ex_cuda_graph_map(plan, &g, node, false);
-    const int out = ex_cuda_graph_channels(&g, l->channels);
-    ref[in] = dy;
-    ref[out] = db;
-    ex_dnn_graph_op(&g,
-                    (ex_graph_op){.kind = EX_GRAPH_BIAS_GRAD, .in = {in, -1}, .out = {out, -1}});
+    const ex_cuda_ref ref[] = {[EX_SUM_DY] = dy, [EX_SUM_DB] = db};
     EX_TRY(ex_cuda_graph_add(plan, "conv backward bias", node, &g, ref));
     return ex_cuda_aligned_end(plan, node, to, db, channels);
 }
@@ -149,22 +111,12 @@ static ex_status weights_backward(ex_cuda_plan *plan, int node, ex_cuda_ref dy)
     const ex_layer *l = ex_cuda_layer_of(plan, node);
     const ex_cuda_ref to = ex_cuda_grad(plan, l->weight);
     const size_t floats = (size_t)l->channels * l->row;
-    ex_dnn_graph g = ex_cuda_graph_begin(plan);
-    ex_cuda_ref ref[EX_GRAPH_TENSORS], dw;
+    const ex_dnn_graph g =
+        ex_node_graph_conv(n, plan->base.spec.batch, ex_cuda_precision(plan), EX_GRAPH_CONV_WGRAD);
+    ex_cuda_ref dw;
     EX_TRY(ex_cuda_aligned_begin(plan, to, floats, &dw));
-    const int in = ex_cuda_graph_map(plan, &g, node, false);
-    const int x = ex_cuda_graph_map(plan, &g, n->input, false);
-    const int out = ex_cuda_graph_filter(&g, n);
-    ref[in] = dy;
-    ref[x] = plan->maps[n->input].ref;
-    ref[out] = dw;
-    ex_dnn_graph_op(&g, (ex_graph_op){.kind = EX_GRAPH_CONV_WGRAD,
-                                      .in = {in, x},
-                                      .out = {out, -1},
-                                      .R = n->R,
-                                      .S = n->S,
-                                      .stride = n->stride,
-                                      .pad = n->pad});
+    const ex_cuda_ref ref[] = {
+        [EX_NODE_A] = dy, [EX_NODE_B] = plan->maps[n->input].ref, [EX_NODE_OUT] = dw};
     EX_TRY(ex_cuda_graph_add(plan, "conv backward weights", node, &g, ref));
     EX_TRY(ex_cuda_aligned_end(plan, node, to, dw, floats));
     return l->bias == EX_NONE ? EX_OK : bias_backward(plan, node, dy);
@@ -173,22 +125,12 @@ static ex_status weights_backward(ex_cuda_plan *plan, int node, ex_cuda_ref dy)
 static ex_status data_backward(ex_cuda_plan *plan, int node, ex_cuda_ref dy)
 {
     const ex_node *n = &plan->model->nodes[node];
-    ex_dnn_graph g = ex_cuda_graph_begin(plan);
-    ex_cuda_ref ref[EX_GRAPH_TENSORS], dx;
+    const ex_dnn_graph g =
+        ex_node_graph_conv(n, plan->base.spec.batch, ex_cuda_precision(plan), EX_GRAPH_CONV_DGRAD);
+    ex_cuda_ref dx;
     EX_TRY(ex_cuda_map_add(plan, n->input, &dx));
-    const int in = ex_cuda_graph_map(plan, &g, node, false);
-    const int w = ex_cuda_graph_filter(&g, n);
-    const int out = ex_cuda_graph_map(plan, &g, n->input, false);
-    ref[in] = dy;
-    ref[w] = plan->maps[node].weights;
-    ref[out] = dx;
-    ex_dnn_graph_op(&g, (ex_graph_op){.kind = EX_GRAPH_CONV_DGRAD,
-                                      .in = {in, w},
-                                      .out = {out, -1},
-                                      .R = n->R,
-                                      .S = n->S,
-                                      .stride = n->stride,
-                                      .pad = n->pad});
+    const ex_cuda_ref ref[] = {
+        [EX_NODE_A] = dy, [EX_NODE_B] = plan->maps[node].weights, [EX_NODE_OUT] = dx};
     EX_TRY(ex_cuda_graph_add(plan, "conv backward data", node, &g, ref));
     return ex_cuda_gradient_give(plan, n->input, dx, -1);
 }

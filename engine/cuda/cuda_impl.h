@@ -13,10 +13,10 @@
 #define EX_CUDA_IMPL_H
 
 #include "backend.h"
-#include "cuda.h"
 #include "cuda/blas.h"
 #include "cuda/dnn_graph.h"
 #include "plan_buffers.h"
+#include "table_cuda.h"
 
 #include <cuda_runtime_api.h>
 #include <pthread.h>
@@ -222,6 +222,11 @@ static inline bool ex_cuda_trains(const ex_cuda_plan *plan)
     return plan->base.spec.use == EX_USE_TRAIN;
 }
 
+static inline ex_precision ex_cuda_precision(const ex_cuda_plan *plan)
+{
+    return plan->lane->device->base.options.precision;
+}
+
 static inline ex_stream ex_cuda_stream(const ex_cuda_plan *plan)
 {
     return (ex_stream){.threads = 1, .queue = plan->lane->stream};
@@ -286,11 +291,6 @@ void ex_cuda_steps_free(ex_cuda_plan *plan);
  * candidate of the library takes the whole graph, a step for each of its operations. */
 ex_status ex_cuda_graph_add(ex_cuda_plan *plan, const char *what, int node, const ex_dnn_graph *g,
                             const ex_cuda_ref *ref);
-/* A graph's tensors: a node's map, a layer's filters (K, C, R, S), a value a channel. */
-int ex_cuda_graph_map(const ex_cuda_plan *plan, ex_dnn_graph *g, int node, bool is_virtual);
-int ex_cuda_graph_filter(ex_dnn_graph *g, const ex_node *n);
-int ex_cuda_graph_channels(ex_dnn_graph *g, int channels);
-ex_dnn_graph ex_cuda_graph_begin(const ex_cuda_plan *plan);
 /* A step for a matrix product. */
 ex_status ex_cuda_product_add(ex_cuda_plan *plan, const char *what, int node,
                               const ex_blas_product *p, ex_cuda_ref out, ex_cuda_ref a,

@@ -3,27 +3,6 @@
 
 #include <string.h>
 
-ex_dnn_graph ex_cuda_graph_begin(const ex_cuda_plan *plan)
-{
-    return (ex_dnn_graph){.precision = plan->lane->device->base.options.precision};
-}
-
-int ex_cuda_graph_map(const ex_cuda_plan *plan, ex_dnn_graph *g, int node, bool is_virtual)
-{
-    const ex_map_shape s = ex_cuda_shape(plan, node);
-    return ex_dnn_graph_tensor(g, (const int[4]){s.N, s.C, s.H, s.W}, EX_GRAPH_F32, is_virtual);
-}
-
-int ex_cuda_graph_filter(ex_dnn_graph *g, const ex_node *n)
-{
-    return ex_dnn_graph_tensor(g, (const int[4]){n->K, n->C, n->R, n->S}, EX_GRAPH_F32, false);
-}
-
-int ex_cuda_graph_channels(ex_dnn_graph *g, int channels)
-{
-    return ex_dnn_graph_tensor(g, (const int[4]){1, channels, 1, 1}, EX_GRAPH_F32, false);
-}
-
 static ex_status run_graph(ex_cuda_plan *plan, const ex_cuda_step *step)
 {
     (void)plan;

@@ -10,7 +10,7 @@ static ex_blas_product product_of(const ex_cuda_plan *plan, int node, ex_blas_ki
                              .C = (int)l->row,
                              .K = l->channels,
                              .relu = kind == EX_BLAS_FWD && plan->model->nodes[node].relu,
-                             .precision = plan->lane->device->base.options.precision};
+                             .precision = ex_cuda_precision(plan)};
 }
 
 static size_t weight_floats(const ex_layer *l)
