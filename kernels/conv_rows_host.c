@@ -28,6 +28,7 @@ enum {
     UNITS = 16,         /* of work, at least: for threads to share */
     STRIP_PIXELS = 256, /* of sixteen channels: half of a first-level cache */
     BATCH = 8,          /* filters served by one load of x: what registers hold */
+    CHAINS = 4,         /* sums that are under way at a time, at least */
 };
 
 /* Sixteen channels of a pixel lie together. */
@@ -97,24 +98,34 @@ EX_INLINE span span_of(int shift, int stride, int size, int outputs)
 
 /* One tap of `rows` filters over rows [h.first, h.last) of one image: sums (rows, step apart) +=.
  * x: the channels at the tap's pixel of output (0, 0), perhaps outside the image; dy: a plane each.
- */
+ * A sum waits for the one before it: few filters get several sums each, of pixels in turn. */
 EX_INLINE void tap(float *sums, size_t step, const float *x, size_t x_line, size_t x_pixel,
                    const float *dy, size_t plane, int width, span h, span w, int rows)
 {
-    ex_wide acc[BATCH];
-    for (int j = 0; j < rows; j++)
-        acc[j] = ex_wide_load(sums + (size_t)j * step);
+    ex_wide acc[BATCH] = {0};
+    const int turns = rows < CHAINS ? CHAINS / rows : 1;
     for (int oh = h.first; oh < h.last; oh++) {
         const float *line = x + (ptrdiff_t)oh * (ptrdiff_t)x_line;
         const float *d = dy + (size_t)oh * (size_t)width;
-        for (int ow = w.first; ow < w.last; ow++) {
+        int ow = w.first;
+        for (; ow + turns <= w.last; ow += turns)
+            for (int t = 0; t < turns; t++) {
+                const ex_wide v = ex_wide_load(line + (ptrdiff_t)(ow + t) * (ptrdiff_t)x_pixel);
+                for (int j = 0; j < rows; j++)
+                    acc[t * rows + j] += v * d[(size_t)j * plane + (size_t)(ow + t)];
+            }
+        for (; ow < w.last; ow++) {
             const ex_wide v = ex_wide_load(line + (ptrdiff_t)ow * (ptrdiff_t)x_pixel);
             for (int j = 0; j < rows; j++)
                 acc[j] += v * d[(size_t)j * plane + (size_t)ow];
         }
     }
-    for (int j = 0; j < rows; j++)
-        ex_wide_store(sums + (size_t)j * step, acc[j]);
+    for (int j = 0; j < rows; j++) {
+        float *sum = sums + (size_t)j * step;
+        for (int t = 1; t < turns; t++)
+            acc[j] += acc[t * rows + j];
+        ex_wide_store(sum, ex_wide_load(sum) + acc[j]);
+    }
 }
 
 /* All taps of `rows` filters from the j-th on: a strip of output rows of image n, a slice of x. */

@@ -8,7 +8,8 @@
  *
  * On the CUDA instance every pointer to data is a device pointer: vectors, images, indexes, labels,
  * channels, and the segment list too. Only the descriptions (ex_gather_shape, ex_augment,
- * ex_map_shape, ex_conv_shape, ex_dropout, ex_norm_train, ex_norm_train_gradient) are read on the
+ * ex_map_shape, ex_conv_shape, ex_dropout, ex_norm_train, ex_norm_train_gradient,
+ * ex_norm_fold_gradient) are read on the
  * host, before the call returns; the vectors and maps inside are device pointers. The call returns
  * when the work is queued: data must stay until it ran. Pointers that are multiples of 16 bytes are
  * faster, others are correct. A launch that fails is kept: ex_kernels_cuda_error (table_cuda.h).
@@ -127,6 +128,16 @@ typedef struct ex_norm_train_gradient {
     int keep;
 } ex_norm_train_gradient;
 
+/* Gradients behind a norm that norm_fold put into the filters of K channels, `row` floats each. */
+typedef struct ex_norm_fold_gradient {
+    float *dweight;        /* (K, row) that of weight_out becomes that of weight */
+    float *dscale, *dbias; /* (K) "="; dbias NULL where there is no bias */
+    const float *dshift;   /* (K) that of bias_out, which is shift's too */
+    const float *weight, *bias, *scale, *mean, *var; /* as norm_fold read them */
+    float eps;
+    size_t row;
+} ex_norm_fold_gradient;
+
 typedef struct ex_kernels {
     const char *name; /* "host" or "cuda" */
 
@@ -185,6 +196,15 @@ typedef struct ex_kernels {
     void (*norm_fold)(float *weight_out, float *bias_out, const float *weight, const float *bias,
                       const float *scale, const float *shift, const float *mean, const float *var,
                       float eps, int K, size_t row, ex_stream s);
+
+    /* The reverse, for a norm whose statistics are given: with r as above, for each k in channel
+     * (channels; distinct), or for the first `channels` where that is NULL:
+     *   dscale[k] = (sum of weight[k, :] * dweight[k, :] + (bias[k] - mean[k]) * dshift[k])
+     *               / sqrt(var[k] + eps)
+     *   dbias[k] = dshift[k] * r[k]        dweight[k, :] = dweight[k, :] * r[k]
+     * Other channels stay. The sums are made in float64. */
+    void (*norm_fold_bwd)(const ex_norm_fold_gradient *g, const int32_t *channel, int channels,
+                          ex_stream s);
 
     /* Running statistics as PyTorch keeps them: running += momentum * (batch - running), with the
      * batch variance (biased, over `count` values) made unbiased first (count 1 leaves it as it

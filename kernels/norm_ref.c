@@ -15,6 +15,24 @@ void ex_norm_fold_ref(float *weight_out, float *bias_out, const float *weight, c
     }
 }
 
+void ex_norm_fold_bwd_ref(const ex_norm_fold_gradient *g, const int32_t *channel, int channels)
+{
+    for (int i = 0; i < channels; i++) {
+        const int k = channel ? channel[i] : i;
+        const double std = sqrt((double)g->var[k] + (double)g->eps);
+        double sum =
+            ((g->bias ? (double)g->bias[k] : 0.0) - (double)g->mean[k]) * (double)g->dshift[k];
+        for (size_t j = 0; j < g->row; j++) {
+            float *d = &g->dweight[(size_t)k * g->row + j];
+            sum += (double)g->weight[(size_t)k * g->row + j] * (double)*d;
+            *d = (float)((double)*d * (double)g->scale[k] / std);
+        }
+        g->dscale[k] = (float)(sum / std);
+        if (g->dbias)
+            g->dbias[k] = (float)((double)g->dshift[k] * (double)g->scale[k] / std);
+    }
+}
+
 void ex_norm_running_ref(float *running_mean, float *running_var, const float *batch_mean,
                          const float *batch_var, const uint8_t *selected, size_t count,
                          float momentum, int C)

@@ -13,6 +13,7 @@ static constexpr ex_kernels table()
     k.segments_unpack = ex_segments_unpack_cuda;
     k.accumulate_fixed = ex_accumulate_fixed_cuda;
     k.norm_fold = ex_norm_fold_cuda;
+    k.norm_fold_bwd = ex_norm_fold_bwd_cuda;
     k.norm_running = ex_norm_running_cuda;
     k.norm_train_fwd = ex_norm_train_fwd_cuda;
     k.norm_train_bwd = ex_norm_train_bwd_cuda;

@@ -10,6 +10,7 @@ const ex_kernels ex_kernels_host = {
     .segments_unpack = ex_segments_unpack_host,
     .accumulate_fixed = ex_accumulate_fixed_host,
     .norm_fold = ex_norm_fold_host,
+    .norm_fold_bwd = ex_norm_fold_bwd_host,
     .norm_running = ex_norm_running_host,
     .norm_train_fwd = ex_norm_train_fwd_host,
     .norm_train_bwd = ex_norm_train_bwd_host,

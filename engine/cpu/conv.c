@@ -1,7 +1,8 @@
 /* Convolution nodes.
  *
- * Training: convolution, norm (norm.c), residual. Evaluation: the norm is folded into filters and
- * bias, and convolution, bias, residual and ReLU are one primitive. */
+ * Training: convolution, norm (norm.c), residual. Evaluation, and training with frozen norms: the
+ * norm is folded into filters and bias (fold.c), and convolution, bias, residual and ReLU are one
+ * primitive. */
 #include "cpu/cpu_impl.h"
 
 static ex_dnn_conv conv_of(const ex_cpu_plan *plan, int node, ex_dnn_pass pass)
@@ -88,50 +89,40 @@ static ex_status filter_in(ex_cpu_plan *plan, int node, const ex_dnn_op *op, ex_
 
 /* --- evaluation ------------------------------------------------------------------------------- */
 
-static ex_status run_fold(ex_cpu_plan *plan, const ex_cpu_step *step)
-{
-    const ex_layer *l = ex_cpu_layer_of(plan, step->node);
-    const float *params = plan->lane->params, *stats = plan->lane->stats;
-    ex_kernels_host.norm_fold(step->at[0], step->at[1], params + l->weight,
-                              l->bias == EX_NONE ? NULL : params + l->bias, params + l->scale,
-                              params + l->shift, stats + l->mean, stats + l->var, EX_NORM_EPS,
-                              l->channels, l->row, ex_cpu_stream(plan));
-    return EX_OK;
-}
-
 static ex_dnn_conv folded_of(const ex_cpu_plan *plan, int node)
 {
     const ex_node *n = &plan->model->nodes[node];
     const ex_layer *l = ex_cpu_layer_of(plan, node);
-    ex_dnn_conv c = conv_of(plan, node, EX_DNN_FORWARD);
+    ex_dnn_conv c = conv_of(plan, node, ex_cpu_forward_pass(plan));
     c.bias = l->scale != EX_NONE || l->bias != EX_NONE;
     c.sum = n->residual >= 0;
     c.relu = n->relu;
     return c;
 }
 
-ex_status ex_cpu_conv_prepare(ex_cpu_plan *plan, int node)
+/* The values that the convolution has in common with its layer, or the folded ones. */
+static ex_status set_values(ex_cpu_plan *plan, int node)
 {
     const ex_layer *l = ex_cpu_layer_of(plan, node);
     ex_cpu_map *map = &plan->maps[node];
-    ex_cpu_ref flat = ex_cpu_param(l->weight);
-    ex_dnn_conv c = folded_of(plan, node);
+    if (ex_cpu_folds(plan, node))
+        return ex_cpu_fold_prepare(plan, node);
+    map->folded = ex_cpu_param(l->weight);
+    map->bias = l->bias == EX_NONE ? EX_CPU_NO_REF : ex_cpu_param(l->bias);
+    return EX_OK;
+}
+
+ex_status ex_cpu_conv_prepare(ex_cpu_plan *plan, int node)
+{
+    ex_cpu_map *map = &plan->maps[node];
     ex_dnn_op op;
     ex_status status;
+    EX_TRY(set_values(plan, node));
+    if (plan->base.spec.use == EX_USE_TRAIN)
+        return EX_OK;
+    ex_dnn_conv c = folded_of(plan, node);
     EX_TRY(conv_op(plan, &c, &op));
-    map->inner =
-        l->bias == EX_NONE ? (ex_cpu_ref){.buffer = EX_CPU_NOTHING} : ex_cpu_param(l->bias);
-    if (l->scale != EX_NONE) {
-        const size_t floats = (size_t)l->channels * l->row;
-        EX_TRY_GOTO(ex_cpu_buffer_add(plan, floats * sizeof(float), &flat), done);
-        EX_TRY_GOTO(ex_cpu_buffer_add(plan, (size_t)l->channels * sizeof(float), &map->inner),
-                    done);
-        plan->buffers.list[map->inner.buffer].own = true;
-        EX_TRY_GOTO(ex_cpu_step_add(plan, "norm fold", node, run_fold, NULL), done);
-        ex_cpu_step_ref(plan, flat, 0);
-        ex_cpu_step_ref(plan, map->inner, 0);
-    }
-    EX_TRY_GOTO(filter_in(plan, node, &op, flat, &map->weights), done);
+    EX_TRY_GOTO(filter_in(plan, node, &op, map->folded, &map->weights), done);
     if (map->weights.buffer >= 0)
         plan->buffers.list[map->weights.buffer].own = true;
 done:
@@ -139,23 +130,41 @@ done:
     return status;
 }
 
+/* Convolution, bias, residual and ReLU as `op` of `c`, which the plan takes over. */
+static ex_status add_folded(ex_cpu_plan *plan, int node, const ex_dnn_conv *c, ex_dnn_op *op)
+{
+    const ex_node *n = &plan->model->nodes[node];
+    ex_cpu_map *map = &plan->maps[node];
+    EX_TRY(ex_cpu_op_add(plan, "conv forward", node, op));
+    map->conv_step = plan->step_count - 1;
+    ex_cpu_step_ref(plan, plan->maps[n->input].ref, DNNL_ARG_SRC);
+    ex_cpu_step_ref(plan, map->weights, DNNL_ARG_WEIGHTS);
+    if (c->bias)
+        ex_cpu_step_ref(plan, map->bias, DNNL_ARG_BIAS);
+    ex_cpu_step_ref(plan, map->ref, DNNL_ARG_DST);
+    return ex_cpu_op_end(plan);
+}
+
 static ex_status folded_forward(ex_cpu_plan *plan, int node)
 {
     const ex_node *n = &plan->model->nodes[node];
     ex_cpu_map *map = &plan->maps[node];
+    const bool trains = plan->base.spec.use == EX_USE_TRAIN;
     ex_dnn_conv c = folded_of(plan, node);
     ex_dnn_op op;
     if (n->residual >= 0 && map->ref.buffer != plan->maps[n->residual].ref.buffer)
         EX_TRY(ex_cpu_copy_add(plan, node, map->ref, plan->maps[n->residual].ref,
                                ex_cpu_map_floats(plan, node)));
+    if (trains)
+        EX_TRY(ex_cpu_fold_forward(plan, node));
     EX_TRY(conv_op(plan, &c, &op));
-    EX_TRY(ex_cpu_op_add(plan, "conv forward", node, &op));
-    ex_cpu_step_ref(plan, plan->maps[n->input].ref, DNNL_ARG_SRC);
-    ex_cpu_step_ref(plan, map->weights, DNNL_ARG_WEIGHTS);
-    if (c.bias)
-        ex_cpu_step_ref(plan, map->inner, DNNL_ARG_BIAS);
-    ex_cpu_step_ref(plan, map->ref, DNNL_ARG_DST);
-    return ex_cpu_op_end(plan);
+    const ex_status status =
+        trains ? filter_in(plan, node, &op, map->folded, &map->weights) : EX_OK;
+    if (status != EX_OK) {
+        ex_dnn_op_destroy(&op);
+        return status;
+    }
+    return add_folded(plan, node, &c, &op);
 }
 
 /* --- training --------------------------------------------------------------------------------- */
@@ -194,7 +203,7 @@ static ex_status train_forward(ex_cpu_plan *plan, int node)
     c.bias = l->bias != EX_NONE;
     c.relu = n->relu && !norm && n->residual < 0;
     EX_TRY(conv_op(plan, &c, &op));
-    const ex_status status = filter_in(plan, node, &op, ex_cpu_param(l->weight), &map->weights);
+    const ex_status status = filter_in(plan, node, &op, map->folded, &map->weights);
     if (status != EX_OK) {
         ex_dnn_op_destroy(&op);
         return status;
@@ -207,7 +216,7 @@ static ex_status train_forward(ex_cpu_plan *plan, int node)
     ex_cpu_step_ref(plan, plan->maps[n->input].ref, DNNL_ARG_SRC);
     ex_cpu_step_ref(plan, map->weights, DNNL_ARG_WEIGHTS);
     if (c.bias)
-        ex_cpu_step_ref(plan, ex_cpu_param(l->bias), DNNL_ARG_BIAS);
+        ex_cpu_step_ref(plan, map->bias, DNNL_ARG_BIAS);
     ex_cpu_step_ref(plan, map->inner, DNNL_ARG_DST);
     EX_TRY(ex_cpu_op_end(plan));
     if (norm)
@@ -217,8 +226,9 @@ static ex_status train_forward(ex_cpu_plan *plan, int node)
 
 ex_status ex_cpu_conv_forward(ex_cpu_plan *plan, int node)
 {
-    return plan->base.spec.use == EX_USE_TRAIN ? train_forward(plan, node)
-                                               : folded_forward(plan, node);
+    return plan->base.spec.use == EX_USE_EVALUATE || ex_cpu_folds(plan, node)
+               ? folded_forward(plan, node)
+               : train_forward(plan, node);
 }
 
 static ex_status weights_backward(ex_cpu_plan *plan, int node, ex_cpu_ref dy)
@@ -229,7 +239,8 @@ static ex_status weights_backward(ex_cpu_plan *plan, int node, ex_cpu_ref dy)
     ex_dnn_conv c = conv_of(plan, node, EX_DNN_BACKWARD_WEIGHTS);
     ex_cpu_ref dw = ex_cpu_grad(plan, l->weight);
     ex_dnn_op op, reorder;
-    c.bias = l->bias != EX_NONE;
+    const size_t dbias = ex_cpu_folds(plan, node) ? l->shift : l->bias;
+    c.bias = dbias != EX_NONE;
     EX_TRY(conv_op(plan, &c, &op));
     const size_t bytes = ex_dnn_op_bytes(&op, DNNL_ARG_DIFF_WEIGHTS);
     const ex_status status =
@@ -245,7 +256,7 @@ static ex_status weights_backward(ex_cpu_plan *plan, int node, ex_cpu_ref dy)
     ex_cpu_step_ref(plan, dy, DNNL_ARG_DIFF_DST);
     ex_cpu_step_ref(plan, dw, DNNL_ARG_DIFF_WEIGHTS);
     if (c.bias)
-        ex_cpu_step_ref(plan, ex_cpu_grad(plan, l->bias), DNNL_ARG_DIFF_BIAS);
+        ex_cpu_step_ref(plan, ex_cpu_grad(plan, dbias), DNNL_ARG_DIFF_BIAS);
     EX_TRY(ex_cpu_op_end(plan));
     if (!reorder.primitive)
         return EX_OK;
@@ -275,8 +286,7 @@ static ex_status data_backward(ex_cpu_plan *plan, int node, ex_cpu_ref dy)
         c.src_block = plan->input_gradient_block = input_gradient_block(plan, node);
     EX_TRY(conv_op(plan, &c, &op));
     if (!ex_dnn_op_same(&plan->steps[map->conv_step].op, DNNL_ARG_WEIGHTS, &op, DNNL_ARG_WEIGHTS)) {
-        const ex_status status =
-            filter_in(plan, node, &op, ex_cpu_param(ex_cpu_layer_of(plan, node)->weight), &weights);
+        const ex_status status = filter_in(plan, node, &op, map->folded, &weights);
         if (status != EX_OK) {
             ex_dnn_op_destroy(&op);
             return status;
@@ -285,11 +295,19 @@ static ex_status data_backward(ex_cpu_plan *plan, int node, ex_cpu_ref dy)
     return ex_cpu_gradient_op(plan, "conv backward data", node, &op, dy, weights, DNNL_ARG_WEIGHTS);
 }
 
+/* Gradients of the layer's values, given that of the convolution's output. */
+static ex_status values_backward(ex_cpu_plan *plan, int node, ex_cpu_ref dy)
+{
+    EX_TRY(ex_cpu_rows_are_few(plan, node) ? ex_cpu_rows_backward(plan, node, dy)
+                                           : weights_backward(plan, node, dy));
+    return ex_cpu_folds(plan, node) ? ex_cpu_fold_backward(plan, node) : EX_OK;
+}
+
 ex_status ex_cpu_conv_backward(ex_cpu_plan *plan, int node)
 {
     const ex_node *n = &plan->model->nodes[node];
     ex_cpu_ref dy;
-    if (ex_cpu_layer_of(plan, node)->scale != EX_NONE) {
+    if (ex_cpu_layer_of(plan, node)->scale != EX_NONE && !ex_cpu_folds(plan, node)) {
         EX_TRY(ex_cpu_norm_backward(plan, node, &dy));
     } else {
         EX_TRY(ex_cpu_gradient_sum(plan, node, n->relu, &dy));
@@ -297,7 +315,6 @@ ex_status ex_cpu_conv_backward(ex_cpu_plan *plan, int node)
             EX_TRY(ex_cpu_gradient_give(plan, n->residual, dy, -1));
     }
     if (ex_cpu_layer_trained(plan, n->layer))
-        EX_TRY(ex_cpu_rows_are_few(plan, node) ? ex_cpu_rows_backward(plan, node, dy)
-                                               : weights_backward(plan, node, dy));
+        EX_TRY(values_backward(plan, node, dy));
     return plan->maps[n->input].wanted ? data_backward(plan, node, dy) : EX_OK;
 }

@@ -51,8 +51,9 @@ static ex_status run_rows(ex_cpu_plan *plan, const ex_cpu_step *step)
     const int layer = plan->model->nodes[step->node].layer;
     const ex_layer *l = &plan->model->layers[layer];
     const ex_conv_shape shape = shape_of(plan, step->node);
+    const size_t sum = ex_cpu_folds(plan, step->node) ? l->shift : l->bias;
     ex_kernels_host.conv_rows_bwd(
-        step->at[0] + l->weight, l->bias == EX_NONE ? NULL : step->at[0] + l->bias, step->at[1],
+        step->at[0] + l->weight, sum == EX_NONE ? NULL : step->at[0] + sum, step->at[1],
         step->at[2], plan->rows + l->first_channel,
         ex_mask_layer_count(plan->base.spec.mask, layer), &shape, step->at[3], ex_cpu_stream(plan));
     return EX_OK;

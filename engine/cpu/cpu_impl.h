@@ -6,8 +6,9 @@
  * the references alone: a buffer lives from the first step that names it to the last
  * (plan_buffers.h).
  *
- * Reading order: plan.c (what is built, in order), conv.c conv_rows.c norm.c pool.c linear.c (the
- * nodes), step.c (lists of steps and buffers), arena.c (memory), run.c (what runs them), ablate.c.
+ * Reading order: plan.c (what is built, in order), conv.c conv_rows.c fold.c norm.c pool.c
+ * linear.c (the nodes), step.c (lists of steps and buffers), arena.c (memory), run.c (what runs
+ * them), ablate.c.
  */
 #ifndef EX_CPU_IMPL_H
 #define EX_CPU_IMPL_H
@@ -112,8 +113,10 @@ struct ex_cpu_step {
 typedef struct ex_cpu_map {
     ex_cpu_ref ref;
     int block;
-    ex_cpu_ref inner; /* training: the value before the norm */
+    ex_cpu_ref inner; /* training: the value before the norm; linear: the rows that it reads */
     ex_cpu_ref mean, var, workspace;
+    ex_cpu_ref folded;      /* filters with the norm in them (K, R, S, C), where it is folded */
+    ex_cpu_ref bias;        /* of the convolution, folded or the layer's own, or nothing */
     ex_cpu_ref weights;     /* as the forward convolution reads them */
     int conv_step;          /* the forward convolution */
     int readers;            /* nodes that read the tensor */
@@ -132,7 +135,7 @@ struct ex_cpu_plan {
     int step_count, step_room;
     ex_cpu_map *maps; /* (node_count) */
     int *node_step;   /* (node_count + 1) forward steps of node n: [node_step[n], node_step[n+1]) */
-    int prepared;     /* steps [0, prepared) fold the norms */
+    int prepared;     /* steps [0, prepared) fold norms, when the lane's values were changed */
     int loss_step, backward_step;
     ex_cpu_ref grads, loss, predicted, input_gradient;
     int input_gradient_block; /* its layout; its channels are padded to a multiple */
@@ -228,6 +231,15 @@ ex_status ex_cpu_conv_layouts(ex_cpu_plan *plan, int node);
 ex_status ex_cpu_conv_forward(ex_cpu_plan *plan, int node);
 ex_status ex_cpu_conv_backward(ex_cpu_plan *plan, int node);
 ex_status ex_cpu_conv_prepare(ex_cpu_plan *plan, int node); /* evaluation: fold, before forward */
+/* Whether the node's norm is folded into its filters. */
+bool ex_cpu_folds(const ex_cpu_plan *plan, int node);
+/* Buffers for the folded values; folds those that are kept from run to run: in section prepare. */
+ex_status ex_cpu_fold_prepare(ex_cpu_plan *plan, int node);
+/* Training: folds what the last step may have changed. */
+ex_status ex_cpu_fold_forward(ex_cpu_plan *plan, int node);
+/* Turns the folded filters' and bias's gradients, which lie at the weight's and the norm's shift's
+ * place in plan->grads, into those of the layer's values. */
+ex_status ex_cpu_fold_backward(ex_cpu_plan *plan, int node);
 /* Lists the mask's channels in plan->rows. */
 ex_status ex_cpu_rows_list(ex_cpu_plan *plan);
 /* Whether so few of the layer's filters are trained that ex_cpu_rows_backward is faster. */

@@ -61,7 +61,7 @@ typedef struct ex_dnn_conv {
     ex_dnn_window window;
     int src_block, dst_block;
     bool bias; /* forward adds it, the weights' pass gives its gradient */
-    bool sum;  /* FORWARD: added to what dst holds */
+    bool sum;  /* forward: added to what dst holds */
     bool relu; /* forward, after bias and sum */
 } ex_dnn_conv;
 

@@ -1,4 +1,5 @@
-/* Batch norm of training plans, with residual, ReLU and the sum of gradients fused in. */
+/* Batch norm of training plans, by the batch's statistics, with residual, ReLU and the sum of
+ * gradients fused in. Frozen norms are folded instead (fold.c). */
 #include "cpu/cpu_impl.h"
 
 static ex_map_shape shape_of(const ex_cpu_plan *plan, int node)
@@ -11,16 +12,11 @@ static ex_map_shape shape_of(const ex_cpu_plan *plan, int node)
                           .block = plan->maps[node].block};
 }
 
-/* The statistics to normalise by: the batch's own, or the lane's. */
+/* The statistics to normalise by: the batch's own. */
 static ex_status add_statistics(ex_cpu_plan *plan, int node)
 {
     const ex_layer *l = ex_cpu_layer_of(plan, node);
     ex_cpu_map *map = &plan->maps[node];
-    if (plan->base.spec.norm == EX_NORM_FROZEN) {
-        map->mean = (ex_cpu_ref){.buffer = EX_CPU_STATS, .offset = l->mean};
-        map->var = (ex_cpu_ref){.buffer = EX_CPU_STATS, .offset = l->var};
-        return EX_OK;
-    }
     EX_TRY(ex_cpu_buffer_add(plan, (size_t)l->channels * sizeof(float), &map->mean));
     return ex_cpu_buffer_add(plan, (size_t)l->channels * sizeof(float), &map->var);
 }
@@ -37,7 +33,6 @@ static ex_norm_train norm_of(const ex_cpu_plan *plan, const ex_cpu_step *step)
                            .mean = step->at[MEAN],
                            .var = step->at[VAR],
                            .eps = EX_NORM_EPS,
-                           .frozen = plan->base.spec.norm == EX_NORM_FROZEN,
                            .relu = step->relu,
                            .scratch = step->at[SCRATCH]};
 }

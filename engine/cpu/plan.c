@@ -114,6 +114,15 @@ static ex_status add_gather(ex_cpu_plan *plan, int node)
     return EX_OK;
 }
 
+static ex_status add_prepare(ex_cpu_plan *plan)
+{
+    for (int i = 0; i < plan->model->node_count; i++)
+        if (plan->model->nodes[i].op == EX_OP_CONV)
+            EX_TRY(ex_cpu_conv_prepare(plan, i));
+    plan->prepared = plan->step_count;
+    return EX_OK;
+}
+
 static ex_status add_forward(ex_cpu_plan *plan)
 {
     for (int i = 0; i < plan->model->node_count; i++) {
@@ -228,6 +237,7 @@ static ex_status build_training(ex_cpu_plan *plan)
     find_wanted(plan);
     EX_TRY(ex_cpu_buffer_add(plan, plan->model->param_count * sizeof(float), &plan->grads));
     plan->buffers.list[plan->grads.buffer].keep = true;
+    EX_TRY(add_prepare(plan));
     EX_TRY(add_forward(plan));
     EX_TRY(add_loss(plan));
     EX_TRY(add_backward(plan));
@@ -236,10 +246,7 @@ static ex_status build_training(ex_cpu_plan *plan)
 
 static ex_status build_evaluation(ex_cpu_plan *plan)
 {
-    for (int i = 0; i < plan->model->node_count; i++)
-        if (plan->model->nodes[i].op == EX_OP_CONV)
-            EX_TRY(ex_cpu_conv_prepare(plan, i));
-    plan->prepared = plan->step_count;
+    EX_TRY(add_prepare(plan));
     EX_TRY(add_forward(plan));
     return add_loss(plan);
 }

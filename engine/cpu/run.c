@@ -89,7 +89,7 @@ static ex_status train_batch(ex_cpu_plan *plan, const ex_dataset *data, const ex
                              size_t first, ex_train_sums *sums)
 {
     EX_TRY(ex_cpu_feed(plan, data, feed, first, (size_t)plan->base.spec.batch));
-    EX_TRY(ex_cpu_steps(plan, 0, plan->backward_step, true));
+    EX_TRY(ex_cpu_steps(plan, plan->prepared, plan->backward_step, true));
     EX_TRY(add_loss(plan, feed, first, sums));
     EX_TRY(ex_cpu_steps(plan, plan->backward_step, plan->step_count, true));
     plan->base.key.step++;
@@ -105,10 +105,12 @@ ex_status ex_cpu_train(ex_plan *plan, const ex_dataset *data, const ex_samples *
     EX_CHECK_ARG(feed->count % batch == 0, "%zu samples are no multiple of the batch %zu",
                  feed->count, batch);
     EX_TRY(begin(p, data));
+    EX_TRY(ex_cpu_prepare(p));
     p->sgd = *sgd;
     p->lane->version++;
     for (size_t first = 0; first < feed->count; first += batch)
         EX_TRY(train_batch(p, data, feed, first, sums));
+    p->version = p->lane->version; /* each step folds what the one before it changed */
     return EX_OK;
 }
 
@@ -148,8 +150,9 @@ ex_status ex_cpu_gradient(ex_plan *plan, const ex_dataset *data, const ex_sample
                  plan->spec.batch, feed->count);
     EX_CHECK_ARG(!out->input || plan->spec.input_gradient, "the plan has no input gradient");
     EX_TRY(begin(p, data));
+    EX_TRY(ex_cpu_prepare(p));
     EX_TRY(ex_cpu_feed(p, data, feed, 0, feed->count));
-    EX_TRY(ex_cpu_steps(p, 0, p->step_count, false));
+    EX_TRY(ex_cpu_steps(p, p->prepared, p->step_count, false));
     EX_TRY(add_loss(p, feed, 0, &sums));
     out->loss = sums.loss / (double)feed->count;
     if (out->logits)

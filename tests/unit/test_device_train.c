@@ -107,39 +107,70 @@ static void test_mask_leaves_unmasked_bytes_identical(void **state)
     }
 }
 
-/* The masked gradient is the full one inside the mask, and 0 elsewhere. */
+/* Every second layer's channels 0, step, 2 step ... */
+static ex_mask *mask_of(const ex_model *m, int step)
+{
+    ex_mask *mask;
+    assert_ok(ex_mask_create(&mask, m));
+    for (int layer = 0; layer < m->layer_count; layer += 2)
+        for (int c = 0; c < m->layers[layer].channels; c += step)
+            assert_ok(ex_mask_select(mask, layer, c));
+    assert_ok(ex_mask_seal(mask));
+    return mask;
+}
+
+/* The plan's gradient is that of a new, unmasked plan inside the mask, and 0 elsewhere. */
+static void check_part(const ex_net_fixture *f, ex_plan *masked)
+{
+    const size_t n = f->model->param_count;
+    const ex_mask *mask = masked->spec.mask;
+    ex_plan_spec spec = masked->spec;
+    float *full = ex_guard_floats(n), *part = ex_guard_floats(n);
+    ex_plan *plan;
+    spec.mask = NULL;
+    assert_ok(ex_plan_create(&plan, f->lane, &spec));
+    assert_ok(ex_plan_gradient(plan, &f->data, &f->feed, &(ex_gradient){.params = full}));
+    ex_plan_destroy(&plan);
+    assert_ok(ex_plan_gradient(masked, &f->data, &f->feed, &(ex_gradient){.params = part}));
+    for (size_t i = 0; i < n; i++)
+        full[i] = inside(mask->params, mask->param_segments, i) ? full[i] : 0.0f;
+    assert_close(part, full, n, 1e-6, 1e-5);
+    ex_guard_check(part, n);
+    ex_guard_free(full);
+    ex_guard_free(part);
+}
+
+/* At first, after steps of the plan's own, and after the lane's values came from outside. */
+static void check_masked_gradient(int which, ex_norm_mode norm, int channel_step)
+{
+    ex_net_fixture f;
+    ex_net_fixture_open(&f, which, BATCH, 1, EX_CONV_DIRECT);
+    ex_mask *mask = mask_of(f.model, channel_step);
+    ex_train_sums sums = {0};
+    ex_plan *plan;
+    assert_ok(ex_plan_create(
+        &plan, f.lane,
+        &(ex_plan_spec){.use = EX_USE_TRAIN, .batch = BATCH, .norm = norm, .mask = mask}));
+    check_part(&f, plan);
+    for (int i = 0; i < 3; i++)
+        assert_ok(ex_plan_train(plan, &f.data, &f.feed, &SGD, &sums));
+    check_part(&f, plan);
+    ex_test_values(f.model, 6, f.params, f.stats);
+    assert_ok(ex_lane_load(f.lane, f.params, f.stats));
+    check_part(&f, plan);
+    ex_plan_destroy(&plan);
+    ex_mask_destroy(&mask);
+    ex_net_fixture_close(&f);
+}
+
 static void test_masked_gradient_is_part_of_the_full_one(void **state)
 {
     (void)state;
-    for (int which = 0; which < EX_TEST_MODELS; which++) {
-        ex_net_fixture f;
-        ex_net_fixture_open(&f, which, BATCH, 1, EX_CONV_AUTO);
-        const ex_model *m = f.model;
-        float *full = ex_guard_floats(m->param_count), *part = ex_guard_floats(m->param_count);
-        ex_mask *mask;
-        ex_plan *plan;
-        assert_ok(ex_mask_create(&mask, m));
-        for (int layer = 0; layer < m->layer_count; layer += 2)
-            for (int c = 0; c < m->layers[layer].channels; c += 3)
-                assert_ok(ex_mask_select(mask, layer, c));
-        assert_ok(ex_mask_seal(mask));
-        ex_plan_spec spec = {.use = EX_USE_TRAIN, .batch = BATCH};
-        assert_ok(ex_plan_create(&plan, f.lane, &spec));
-        assert_ok(ex_plan_gradient(plan, &f.data, &f.feed, &(ex_gradient){.params = full}));
-        ex_plan_destroy(&plan);
-        spec.mask = mask;
-        assert_ok(ex_plan_create(&plan, f.lane, &spec));
-        assert_ok(ex_plan_gradient(plan, &f.data, &f.feed, &(ex_gradient){.params = part}));
-        ex_plan_destroy(&plan);
-        for (size_t i = 0; i < m->param_count; i++)
-            full[i] = inside(mask->params, mask->param_segments, i) ? full[i] : 0.0f;
-        assert_close(part, full, m->param_count, 1e-6, 1e-5);
-        ex_guard_check(part, m->param_count);
-        ex_guard_free(full);
-        ex_guard_free(part);
-        ex_mask_destroy(&mask);
-        ex_net_fixture_close(&f);
-    }
+    for (int which = 0; which < EX_TEST_MODELS; which++)
+        for (int step = 3; step <= 7; step += 4) { /* many of a layer's channels, and few */
+            check_masked_gradient(which, EX_NORM_TRAIN, step);
+            check_masked_gradient(which, EX_NORM_FROZEN, step);
+        }
 }
 
 typedef struct worker {

@@ -65,6 +65,62 @@ static void test_fold_equals_the_reference(void **state)
                 check_fold(channels[i], rows[j], bias);
 }
 
+/* Channels 1, 3, 5 ... of K, or all. */
+static void check_fold_backward(int K, size_t row, bool with_bias, bool selected)
+{
+    norm_case c = make_norm(K, row);
+    const size_t n = (size_t)K * row, channels = (size_t)K;
+    int32_t channel[64];
+    for (int i = 0; i < K / 2; i++)
+        channel[i] = 2 * i + 1;
+    float *dweight = random_floats(n, 7), *dshift = random_floats(channels, 8);
+    float *d[3], *expected[3]; /* dweight, dscale, dbias */
+    for (int i = 0; i < 3; i++) {
+        const size_t size = i ? channels : n;
+        d[i] = ex_guard_floats(size);
+        expected[i] = i ? random_floats(size, 9) : copied_floats(dweight, size);
+    }
+    const ex_norm_fold_gradient g = {.dweight = expected[0],
+                                     .dscale = expected[1],
+                                     .dbias = with_bias ? expected[2] : NULL,
+                                     .dshift = dshift,
+                                     .weight = c.weight,
+                                     .bias = with_bias ? c.bias : NULL,
+                                     .scale = c.scale,
+                                     .mean = c.mean,
+                                     .var = c.var,
+                                     .eps = 1e-2f,
+                                     .row = row};
+    float *before[3] = {dweight, random_floats(channels, 9), random_floats(channels, 9)};
+    ex_norm_fold_bwd_ref(&g, selected ? channel : NULL, selected ? K / 2 : K);
+    for (int t = 0; t < KERNEL_THREADS_COUNT; t++) {
+        ex_norm_fold_gradient own = g;
+        for (int i = 0; i < 3; i++)
+            memcpy(d[i], before[i], (i ? channels : n) * sizeof(float));
+        own.dweight = d[0], own.dscale = d[1], own.dbias = with_bias ? d[2] : NULL;
+        k->norm_fold_bwd(&own, selected ? channel : NULL, selected ? K / 2 : K,
+                         threads_stream(KERNEL_THREADS[t]));
+        for (int i = 0; i < 3; i++) {
+            assert_close(d[i], expected[i], i ? channels : n, 1e-5, 1e-6);
+            ex_guard_check(d[i], i ? channels : n);
+        }
+    }
+    for (int i = 0; i < 3; i++)
+        ex_guard_free(d[i]), ex_guard_free(expected[i]), ex_guard_free(before[i]);
+    ex_guard_free(dshift), free_norm(&c);
+}
+
+static void test_fold_backward_is_that_of_the_reference_and_others_stay(void **state)
+{
+    (void)state;
+    static const int channels[] = {0, 1, 7, 33};
+    static const size_t rows[] = {0, 1, 27, 515};
+    for (size_t i = 0; i < sizeof channels / sizeof *channels; i++)
+        for (size_t j = 0; j < sizeof rows / sizeof *rows; j++)
+            for (int form = 0; form < 4; form++)
+                check_fold_backward(channels[i], rows[j], form & 1, form >> 1);
+}
+
 static void test_fold_at_any_alignment(void **state)
 {
     (void)state;
@@ -163,6 +219,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_fold_equals_the_reference),
+        cmocka_unit_test(test_fold_backward_is_that_of_the_reference_and_others_stay),
         cmocka_unit_test(test_fold_at_any_alignment),
         cmocka_unit_test(test_folded_filter_gives_the_norm_of_the_filter),
         cmocka_unit_test(test_running_statistics_move_for_selected_channels_only),
