@@ -1,0 +1,265 @@
+/* cuDNN has a plan for every graph that the CUDA back end makes of the models, on a GPU that is
+ * described but not there.
+ *
+ * Kernels that cuDNN brings along are planned to the end. Those that it compiles when a plan is
+ * made stop where the driver would load them: that cuDNN lists them shows that its check of support
+ * passed, and one of each kind is compiled as far as that.
+ *
+ *     test_cudnn_plans GPU.json [report]       report: what has no plan is told, and is no failure
+ *
+ * EXCISE_TEST_BATCHES: the batch sizes, "1 7 128" unless told. */
+#include "model_graphs.h"
+
+#include "test.h"
+
+#include "base/memory.h"
+#include "cuda/dnn_graph_cudnn_impl.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const char *gpu_file;
+static bool only_report;
+
+static ex_dnn_handle *open_gpu(void)
+{
+    char text[4096];
+    ex_dnn_handle *handle = NULL;
+    FILE *file = fopen(gpu_file, "r");
+    assert_non_null(file);
+    const size_t size = fread(text, 1, sizeof text - 1, file);
+    fclose(file);
+    text[size] = '\0';
+    assert_ok(ex_dnn_handle_create_deviceless(&handle, text));
+    return handle;
+}
+
+typedef enum answer {
+    BUILT,    /* a plan was made */
+    COMPILED, /* its kernel was compiled; no driver loads it here */
+    LISTED,   /* cuDNN's check of support passed for a kernel that it would compile */
+    NONE,
+    ANSWERS
+} answer;
+
+/* Makes a plan of the first candidate that can be: of a kernel that is there, or, if `compiles`, of
+ * one that is compiled. */
+static answer plan_of(ex_dnn_handle *handle, const ex_dnn_graph *g, int count, bool compiles)
+{
+    for (int i = 0; i < count; i++) {
+        ex_dnn_plan *plan = NULL;
+        bool does = false;
+        assert_ok(ex_cudnn_compiles(handle->choices->config[i], &does));
+        if (does != compiles)
+            continue;
+        const ex_status status = ex_dnn_plan_create(&plan, handle, g, i, NULL);
+        ex_dnn_plan_destroy(&plan);
+        if (status == EX_OK)
+            return BUILT;
+        if (compiles && strstr(ex_error_message(), "cuLibraryLoadData"))
+            return COMPILED;
+    }
+    return NONE;
+}
+
+/* Whether a graph of these operations in this precision was compiled before. */
+static bool seen(const ex_dnn_graph *g)
+{
+    static unsigned long known[64];
+    static int count;
+    unsigned long key = (unsigned long)g->precision + 1;
+    for (int i = 0; i < g->op_count; i++)
+        key = key * 16 + (unsigned long)g->op[i].kind;
+    for (int i = 0; i < count; i++)
+        if (known[i] == key)
+            return true;
+    if (count < 64)
+        known[count++] = key;
+    return false;
+}
+
+static answer ask(ex_dnn_handle *handle, const ex_dnn_graph *g)
+{
+    int count = 0;
+    if (ex_dnn_plan_count(&count, handle, g) != EX_OK)
+        return NONE;
+    assert_true(count > 0);
+    if (plan_of(handle, g, count, false) == BUILT)
+        return BUILT;
+    return seen(g) ? LISTED : plan_of(handle, g, count, true);
+}
+
+/* How many of the models' graphs have no plan. */
+static int check(ex_dnn_handle *handle, int batch, ex_precision precision)
+{
+    static const char *const PRECISIONS[] = {"fp32", "tf32", "bf16"};
+    ex_model_graphs graphs;
+    int counts[ANSWERS] = {0};
+    char text[EX_GRAPH_TEXT];
+    ex_model_graphs_init(&graphs, batch, precision);
+    for (int i = 0; i < graphs.count; i++) {
+        const answer a = ask(handle, &graphs.list[i]);
+        counts[a]++;
+        ex_dnn_graph_describe(&graphs.list[i], text, sizeof text);
+        if (a == NONE)
+            print_message("no plan: %s\n         %s\n", text, ex_error_message());
+        if (a == COMPILED)
+            print_message("compiled at run time: %s\n", text);
+    }
+    print_message("%s, %s, batch %d: %d graphs: %d planned; %d compiled, not loaded; %d passed the "
+                  "check of support; %d without a plan\n",
+                  handle->kind, PRECISIONS[precision], batch, graphs.count, counts[BUILT],
+                  counts[COMPILED], counts[LISTED], counts[NONE]);
+    assert_true(graphs.count > 80);
+    ex_model_graphs_close(&graphs);
+    return counts[NONE];
+}
+
+static void test_every_graph_of_the_models_has_a_plan(void **state)
+{
+    (void)state;
+    const char *batches = getenv("EXCISE_TEST_BATCHES");
+    ex_dnn_handle *handle = open_gpu();
+    int none = 0;
+    for (const char *p = batches ? batches : "1 7 128"; *p;) {
+        char *end;
+        const int batch = (int)strtol(p, &end, 10);
+        assert_true(end != p && batch > 0);
+        for (ex_precision precision = EX_FP32; precision <= EX_BF16; precision++)
+            none += check(handle, batch, precision);
+        p = end;
+    }
+    ex_dnn_handle_destroy(&handle);
+    if (!only_report)
+        assert_int_equal(none, 0);
+}
+
+static ex_dnn_graph small_conv(ex_graph_op_kind kind, ex_precision precision)
+{
+    ex_dnn_graph g = {.precision = precision};
+    const int map[] = {8, 16, 32, 32}, filter[] = {16, 16, 3, 3};
+    ex_dnn_graph_tensor(&g, map, EX_GRAPH_F32, false);
+    ex_dnn_graph_tensor(&g, kind == EX_GRAPH_CONV_WGRAD ? map : filter, EX_GRAPH_F32, false);
+    ex_dnn_graph_tensor(&g, kind == EX_GRAPH_CONV_WGRAD ? filter : map, EX_GRAPH_F32, false);
+    ex_dnn_graph_op(
+        &g, (ex_graph_op){
+                .kind = kind, .in = {0, 1}, .out = {2, -1}, .R = 3, .S = 3, .stride = 1, .pad = 1});
+    return g;
+}
+
+static void test_a_plan_is_made_again_from_its_text(void **state)
+{
+    (void)state;
+    const ex_dnn_graph g = small_conv(EX_GRAPH_CONV_FWD, EX_FP32);
+    const ex_dnn_graph other = small_conv(EX_GRAPH_CONV_WGRAD, EX_FP32);
+    ex_dnn_handle *handle = open_gpu();
+    ex_dnn_plan *plan = NULL, *again = NULL;
+    char *text = NULL, *second = NULL;
+    assert_ok(ex_dnn_plan_create(&plan, handle, &g, 0, NULL));
+    assert_ok(ex_dnn_plan_store(plan, &text));
+    assert_ok(ex_dnn_plan_create(&again, handle, &g, 0, text));
+    assert_int_equal(ex_dnn_plan_workspace(plan), ex_dnn_plan_workspace(again));
+    assert_ok(ex_dnn_plan_store(again, &second));
+    assert_string_equal(text, second);
+    ex_dnn_plan_destroy(&again);
+    assert_status(ex_dnn_plan_create(&again, handle, &other, 0, text), EX_ERR_UNSUPPORTED);
+    assert_message("another graph");
+    text[strlen(text) - 9] = '\0';
+    assert_status(ex_dnn_plan_create(&again, handle, &g, 0, text), EX_ERR_UNSUPPORTED);
+    assert_null(again);
+    ex_free(&text);
+    ex_free(&second);
+    ex_dnn_plan_destroy(&plan);
+    ex_dnn_handle_destroy(&handle);
+}
+
+/* Notes of the engine of a candidate, asked of cuDNN here and not by the code under test. */
+static bool has_note(cudnnBackendDescriptor_t config, cudnnBackendNumericalNote_t wanted)
+{
+    cudnnBackendDescriptor_t engine;
+    cudnnBackendNumericalNote_t note[CUDNN_NUMERICAL_NOTE_TYPE_COUNT];
+    int64_t count = 0;
+    bool has = false;
+    assert_int_equal(cudnnBackendCreateDescriptor(CUDNN_BACKEND_ENGINE_DESCRIPTOR, &engine), 0);
+    assert_int_equal(cudnnBackendGetAttribute(config, CUDNN_ATTR_ENGINECFG_ENGINE,
+                                              CUDNN_TYPE_BACKEND_DESCRIPTOR, 1, &count, &engine),
+                     0);
+    assert_int_equal(cudnnBackendGetAttribute(engine, CUDNN_ATTR_ENGINE_NUMERICAL_NOTE,
+                                              CUDNN_TYPE_NUMERICAL_NOTE,
+                                              CUDNN_NUMERICAL_NOTE_TYPE_COUNT, &count, note),
+                     0);
+    for (int64_t i = 0; i < count; i++)
+        has = has || note[i] == wanted;
+    cudnnBackendDestroyDescriptor(engine);
+    return has;
+}
+
+/* Of all candidates; and there are others that were left out, so that the test can fail. */
+static void test_candidates_keep_the_graphs_promises(void **state)
+{
+    (void)state;
+    static const ex_graph_op_kind KINDS[] = {EX_GRAPH_CONV_FWD, EX_GRAPH_CONV_DGRAD,
+                                             EX_GRAPH_CONV_WGRAD};
+    ex_dnn_handle *handle = open_gpu();
+    for (int i = 0; i < 6; i++) {
+        const ex_precision precision = i < 3 ? EX_FP32 : EX_TF32;
+        ex_dnn_graph g = small_conv(KINDS[i % 3], precision);
+        int count;
+        g.direct = true;
+        assert_ok(ex_dnn_plan_count(&count, handle, &g));
+        assert_true(precision == EX_TF32 || handle->choices->found > count);
+        for (int k = 0; k < count; k++) {
+            const cudnnBackendDescriptor_t config = handle->choices->config[k];
+            assert_false(has_note(config, CUDNN_NUMERICAL_NOTE_NONDETERMINISTIC));
+            assert_false(has_note(config, CUDNN_NUMERICAL_NOTE_WINOGRAD));
+            assert_false(has_note(config, CUDNN_NUMERICAL_NOTE_FFT));
+            if (precision == EX_FP32)
+                assert_false(has_note(config, CUDNN_NUMERICAL_NOTE_TENSOR_CORE));
+        }
+    }
+    ex_dnn_handle_destroy(&handle);
+}
+
+static void test_a_graph_that_cudnn_cannot_run_is_unsupported(void **state)
+{
+    (void)state;
+    ex_dnn_handle *handle = open_gpu();
+    ex_dnn_graph g = small_conv(EX_GRAPH_CONV_FWD, EX_FP32);
+    ex_dnn_plan *plan = NULL;
+    int count = -1;
+    g.tensor[1].type = EX_GRAPH_S8; /* float maps by filters of bytes */
+    assert_status(ex_dnn_plan_count(&count, handle, &g), EX_ERR_UNSUPPORTED);
+    assert_message("conv_fwd");
+    assert_int_equal(count, 0);
+    assert_status(ex_dnn_plan_create(&plan, handle, &g, 0, NULL), EX_ERR_UNSUPPORTED);
+    assert_null(plan);
+    ex_dnn_handle_destroy(&handle);
+}
+
+static void test_a_gpu_that_is_not_described_is_refused(void **state)
+{
+    (void)state;
+    ex_dnn_handle *handle = NULL;
+    assert_status(ex_dnn_handle_create_deviceless(&handle, "{}"), EX_ERR_BACKEND);
+    assert_message("deviceName");
+    assert_null(handle);
+}
+
+int main(int argc, char **argv)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_a_plan_is_made_again_from_its_text),
+        cmocka_unit_test(test_candidates_keep_the_graphs_promises),
+        cmocka_unit_test(test_a_graph_that_cudnn_cannot_run_is_unsupported),
+        cmocka_unit_test(test_a_gpu_that_is_not_described_is_refused),
+        cmocka_unit_test(test_every_graph_of_the_models_has_a_plan),
+    };
+    if (argc < 2) {
+        fprintf(stderr, "usage: %s GPU.json [report]\n", argv[0]);
+        return 2;
+    }
+    gpu_file = argv[1];
+    only_report = argc > 2;
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
