@@ -90,6 +90,11 @@ typedef struct ex_config {
     int precision, conv;         /* ex_precision, ex_conv_choice */
     int lanes, threads_per_lane; /* lanes 0 = as many as fill the device */
     size_t memory;               /* bytes; 0 = no limit */
+    struct {
+        int kind;               /* key comm: auto, local, mpi, nccl */
+        double timeout;         /* seconds */
+        char file[EX_TEXT_MAX]; /* where ranks meet; empty = beside the run */
+    } comm;
 } ex_config;
 
 /* Every key at its default. */

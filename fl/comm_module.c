@@ -7,10 +7,6 @@
 #include <string.h>
 #include <unistd.h>
 
-#ifndef EX_MODULE_FOLDER
-#define EX_MODULE_FOLDER "../lib/excise"
-#endif
-
 /* The folder that the program lies in, with a slash at its end; "" if that is not known. */
 static void program_folder(char folder[PATH_MAX])
 {
@@ -23,7 +19,7 @@ static void program_folder(char folder[PATH_MAX])
 /* Build trees have modules beside the program; installed, they are in the libraries' folder. */
 static void *open_module(const char *name)
 {
-    static const char *const places[] = {"", EX_MODULE_FOLDER "/"};
+    static const char *const places[] = {"", EX_MODULE_FROM_PROGRAM "/"};
     char folder[PATH_MAX], path[2 * PATH_MAX];
     program_folder(folder);
     for (size_t i = 0; i < sizeof places / sizeof *places; i++) {

@@ -6,6 +6,7 @@
 #   scripts/setup.sh --peers    also PyTorch (CPU) for golden files, interoperation tests and peers,
 #                               and what --plots brings
 #   scripts/setup.sh --plots    also matplotlib, for scripts/plot_run.py
+#   scripts/setup.sh --mpi      also Open MPI, for several processes that share a run
 #   scripts/setup.sh --fuzz     also clang with libFuzzer, for tests/fuzz
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 
@@ -17,9 +18,10 @@ for argument in "$@"; do
     case $argument in
     --peers) need+=(python3-torch python3-matplotlib) ;;
     --plots) need+=(python3-matplotlib) ;;
+    --mpi) need+=(libopenmpi-dev openmpi-bin) ;;
     --fuzz) need+=(clang libclang-rt-dev libomp-dev) ;;
     -h | --help) print_usage ;;
-    *) die "unknown option $argument; one of --peers, --plots, --fuzz, --help" ;;
+    *) die "unknown option $argument; one of --peers, --plots, --mpi, --fuzz, --help" ;;
     esac
 done
 

@@ -79,10 +79,12 @@ ex_status ex_subject_configure(ex_config *c, const ex_subject *s, const char *fi
     return file ? ex_config_read(c, file) : EX_OK;
 }
 
-ex_status ex_subject_federation(ex_federation **out, const ex_config *config)
+ex_status ex_subject_federation(ex_federation **out, const ex_config *config, ex_comm **comm)
 {
-    EX_TRY(ex_federation_open(out, config));
+    EX_TRY(comm ? ex_federation_open_shared(out, config, comm) : ex_federation_open(out, config));
     const ex_federation *f = *out;
+    if (ex_comm_size(f->comm) > 1)
+        ex_log("%d ranks over %s", ex_comm_size(f->comm), ex_comm_name(f->comm));
     ex_log("%s: %s; %s, %d lane%s of %d thread%s", f->device->name, f->device->description,
            ex_config_choice(config, "precision"), f->lane_count, f->lane_count == 1 ? "" : "s",
            config->threads_per_lane, config->threads_per_lane == 1 ? "" : "s");

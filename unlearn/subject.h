@@ -18,8 +18,9 @@ ex_status ex_subject_find(ex_subject *s, const char *path);
 /* Defaults, the run's config.yaml, then `file` (NULL: none; a bare model needs one). Settings and
  * ex_config_check are the caller's. */
 ex_status ex_subject_configure(ex_config *c, const ex_subject *s, const char *file);
-/* Opens the federation and says in the log where it runs. */
-ex_status ex_subject_federation(ex_federation **out, const ex_config *config);
+/* Opens the federation and says in the log where it runs. comm: taken, as by
+ * ex_federation_open_shared; NULL: this process alone. */
+ex_status ex_subject_federation(ex_federation **out, const ex_config *config, ex_comm **comm);
 /* The model's values into the federation, if a model is named. */
 ex_status ex_subject_load(const ex_subject *s, ex_federation *f);
 /* Reads `file`; where it is NULL, FOLDER/algorithms.json if that is there. folder "": none. */

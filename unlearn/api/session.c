@@ -88,7 +88,7 @@ static ex_status open_session(excise_session *s, const char *subject, const char
     EX_CHECK_ARG(subject, "excise_open: a run folder or a model file is expected, not NULL");
     EX_TRY(ex_subject_find(&s->subject, subject));
     EX_TRY(configure(&config, &s->subject, file, settings));
-    EX_TRY(ex_subject_federation(&s->f, &config));
+    EX_TRY(ex_subject_federation(&s->f, &config, NULL));
     EX_TRY(ex_subject_load(&s->subject, s->f));
     return ex_subject_algorithms(s->f, NULL, s->subject.run);
 }

@@ -63,6 +63,7 @@ typedef struct cli_command {
     bool takes_subject;
     bool takes_target;      /* a file to write follows the subject */
     bool lists_keys;        /* --help ends with the configuration's reference */
+    bool shared;            /* several processes share its work; else the first does it alone */
     bool passes_on;         /* gets the rest of the command line unparsed */
     void (*describe)(void); /* prints more of the description, from a table; may be NULL */
     ex_status (*run)(const cli_args *args);

@@ -1,5 +1,6 @@
 /* excise: dispatch, version, exit status. */
 #include "cli.h"
+#include "ranks.h"
 
 #include "base/log.h"
 #include "cuda_module.h"
@@ -112,8 +113,13 @@ static ex_status dispatch(int argc, char **argv, bool *verbose)
         cli_print_help(command);
         return EX_OK;
     }
-    ex_log_set_level(args.quiet ? EX_LOG_QUIET : EX_LOG_INFO);
-    return args.profile ? run_profiled(command, &args) : command->run(&args);
+    ex_ranks ranks;
+    EX_TRY(ex_ranks_find(&ranks));
+    const bool first = ranks.rank == 0;
+    if (!first && (!command->shared || args.dry_run))
+        return EX_OK;
+    ex_log_set_level(args.quiet || !first ? EX_LOG_QUIET : EX_LOG_INFO);
+    return args.profile && first ? run_profiled(command, &args) : command->run(&args);
 }
 
 static void print_error(ex_status status, bool verbose)
@@ -149,7 +155,7 @@ int main(int argc, char **argv)
             status =
                 EX_FAIL(EX_ERR_IO, "the result cannot be written to stdout: %s", strerror(errno));
     }
-    if (status != EX_OK)
+    if (status != EX_OK && !cli_reported())
         print_error(status, verbose);
     return ex_status_exit_code(status);
 }

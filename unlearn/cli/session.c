@@ -1,6 +1,7 @@
 #include "session.h"
 
 #include "io/file.h"
+#include "share.h"
 
 #include <string.h>
 
@@ -62,7 +63,7 @@ ex_status cli_session_init(cli_session *s, const cli_args *args)
 
 ex_status cli_session_open(cli_session *s)
 {
-    EX_TRY(ex_subject_federation(&s->f, &s->config));
+    EX_TRY(ex_subject_federation(&s->f, &s->config, s->comm ? &s->comm : NULL));
     EX_TRY(ex_subject_load(&s->subject, s->f));
     const bool goes_on = s->resumed && ex_run_has_checkpoint(s->resumed);
     return ex_subject_algorithms(s->f, s->algorithms, goes_on ? s->resumed : s->subject.run);
@@ -71,4 +72,5 @@ ex_status cli_session_open(cli_session *s)
 void cli_session_close(cli_session *s)
 {
     ex_federation_close(&s->f);
+    ex_share_dismiss(&s->comm);
 }

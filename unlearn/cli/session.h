@@ -11,6 +11,7 @@ typedef struct cli_session {
     const char *resumed;    /* the run folder that goes on, or NULL */
     const char *algorithms; /* as in cli_args */
     ex_config config;
+    ex_comm *comm; /* to be taken by cli_session_open; NULL: this process alone */
     ex_federation *f;
 } cli_session;
 

@@ -1,6 +1,8 @@
 /* excise train: rounds of federated training, a checkpoint after each. */
 #include "output.h"
+#include "ranks.h"
 #include "session.h"
+#include "share.h"
 
 #include "base/clock.h"
 #include "base/log.h"
@@ -249,7 +251,7 @@ static ex_status dry_run(const ex_config *config, const cli_args *args)
     ex_federation *f = NULL;
     ex_rehearsal r;
     ex_status status;
-    EX_TRY(ex_subject_federation(&f, config));
+    EX_TRY(ex_subject_federation(&f, config, NULL));
     EX_TRY_GOTO(ex_subject_algorithms(f, args->algorithms, ""), done);
     EX_TRY_GOTO(ex_federation_rehearse(f, &r), done);
     status = print_rehearsal(f, &r, args->json);
@@ -264,14 +266,18 @@ static ex_status run_train(const cli_args *args)
                              : args->overwrite ? EX_RUN_OVERWRITE
                                                : EX_RUN_NEW;
     ex_config config;
+    ex_comm *comm;
     ex_federation *f = NULL;
     training t = {.complete = -1};
     ex_status status;
     EX_TRY(configure(&config, args));
     if (args->dry_run)
         return dry_run(&config, args);
-    EX_TRY(ex_run_check(args->output, mode));
-    EX_TRY_GOTO(ex_subject_federation(&f, &config), done);
+    EX_TRY(cli_join(&comm, &config, args->output));
+    if (ex_comm_rank(comm) > 0)
+        return cli_serve(&comm);
+    EX_TRY_GOTO(ex_run_check(args->output, mode), done);
+    EX_TRY_GOTO(ex_subject_federation(&f, &config, &comm), done);
     EX_TRY_GOTO(ex_subject_algorithms(f, args->algorithms, args->resume ? args->output : ""), done);
     EX_TRY_GOTO(ex_run_open(&t.run, args->output, mode), done);
     EX_TRY_GOTO(start(&t, f, args->output), stopped);
@@ -284,6 +290,7 @@ done:
     ex_run_close(&t.run);
     ex_accuracy_free(&t.last);
     ex_federation_close(&f);
+    ex_share_dismiss(&comm);
     return status;
 }
 
@@ -307,11 +314,14 @@ const cli_command cli_train = {
         "config.yaml, metrics.jsonl (a line a round), checkpoint/, and at the end\n"
         "model.safetensors, ledger.json, algorithms.json and report.json. Options win over the\n"
         "configuration file, later ones over earlier ones. An interrupted run (Ctrl-C) goes on\n"
-        "with --resume and ends with the same bits as one that was not interrupted.",
+        "with --resume and ends with the same bits as one that was not interrupted.\n"
+        "Started several times by mpirun, srun or torchrun, the processes share the clients, and\n"
+        "the first of them writes RUN.",
     .example = "  excise train -c bench/demo_fashion_mnist.yaml -s rounds=3 -o runs/demo/train\n"
                "  excise train -o runs/demo/train --resume\n",
     .options = options,
     .configured = true,
     .lists_keys = true,
+    .shared = true,
     .run = run_train,
 };

@@ -1,5 +1,6 @@
 /* excise unlearn: removes a class from a model, and reports effect and cost. */
 #include "output.h"
+#include "ranks.h"
 #include "session.h"
 
 #include "base/log.h"
@@ -146,7 +147,10 @@ static ex_status run_unlearn(const cli_args *args)
     if (!args->output)
         return EX_FAIL(EX_ERR_USAGE, "-o RUN2 must name the folder that the result is written to");
     EX_TRY(cli_session_init(&s, args));
-    EX_TRY(check_request(&s, args, &method));
+    EX_TRY(cli_join(&s.comm, &s.config, args->output));
+    if (ex_comm_rank(s.comm) > 0)
+        return cli_serve(&s.comm);
+    EX_TRY_GOTO(check_request(&s, args, &method), done);
     EX_TRY_GOTO(cli_session_open(&s), done);
     EX_TRY_GOTO(unlearn_into(&s, args, method, &report), done);
     if (args->json)
@@ -198,5 +202,6 @@ const cli_command cli_unlearn = {
     .options = options,
     .configured = true,
     .takes_subject = true,
+    .shared = true,
     .run = run_unlearn,
 };

@@ -1,0 +1,141 @@
+/* Ranks over MPI: processes of one machine or many, without GPUs. The module libexcise_mpi.so. */
+#include "comm_impl.h"
+
+#include <mpi.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
+
+typedef struct mpi_comm {
+    ex_comm base;
+    MPI_Request request;
+    bool aborted;
+} mpi_comm;
+
+static mpi_comm *inner(ex_comm *comm)
+{
+    return (mpi_comm *)comm;
+}
+
+/* EX_OK, or the text of MPI's error code into error. */
+static ex_status check(int code, char *error)
+{
+    char text[MPI_MAX_ERROR_STRING] = "";
+    int length;
+    if (code == MPI_SUCCESS)
+        return EX_OK;
+    MPI_Error_string(code, text, &length);
+    snprintf(error, EX_COMM_TEXT, "%s", text);
+    return EX_ERR_BACKEND;
+}
+
+/* --- joining and leaving -------------------------------------------------------------------- */
+
+/* Waits for all ranks that the launcher has started: it ends them all if one cannot come. */
+static ex_status init(char *error)
+{
+    int done, provided;
+    if (MPI_Initialized(&done) == MPI_SUCCESS && done)
+        return EX_OK;
+    ex_status status = check(MPI_Init_thread(NULL, NULL, MPI_THREAD_FUNNELED, &provided), error);
+    if (status == EX_OK)
+        status = check(MPI_Comm_set_errhandler(MPI_COMM_WORLD, MPI_ERRORS_RETURN), error);
+    return status;
+}
+
+static ex_status mpi_create(ex_comm **out, const ex_comm_options *options, char *error);
+
+/* Whether all ranks came to leave; MPI_Finalize waits for ever for one that hangs. */
+static bool all_leave(const mpi_comm *c)
+{
+    const struct timespec pause = {.tv_nsec = 1000000};
+    MPI_Request all;
+    int here = 0;
+    if (c->aborted || MPI_Ibarrier(MPI_COMM_WORLD, &all) != MPI_SUCCESS)
+        return false;
+    for (double left = c->base.timeout; left > 0 && !here; left -= 1e-3) {
+        if (MPI_Test(&all, &here, MPI_STATUS_IGNORE) != MPI_SUCCESS)
+            return false;
+        if (!here)
+            nanosleep(&pause, NULL);
+    }
+    return here != 0;
+}
+
+static void mpi_destroy(ex_comm **comm)
+{
+    mpi_comm *c = inner(*comm);
+    if (all_leave(c))
+        MPI_Finalize();
+    free(c);
+    *comm = NULL;
+}
+
+/* The launcher ends the other ranks when this one ends without MPI_Finalize. */
+static void mpi_abort(ex_comm *comm)
+{
+    inner(comm)->aborted = true;
+}
+
+/* --- operations ----------------------------------------------------------------------------- */
+
+static ex_status mpi_begin_sum(ex_comm *comm, int64_t *values, size_t n)
+{
+    return check(MPI_Iallreduce(MPI_IN_PLACE, values, (int)n, MPI_INT64_T, MPI_SUM, MPI_COMM_WORLD,
+                                &inner(comm)->request),
+                 comm->error);
+}
+
+static ex_status mpi_begin_broadcast(ex_comm *comm, void *bytes, size_t size, int root)
+{
+    return check(
+        MPI_Ibcast(bytes, (int)size, MPI_BYTE, root, MPI_COMM_WORLD, &inner(comm)->request),
+        comm->error);
+}
+
+static ex_status mpi_test(ex_comm *comm, bool *done)
+{
+    int flag = 0;
+    const ex_status status =
+        check(MPI_Test(&inner(comm)->request, &flag, MPI_STATUS_IGNORE), comm->error);
+    *done = flag != 0;
+    return status;
+}
+
+__attribute__((visibility("default"))) const ex_communicator ex_communicator_module = {
+    .abi = EX_COMM_ABI,
+    .name = "mpi",
+    .create = mpi_create,
+    .destroy = mpi_destroy,
+    .abort = mpi_abort,
+    .begin_sum = mpi_begin_sum,
+    .begin_broadcast = mpi_begin_broadcast,
+    .test = mpi_test,
+};
+
+static ex_status mpi_create(ex_comm **out, const ex_comm_options *options, char *error)
+{
+    int rank = 0, size = 0;
+    ex_status status = init(error);
+    if (status == EX_OK)
+        status = check(MPI_Comm_rank(MPI_COMM_WORLD, &rank), error);
+    if (status == EX_OK)
+        status = check(MPI_Comm_size(MPI_COMM_WORLD, &size), error);
+    if (status != EX_OK)
+        return status;
+    if (rank != options->ranks.rank || size != options->ranks.size) {
+        snprintf(error, EX_COMM_TEXT,
+                 "MPI says rank %d of %d; start with the mpirun of the MPI that excise was built "
+                 "with, or with srun --mpi=pmix",
+                 rank, size);
+        return EX_ERR_CONFIG;
+    }
+    mpi_comm *c = calloc(1, sizeof *c);
+    if (!c) {
+        snprintf(error, EX_COMM_TEXT, "no memory");
+        return EX_ERR_MEMORY;
+    }
+    c->base = (ex_comm){.kind = &ex_communicator_module, .rank = rank, .size = size, .gpu = -1};
+    *out = &c->base;
+    return EX_OK;
+}
