@@ -74,6 +74,7 @@ typedef struct ex_config {
     struct {
         char method[EX_TEXT_MAX];
         int class_label; /* key unlearn.class; -1 = not given */
+        int seed;        /* -1 = config.seed */
         double delta;
         int layers;  /* ex_layer_choice */
         int relabel; /* ex_relabel */
@@ -96,6 +97,12 @@ typedef struct ex_config {
         char file[EX_TEXT_MAX]; /* where ranks meet; empty = beside the run */
     } comm;
 } ex_config;
+
+/* What names the random draws of unlearning. */
+static inline uint64_t ex_config_unlearn_seed(const ex_config *c)
+{
+    return c->unlearn.seed < 0 ? c->seed : (uint64_t)c->unlearn.seed;
+}
 
 /* Every key at its default. */
 void ex_config_default(ex_config *c);

@@ -3,6 +3,8 @@
 
 #include "base/rng.h"
 
+#include <limits.h>
+
 #define AT(member)         .offset = offsetof(ex_config, member), .size = sizeof((ex_config *)0)->member
 #define TEXT(name, member) .key = name, .type = EX_FIELD_TEXT, AT(member)
 #define BOOL(name, member) .key = name, .type = EX_FIELD_BOOL, AT(member)
@@ -70,6 +72,7 @@ static const ex_field fields[] = {
     {INT("unlearn.class", unlearn.class_label, -1, CLASS_MAX), RESUMABLE, DEFAULT("-1", "the class that goes; -1: not given")},
     {REAL("unlearn.delta", unlearn.delta, 0, 1), .above_min = true, RESUMABLE, DEFAULT("0.05", "share of each layer's channels that is fine-tuned")},
     {CHOICE("unlearn.layers", unlearn.layers, "all", "conv", "head"), RESUMABLE, DEFAULT("all", "layers that channels are selected in")},
+    {INT("unlearn.seed", unlearn.seed, -1, INT_MAX), RESUMABLE, DEFAULT("-1", "names the random draws of unlearning, with the data and clients that seed gives; -1: seed")},
     {CHOICE("unlearn.relabel", unlearn.relabel, "once", "each"), RESUMABLE, DEFAULT("once", "draw wrong labels once, or in every epoch (ce, head) or round (de)")},
     {CHOICE("unlearn.bn", unlearn.norm, "train", "frozen"), RESUMABLE, DEFAULT("train", "batch norm while fine-tuning: by the batch, or by running statistics")},
     {REAL("unlearn.lr", unlearn.lr, 0, 1000), .above_min = true, RESUMABLE, DEFAULT("0.01", "learning rate of fine-tuning")},

@@ -113,6 +113,7 @@ static ex_status open_model(ex_federation *f)
     EX_TRY(ex_alloc(&f->params, f->model->param_count, sizeof *f->params, "global model"));
     EX_TRY(ex_alloc(&f->stats, f->model->stat_count, sizeof *f->stats, "global model"));
     ex_model_init(f->model, f->config.seed, f->params, f->stats);
+    f->seed = f->config.seed;
     return EX_OK;
 }
 

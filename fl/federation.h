@@ -24,6 +24,7 @@ typedef struct ex_federation {
     ex_share *share;       /* what the other ranks hold; NULL: there are none */
     ex_mask *full;         /* every channel: what a round without a mask exchanges */
     float *params, *stats; /* the global model */
+    uint64_t seed;         /* of rounds' draws: config.seed, in unlearning unlearn.seed */
     int64_t batches;       /* num_batches_tracked of the file it was read from, else 0 */
     ex_samples *clients;   /* (config.num_clients) */
     ex_samples server;     /* the server's own samples */

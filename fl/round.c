@@ -69,7 +69,7 @@ ex_fit ex_round_fit(const ex_federation *f, const ex_round *round, int client)
                 .weight_decay = (float)c->weight_decay},
         .norm = round->norm,
         .mask = round->mask,
-        .key = {.seed = c->seed, .client = (uint32_t)client, .round = (uint32_t)round->number},
+        .key = {.seed = f->seed, .client = (uint32_t)client, .round = (uint32_t)round->number},
     };
 }
 
@@ -122,7 +122,8 @@ static ex_status choose_cohort(work *w, const ex_strategy *strategy)
     const ex_config *c = &w->f->config;
     const size_t room = (size_t)c->num_clients;
     EX_TRY(ex_alloc(&w->cohort, room, sizeof *w->cohort, "cohort"));
-    EX_TRY(ex_cohort(w->cohort, &w->cohort_count, c, w->round->clients, w->round->number));
+    EX_TRY(
+        ex_cohort(w->cohort, &w->cohort_count, c, w->f->seed, w->round->clients, w->round->number));
     const int rank = ex_comm_rank(w->f->comm), size = ex_comm_size(w->f->comm);
     w->first = (int)((int64_t)w->cohort_count * rank / size);
     w->count = (int)((int64_t)w->cohort_count * (rank + 1) / size) - w->first;

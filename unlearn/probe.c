@@ -29,7 +29,7 @@ static ex_status take(ex_samples *out, size_t *count, const ex_federation *f, in
         for (size_t i = 0; i < train->count; i++)
             if (train->labels[i] == label && on_server[i] == !pool)
                 room->index[room->count++] = (uint32_t)i;
-        shuffle(room, f->config.seed, label, pool);
+        shuffle(room, ex_config_unlearn_seed(&f->config), label, pool);
         for (size_t i = 0; i < room->count && taken < probe; i++, taken++) {
             out->index[*count] = room->index[i];
             out->label[(*count)++] = (uint16_t)label;

@@ -122,14 +122,15 @@ json_t *ex_report_json(const ex_report_input *in)
     const ex_unlearning *u = in->u;
     const ex_federation *f = u->f;
     const ex_config *c = &f->config;
-    return json_pack(
-        "{s:i, s:s, s:o, s:s, s:i, s:o, s:I, s:s, s:s, s:s, s:s, s:o, s:o, s:o, s:o, s:o, s:o}",
-        "schema", SCHEMA, "version", ex_version(), "libraries", ex_version_libraries(), "method",
-        in->method->name, "class", u->label, "delta",
-        in->method->uses_delta ? json_real(c->unlearn.delta) : json_null(), "seed",
-        (json_int_t)c->seed, "device", f->device->name, "precision",
-        ex_config_choice(c, "precision"), "model", f->model->name, "dataset", c->dataset, "before",
-        standing_json(in->before, u->label), "after", standing_json(in->after, u->label), "mask",
-        mask_json(u->mask), "effects", effects_json(in), "cost", cost_json(in), "trace",
-        ex_trace_json(u));
+    return json_pack("{s:i, s:s, s:o, s:s, s:i, s:o, s:I, s:I, s:s, s:s, s:s, s:s, s:o, s:o, s:o, "
+                     "s:o, s:o, s:o}",
+                     "schema", SCHEMA, "version", ex_version(), "libraries", ex_version_libraries(),
+                     "method", in->method->name, "class", u->label, "delta",
+                     in->method->uses_delta ? json_real(c->unlearn.delta) : json_null(), "seed",
+                     (json_int_t)c->seed, "unlearn_seed", (json_int_t)ex_config_unlearn_seed(c),
+                     "device", f->device->name, "precision", ex_config_choice(c, "precision"),
+                     "model", f->model->name, "dataset", c->dataset, "before",
+                     standing_json(in->before, u->label), "after",
+                     standing_json(in->after, u->label), "mask", mask_json(u->mask), "effects",
+                     effects_json(in), "cost", cost_json(in), "trace", ex_trace_json(u));
 }

@@ -106,9 +106,12 @@ static ex_status prepare(ex_unlearning *u, const ex_method *method, ex_effects *
 
 static ex_status run_method(ex_unlearning *u, const ex_method *method)
 {
-    EX_TRY(ex_ledger_begin(u->f->ledger, "unlearn"));
+    ex_federation *f = u->f;
+    EX_TRY(ex_ledger_begin(f->ledger, "unlearn"));
+    f->seed = ex_config_unlearn_seed(&f->config);
     const ex_status status = method->run(u);
-    ex_ledger_end(u->f->ledger);
+    f->seed = f->config.seed;
+    ex_ledger_end(f->ledger);
     return status;
 }
 

@@ -31,6 +31,18 @@ present ce/{effects.csv,mask.json} de/{effects.csv,mask.json} de-random/mask.jso
 absent retrain/mask.json head/effects.csv
 diff -r run kept >/dev/null || fail "the run that was read has changed"
 
+# --- unlearn.seed names the draws of unlearning, and nothing else
+succeeds unlearn run --method head --class 1 -s unlearn.seed=1 -o seed1
+same seed1/model.safetensors head/model.safetensors
+succeeds unlearn run --method head --class 1 -s unlearn.seed=2 -o seed2
+json seed2/report.json 'd["seed"] == 1 and d["unlearn_seed"] == 2'
+cmp -s seed2/model.safetensors head/model.safetensors && fail "unlearn.seed changed nothing"
+python3 - seed2/report.json head/report.json <<'PY' || fail "unlearn.seed changed the data"
+import json, sys
+a, b = (json.load(open(p))["before"] for p in sys.argv[1:])
+sys.exit(a != b)
+PY
+
 # --- timed algorithms: two runs may choose differently, one that is given the choices repeats the bits
 succeeds unlearn run --method ce --class 1 -s conv=auto -o timed
 succeeds unlearn run --method ce --class 1 -s conv=auto --algorithms timed/algorithms.json -o again

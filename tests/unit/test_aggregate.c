@@ -335,9 +335,9 @@ static void test_cohort_is_ascending_and_depends_on_seed_and_round_only(void **s
     int chosen[CLIENTS] = {0}, cohort[CLIENTS], again[CLIENTS], count, changes = 0;
     int before[5] = {0};
     for (int round = 0; round < 200; round++) {
-        assert_ok(ex_cohort(cohort, &count, &c, clients, round));
+        assert_ok(ex_cohort(cohort, &count, &c, 1, clients, round));
         assert_int_equal(count, 5);
-        assert_ok(ex_cohort(again, &count, &c, clients, round));
+        assert_ok(ex_cohort(again, &count, &c, 1, clients, round));
         assert_memory_equal(cohort, again, 5 * sizeof *cohort);
         for (int i = 0; i < 5; i++) {
             chosen[cohort[i]]++;
@@ -360,12 +360,12 @@ static void test_clients_without_samples_sit_out(void **state)
     const ex_samples clients[4] = {{.count = 1}, {.count = 0}, {.count = 2}, {.count = 0}};
     int cohort[4], count;
     c.clients_per_round = 0;
-    assert_ok(ex_cohort(cohort, &count, &c, clients, 0));
+    assert_ok(ex_cohort(cohort, &count, &c, 1, clients, 0));
     assert_int_equal(count, 2);
     assert_int_equal(cohort[0], 0);
     assert_int_equal(cohort[1], 2);
     c.clients_per_round = 4;
-    assert_ok(ex_cohort(cohort, &count, &c, clients, 0));
+    assert_ok(ex_cohort(cohort, &count, &c, 1, clients, 0));
     assert_int_equal(count, 2);
 }
 

@@ -24,18 +24,19 @@ static ex_status run_epoch(ex_unlearning *u, ex_trainer *trainer, const ex_sampl
 {
     ex_federation *f = u->f;
     const ex_config *c = &f->config;
-    const ex_fit fit = {.data = &f->data->train,
-                        .samples = samples,
-                        .epochs = 1,
-                        .batch_size = c->unlearn.batch_size,
-                        .sgd = {.lr = (float)c->unlearn.lr,
-                                .momentum = (float)c->momentum,
-                                .weight_decay = (float)c->weight_decay},
-                        .norm = (ex_norm_mode)c->unlearn.norm,
-                        .mask = u->mask,
-                        /* The server draws as the client after the last. */
-                        .key = {.seed = c->seed, .client = (uint32_t)c->num_clients},
-                        .first_epoch = epoch};
+    const ex_fit fit = {
+        .data = &f->data->train,
+        .samples = samples,
+        .epochs = 1,
+        .batch_size = c->unlearn.batch_size,
+        .sgd = {.lr = (float)c->unlearn.lr,
+                .momentum = (float)c->momentum,
+                .weight_decay = (float)c->weight_decay},
+        .norm = (ex_norm_mode)c->unlearn.norm,
+        .mask = u->mask,
+        /* The server draws as the client after the last. */
+        .key = {.seed = ex_config_unlearn_seed(c), .client = (uint32_t)c->num_clients},
+        .first_epoch = epoch};
     ex_train_sums sums = {0};
     size_t processed = 0;
     const double start = ex_now();
@@ -69,8 +70,8 @@ ex_status ex_scheme_central(ex_unlearning *u)
         const int draw = c->unlearn.relabel == EX_RELABEL_EACH ? epoch : 0;
         if (!samples.count || draw > 0) {
             ex_samples_free(&samples);
-            EX_TRY_GOTO(ex_perturb(&samples, &f->server, u->label, f->model->classes, c->seed,
-                                   c->num_clients, draw),
+            EX_TRY_GOTO(ex_perturb(&samples, &f->server, u->label, f->model->classes,
+                                   ex_config_unlearn_seed(c), c->num_clients, draw),
                         done);
         }
         EX_TRY_GOTO(run_epoch(u, trainer, &samples, epoch, &seconds), done);

@@ -6,7 +6,7 @@ static ex_status select_random(ex_unlearning *u)
 {
     const ex_config *c = &u->f->config;
     return ex_select_random(&u->mask, u->f->model, c->unlearn.delta,
-                            (ex_layer_choice)c->unlearn.layers, c->seed);
+                            (ex_layer_choice)c->unlearn.layers, ex_config_unlearn_seed(c));
 }
 
 const ex_method ex_method_de_random = {

@@ -26,8 +26,8 @@ static ex_status perturb_clients(ex_samples *out, const ex_unlearning *u, int dr
     const ex_federation *f = u->f;
     free_sets(out, f->config.num_clients);
     for (int i = 0; i < f->config.num_clients; i++)
-        EX_TRY(ex_perturb(&out[i], &f->clients[i], u->label, f->model->classes, f->config.seed, i,
-                          draw));
+        EX_TRY(ex_perturb(&out[i], &f->clients[i], u->label, f->model->classes,
+                          ex_config_unlearn_seed(&f->config), i, draw));
     return EX_OK;
 }
 

@@ -48,7 +48,7 @@ static ex_status run(ex_unlearning *u)
     bool stop;
     ex_unlearning_standing(u, &context.seconds, &stop);
     if (!u->trace_count)
-        ex_model_init(f->model, f->config.seed, f->params, f->stats);
+        ex_model_init(f->model, ex_config_unlearn_seed(&f->config), f->params, f->stats);
     ex_record_stored(u, clients, f->config.num_clients);
     status = ex_federation_train(f, clients, u->trace_count, after_round, &context);
 done:
