@@ -96,12 +96,13 @@ static ex_status bias_backward(ex_cuda_plan *plan, int node, ex_cuda_ref dy)
     const ex_layer *l = ex_cuda_layer_of(plan, node);
     const ex_cuda_ref to = ex_cuda_grad(plan, l->bias);
     const size_t channels = (size_t)l->channels;
-    const ex_dnn_graph g = ex_node_graph_bias_grad(&plan->model->nodes[node], plan->base.spec.batch,
-                                                   ex_cuda_precision(plan));
+    const ex_map_shape s = ex_cuda_shape(plan, node);
+    const ex_blas_product p = {
+        .kind = EX_BLAS_SUM, .N = s.N * s.H * s.W, .K = s.C, .precision = ex_cuda_precision(plan)};
     ex_cuda_ref db;
     EX_TRY(ex_cuda_aligned_begin(plan, to, channels, &db));
-    const ex_cuda_ref ref[] = {[EX_SUM_DY] = dy, [EX_SUM_DB] = db};
-    EX_TRY(ex_cuda_graph_add(plan, "conv backward bias", node, &g, ref));
+    EX_TRY(ex_cuda_product_add(plan, "conv backward bias", node, &p, db, dy, EX_CUDA_NO_REF,
+                               EX_CUDA_NO_REF));
     return ex_cuda_aligned_end(plan, node, to, db, channels);
 }
 

@@ -14,7 +14,6 @@ static const struct {
     [EX_GRAPH_CONV_DGRAD] = {"conv_dgrad", 2, 1, true},
     [EX_GRAPH_CONV_WGRAD] = {"conv_wgrad", 2, 1, true},
     [EX_GRAPH_BIAS] = {"bias", 2, 1, false},
-    [EX_GRAPH_BIAS_GRAD] = {"bias_grad", 1, 1, false},
     [EX_GRAPH_ADD] = {"add", 2, 1, false},
     [EX_GRAPH_RELU] = {"relu", 1, 1, false},
     [EX_GRAPH_MAXPOOL_FWD] = {"maxpool_fwd", 1, 2, true},

@@ -28,7 +28,6 @@ typedef enum ex_graph_op_kind {
     EX_GRAPH_CONV_DGRAD,  /* in: dy, w       out: dx  "=" */
     EX_GRAPH_CONV_WGRAD,  /* in: dy, x       out: dw  "=" */
     EX_GRAPH_BIAS,        /* in: x, b        out: y   y = x + b; b (1, C, 1, 1) */
-    EX_GRAPH_BIAS_GRAD,   /* in: dy          out: db  "=" sum over n, h, w; db (1, C, 1, 1) */
     EX_GRAPH_ADD,         /* in: a, b        out: y   y = a + b, of one shape */
     EX_GRAPH_RELU,        /* in: x           out: y   y = max(x, 0); a NaN stays one */
     EX_GRAPH_MAXPOOL_FWD, /* in: x           out: y, index (S8, as y: where in the window) */

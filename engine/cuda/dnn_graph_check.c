@@ -59,8 +59,6 @@ static bool op_fits(const ex_dnn_graph *g, const ex_graph_op *op)
         return conv_fits(op, b, y, a);
     case EX_GRAPH_BIAS:
         return bias_fits(a, b) && same_shape(a, y);
-    case EX_GRAPH_BIAS_GRAD:
-        return bias_fits(a, y);
     case EX_GRAPH_ADD:
         return same_shape(a, b) && same_shape(a, y);
     case EX_GRAPH_RELU:

@@ -97,7 +97,7 @@ static ex_status lower_conv(lowering *l, const ex_graph_op *op, cudnnBackendDesc
     return EX_OK;
 }
 
-/* --- pointwise operations and sums ------------------------------------------------------------ */
+/* --- pointwise operations --------------------------------------------------------------------- */
 
 static ex_status lower_pointwise(lowering *l, const ex_graph_op *op, cudnnBackendDescriptor_t *out)
 {
@@ -115,24 +115,6 @@ static ex_status lower_pointwise(lowering *l, const ex_graph_op *op, cudnnBacken
     };
     return ex_cudnn_make(out, l->owned, CUDNN_BACKEND_OPERATION_POINTWISE_DESCRIPTOR, attributes,
                          unary ? 3 : 4, EX_WHERE);
-}
-
-static ex_status lower_sum(lowering *l, const ex_graph_op *op, cudnnBackendDescriptor_t *out)
-{
-    const cudnnReduceTensorOp_t sum = CUDNN_REDUCE_TENSOR_ADD;
-    const bool deterministic = true;
-    cudnnBackendDescriptor_t reduction;
-    EX_CUDNN_MAKE(
-        &reduction, l->owned, CUDNN_BACKEND_REDUCTION_DESCRIPTOR,
-        EX_CUDNN_ATTR(CUDNN_ATTR_REDUCTION_OPERATOR, CUDNN_TYPE_REDUCTION_OPERATOR_TYPE, 1, &sum),
-        DATA_TYPE(CUDNN_ATTR_REDUCTION_COMP_TYPE, &COMPUTE),
-        EX_CUDNN_ATTR(CUDNN_ATTR_REDUCTION_IS_DETERMINISTIC, CUDNN_TYPE_BOOLEAN, 1,
-                      &deterministic));
-    EX_CUDNN_MAKE(out, l->owned, CUDNN_BACKEND_OPERATION_REDUCTION_DESCRIPTOR,
-                  DESCRIPTOR(CUDNN_ATTR_OPERATION_REDUCTION_DESC, &reduction),
-                  DESCRIPTOR(CUDNN_ATTR_OPERATION_REDUCTION_XDESC, &l->tensor[op->in[0]]),
-                  DESCRIPTOR(CUDNN_ATTR_OPERATION_REDUCTION_YDESC, &l->tensor[op->out[0]]));
-    return EX_OK;
 }
 
 /* --- pools ------------------------------------------------------------------------------------ */
@@ -201,8 +183,6 @@ static ex_status lower_op(lowering *l, const ex_graph_op *op, cudnnBackendDescri
     case EX_GRAPH_ADD:
     case EX_GRAPH_RELU:
         return lower_pointwise(l, op, out);
-    case EX_GRAPH_BIAS_GRAD:
-        return lower_sum(l, op, out);
     case EX_GRAPH_MAXPOOL_FWD:
     case EX_GRAPH_AVGPOOL_FWD:
         return lower_pool_fwd(l, op, out);

@@ -107,11 +107,3 @@ ex_dnn_graph ex_node_graph_pool(const ex_node *n, int batch, ex_precision precis
     ex_dnn_graph_op(&g, op);
     return g;
 }
-
-ex_dnn_graph ex_node_graph_bias_grad(const ex_node *n, int batch, ex_precision precision)
-{
-    ex_dnn_graph g = {.precision = precision};
-    const int dy = add_output(&g, n, batch), db = add_tensor(&g, 1, n->K, 1, 1, EX_GRAPH_F32);
-    ex_dnn_graph_op(&g, (ex_graph_op){.kind = EX_GRAPH_BIAS_GRAD, .in = {dy, -1}, .out = {db, -1}});
-    return g;
-}

@@ -25,8 +25,4 @@ ex_dnn_graph ex_node_graph_fused(const ex_node *n, int batch, ex_precision preci
 enum { EX_POOL_IN, EX_POOL_OUT, EX_POOL_INDEX };
 ex_dnn_graph ex_node_graph_pool(const ex_node *n, int batch, ex_precision precision, bool backward);
 
-/* The gradient of a convolution's bias: dy -> db (1, K, 1, 1). */
-enum { EX_SUM_DY, EX_SUM_DB };
-ex_dnn_graph ex_node_graph_bias_grad(const ex_node *n, int batch, ex_precision precision);
-
 #endif

@@ -130,8 +130,6 @@ void run::op(const ex_graph_op &o)
         return conv(o, s);
     case EX_GRAPH_BIAS:
         return bias_add(out, a, floats(o.in[1]), elements(in) / in.dim[1], in.dim[1]);
-    case EX_GRAPH_BIAS_GRAD:
-        return bias_grad(out, a, elements(in) / in.dim[1], in.dim[1]);
     case EX_GRAPH_ADD:
         return add(out, a, floats(o.in[1]), elements(in));
     case EX_GRAPH_RELU:

@@ -30,7 +30,6 @@ void avgpool_bwd(float *dx, const float *dy, const window &s);
 
 /* count pixels of C channels each, or n elements. */
 void bias_add(float *y, const float *x, const float *b, size_t count, int C);
-void bias_grad(float *db, const float *dy, size_t count, int C);
 void add(float *y, const float *a, const float *b, size_t n);
 void relu(float *y, const float *x, size_t n);
 

@@ -93,16 +93,6 @@ void bias_add(float *y, const float *x, const float *b, size_t count, int C)
             y[i * C + c] = x[i * C + c] + b[c];
 }
 
-void bias_grad(float *db, const float *dy, size_t count, int C)
-{
-    for (int c = 0; c < C; c++) {
-        double sum = 0.0;
-        for (size_t i = 0; i < count; i++)
-            sum += static_cast<double>(dy[i * C + c]);
-        db[c] = static_cast<float>(sum);
-    }
-}
-
 void add(float *y, const float *a, const float *b, size_t n)
 {
     for (size_t i = 0; i < n; i++)

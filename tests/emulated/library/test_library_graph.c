@@ -158,23 +158,6 @@ static void test_fused_evaluation_passes_virtual_tensors(void **state)
     ex_graph_run_close(&r);
 }
 
-/* db = sum of dy: the adjoint of adding b. */
-static void test_bias_gradient_is_the_sum_over_pixels(void **state)
-{
-    (void)state;
-    ex_dnn_graph g = {.precision = EX_FP32};
-    ex_graph_run r;
-    const int dy = tensor(&g, 3, 5, 4, 2), db = tensor(&g, 1, 5, 1, 1);
-    op(&g, EX_GRAPH_BIAS_GRAD, NULL, dy, -1, db, -1);
-    ex_graph_run_init(&r, &g);
-    ex_graph_run_candidate(&r, 0);
-    float expected[5] = {0};
-    for (int i = 0; i < 3 * 4 * 2 * 5; i++)
-        expected[i % 5] += ex_graph_run_floats(&r, dy)[i];
-    assert_close(ex_graph_run_floats(&r, db), expected, 5, 1e-5, 1e-5);
-    ex_graph_run_close(&r);
-}
-
 static const window POOLS[] = {
     {2, 3, 8, 8, 3, 2, 2, 2, 0}, {1, 5, 7, 5, 5, 2, 2, 2, 0}, {2, 4, 4, 4, 4, 4, 4, 1, 0},
     {1, 2, 6, 6, 2, 3, 3, 2, 0}, {1, 2, 6, 6, 2, 3, 3, 2, 1}, /* max pools alone from here */
@@ -334,7 +317,6 @@ int main(void)
         cmocka_unit_test(test_convolution_is_its_definition),
         cmocka_unit_test(test_convolution_gradients_are_adjoint),
         cmocka_unit_test(test_fused_evaluation_passes_virtual_tensors),
-        cmocka_unit_test(test_bias_gradient_is_the_sum_over_pixels),
         cmocka_unit_test(test_pools_are_their_definition_and_adjoint),
         cmocka_unit_test(test_a_nan_passes_a_max_pool),
         cmocka_unit_test(test_a_candidate_is_made_again_from_its_text),
