@@ -38,7 +38,7 @@ constexpr int EX_WARP = 32;
 #else
 
 #include <functional>
-#include <tuple>
+#include <type_traits>
 
 #define __global__
 #define __device__
@@ -75,9 +75,24 @@ typedef struct ex_emulated_launch {
     bool fibers;
 } ex_emulated_launch;
 
-/* Runs `thread` for every thread of every block; it holds a copy of the kernel's arguments, as a
- * launch does. */
+/* Runs `thread` for every thread of every block, now or when the stream comes to it. */
 void ex_emulated_run(const ex_emulated_launch &launch, const std::function<void()> &thread);
+/* Looks at an argument of a launch, a pointer or a value that may hold some, for host memory. */
+void ex_emulated_argument(const char *kernel, const void *argument, size_t bytes, bool is_pointer);
+
+template <typename T> struct ex_emulated_as {
+    typedef T type;
+};
+/* Arguments become copies of the parameters' types at the launch, as CUDA has it: what they were
+ * read from may be gone when the kernel runs. */
+template <typename... P>
+void ex_emulated_start(const ex_emulated_launch &launch, void (*kernel)(P...),
+                       typename ex_emulated_as<P>::type... argument)
+{
+    (ex_emulated_argument(launch.kernel, &argument, sizeof argument, std::is_pointer<P>::value),
+     ...);
+    ex_emulated_run(launch, [=] { kernel(argument...); });
+}
 /* The block's array named by `key`, filled with NaN when its first thread asks. */
 void *ex_emulated_shared(const void *key, size_t bytes);
 void ex_emulated_barrier(void);
@@ -85,20 +100,10 @@ void ex_emulated_barrier(void);
 void ex_emulated_exchange(unsigned mask, void *value, size_t bytes, int from);
 int ex_emulated_lane(void);
 
-/* The kernel with its arguments as they are now: a launch may run when what they were read from is
- * gone. */
-template <typename... P, typename... A>
-static inline std::function<void()> ex_emulated_bind(void (*kernel)(P...), A &&...arguments)
-{
-    return [kernel, values = std::tuple<P...>(static_cast<P>(arguments)...)] {
-        std::apply(kernel, values);
-    };
-}
-
 #define EX_LAUNCH_AS(kernel_, grid_, block_, shared_, s, fibers_, ...)                             \
     do {                                                                                           \
-        ex_emulated_run({#kernel_, (grid_), (block_), (shared_), (s).queue, (fibers_)},            \
-                        ex_emulated_bind((kernel_), __VA_ARGS__));                                 \
+        ex_emulated_start({#kernel_, (grid_), (block_), (shared_), (s).queue, (fibers_)},          \
+                          (kernel_), __VA_ARGS__);                                                 \
         ex_kernels_cuda_keep_error(#kernel_);                                                      \
     } while (0)
 #define EX_LAUNCH(kernel, grid, block, shared_bytes, s, ...)                                       \

@@ -12,27 +12,27 @@ thread_local int multiprocessors = 1;
 thread_local cudaError_t last_error = cudaSuccess;
 } // namespace
 
-void ex_emulated_launch_queue(void *stream, const char *kernel, std::function<void()> work)
+void ex_emulated_argument(const char *, const void *, size_t, bool)
 {
-    (void)stream, (void)kernel;
+}
+
+void ex_emulated_launch_queue(void *, const char *, std::function<void()> work)
+{
     work();
 }
 
-void ex_emulated_launch_refused(const char *kernel, int error)
+void ex_emulated_launch_refused(const char *, int error)
 {
-    (void)kernel;
     last_error = error;
 }
 
-void ex_emulated_launch_failed(int error, const char *text)
+void ex_emulated_launch_failed(int error, const char *)
 {
-    (void)text;
     last_error = error;
 }
 
-void ex_emulated_enqueue(void *stream, const char *what, std::function<void()> work)
+void ex_emulated_enqueue(void *, const char *, std::function<void()> work)
 {
-    (void)stream, (void)what;
     work();
 }
 

@@ -63,6 +63,16 @@ static __global__ void index_kernel(int *out)
     out[i] = (int)i;
 }
 
+static __global__ void difference_kernel(int *out, planted_shape s, int a, int b)
+{
+    out[0] = s.a == a && s.b == b ? a - b : -1;
+}
+
+void planted_difference(int *out, const planted_shape *s)
+{
+    EX_LAUNCH(difference_kernel, 1, 1, 0, stream, out, *s, s->a, s->b);
+}
+
 void planted_scan(int *out)
 {
     EX_LAUNCH_TOGETHER(scan_kernel, PLANTED_BLOCKS, PLANTED_THREADS, 0, stream, out, true);

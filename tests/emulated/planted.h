@@ -24,6 +24,12 @@ void planted_missing_lane(int *out);
 void planted_barrier_in_plain_launch(void);
 void planted_empty_grid(void);
 void planted_large_block(void);
+typedef struct planted_shape {
+    int a, b;
+    int *unused; /* passed along */
+} planted_shape;
+/* out[0] = a - b, by a kernel that is given *s and, again, both numbers. */
+void planted_difference(int *out, const planted_shape *s);
 /* out[i] = index of thread i, for blocks of 5 x 2 x 3 threads in a grid of 2 x 3 x 2. */
 void planted_indexes(int *out);
 

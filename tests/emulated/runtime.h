@@ -5,8 +5,12 @@
 #ifndef EX_EMULATED_RUNTIME_H
 #define EX_EMULATED_RUNTIME_H
 
+#include <cstddef>
 #include <functional>
 
+/* Looks at an argument of a launch, a pointer or a value that may hold some, for host memory;
+ * kernels see it in launch.h. */
+void ex_emulated_argument(const char *kernel, const void *argument, size_t bytes, bool is_pointer);
 /* Takes a launch: runs `work` once, now or later. What speaks against it becomes the last error. */
 void ex_emulated_launch_queue(void *stream, const char *kernel, std::function<void()> work);
 /* A launch that CUDA would refuse: `error`, a cudaError_t, becomes the last error. */

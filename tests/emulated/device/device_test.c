@@ -30,7 +30,7 @@ static void read_all(int from, char *text, size_t size)
 void device_test_dies(void (*body)(void), const char *text)
 {
     int ends[2] = {-1, -1}, status = 0;
-    char said[2048];
+    char said[8192];
     assert_int_equal(pipe(ends), 0);
     fflush(NULL);
     const pid_t child = fork();

@@ -7,6 +7,7 @@
 #include <cstdarg>
 #include <cstdio>
 #include <cstdlib>
+#include <execinfo.h>
 #include <unistd.h>
 
 namespace emulated
@@ -46,6 +47,14 @@ void describe(char *text, size_t size, const char *p, const allocation *a)
                  a->live ? "" : ", which is freed");
 }
 
+struct sigaction segv_before, bus_before; /* the test framework's, or a sanitizer's */
+
+void tell_where()
+{
+    void *frames[32];
+    backtrace_symbols_fd(frames, backtrace(frames, 32), STDERR_FILENO);
+}
+
 void handle(int signal, siginfo_t *info, void *)
 {
     const char *const p = static_cast<const char *>(info->si_addr), *const by = schedule_running();
@@ -54,11 +63,23 @@ void handle(int signal, siginfo_t *info, void *)
         describe(where, sizeof where, p, memory_near(p));
         tell("emulated device: %s%s access to device memory at %p, %s\n", by ? by : "host",
              by ? ":" : "", (const void *)p, where);
-    } else if (by) {
-        tell("emulated device: %s: access at %p, which is no device's memory\n", by,
-             (const void *)p);
+        tell_where();
+        std::signal(signal, SIG_DFL);
+    } else {
+        if (by)
+            tell("emulated device: %s: access at %p, which is no device's memory\n", by,
+                 (const void *)p);
+        sigaction(signal, signal == SIGSEGV ? &segv_before : &bus_before, nullptr);
     }
-    std::signal(signal, SIG_DFL); /* and the access faults again */
+    /* and the access faults again */
+}
+
+void install(int signal, const struct sigaction &action, struct sigaction &before)
+{
+    struct sigaction was;
+    sigaction(signal, &action, &was);
+    if (was.sa_sigaction != handle)
+        before = was;
 }
 
 } // namespace
@@ -70,8 +91,8 @@ void fault_handler_install()
     action.sa_sigaction = handle;
     action.sa_flags = SA_SIGINFO;
     sigemptyset(&action.sa_mask);
-    sigaction(SIGSEGV, &action, nullptr);
-    sigaction(SIGBUS, &action, nullptr);
+    install(SIGSEGV, action, segv_before);
+    install(SIGBUS, action, bus_before);
 }
 
 void die(const char *format, ...)
@@ -82,6 +103,7 @@ void die(const char *format, ...)
     vsnprintf(text, sizeof text, format, list);
     va_end(list);
     tell("emulated device: %s\n", text);
+    tell_where();
     std::signal(SIGABRT, SIG_DFL);
     abort();
 }

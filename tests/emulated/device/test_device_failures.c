@@ -1,9 +1,9 @@
 /* Calls and work that are made to fail, devices that are not there, and what is reported of it. */
 #include "device_test.h"
 
-#include "table_cuda.h"
 #include "emulate.h"
 #include "planted.h"
+#include "table_cuda.h"
 
 #include <stdbool.h>
 #include <string.h>
@@ -141,6 +141,43 @@ static void test_failing_kernel_is_told_by_whoever_waits_for_it(void **state)
     assert_done(cudaDeviceSynchronize());
 }
 
+static void test_arguments_are_copied_at_the_launch(void **state)
+{
+    (void)state;
+    int *out = NULL, back = 0;
+    planted_shape s = {7, 3, NULL};
+    assert_done(cudaMalloc((void **)&out, sizeof *out));
+    planted_difference(out, &s);
+    s.a = s.b = 0;
+    assert_done(cudaMemcpy(&back, out, sizeof back, cudaMemcpyDeviceToHost));
+    assert_int_equal(back, 4);
+}
+
+static void pass_host_memory(void)
+{
+    int out = 0;
+    planted_difference(&out, &(planted_shape){7, 3, NULL});
+}
+
+static void pass_host_memory_in_a_structure(void)
+{
+    int *out = NULL, unused = 0;
+    if (!cudaMalloc((void **)&out, sizeof *out))
+        planted_difference(out, &(planted_shape){7, 3, &unused});
+}
+
+static void test_host_memory_as_an_argument_dies(void **state)
+{
+    (void)state;
+    device_test_dies(pass_host_memory, "difference_kernel: an argument is 0x");
+    device_test_dies(pass_host_memory_in_a_structure, "difference_kernel: a structure holds 0x");
+    int *pinned = NULL;
+    assert_done(cudaMallocHost((void **)&pinned, sizeof *pinned));
+    planted_difference(pinned, &(planted_shape){7, 3, pinned});
+    assert_done(cudaDeviceSynchronize());
+    assert_int_equal(*pinned, 4);
+}
+
 static void test_wrong_launch_is_refused_at_the_call(void **state)
 {
     (void)state;
@@ -204,6 +241,8 @@ int main(void)
         cmocka_unit_test_setup(test_leak_on_a_failing_path_is_counted, fresh),
         cmocka_unit_test_setup(test_failed_work_breaks_the_device, fresh),
         cmocka_unit_test_setup(test_failing_kernel_is_told_by_whoever_waits_for_it, fresh),
+        cmocka_unit_test_setup(test_arguments_are_copied_at_the_launch, fresh),
+        cmocka_unit_test_setup(test_host_memory_as_an_argument_dies, fresh),
         cmocka_unit_test_setup(test_wrong_launch_is_refused_at_the_call, fresh),
         cmocka_unit_test_setup(test_no_device_is_told, fresh),
         cmocka_unit_test_setup(test_devices_are_told_apart, fresh),

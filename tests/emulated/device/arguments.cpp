@@ -1,0 +1,51 @@
+/* Arguments of kernels: a pointer to memory of the host would be an illegal address on a GPU. */
+#include "memory.h"
+#include "runtime.h"
+#include "state.h"
+
+#include <cstring>
+#include <sys/mman.h>
+
+using namespace emulated;
+
+namespace
+{
+
+constexpr uintptr_t PAGE = 4096, ADDRESSES = (uintptr_t)1 << 47;
+
+/* Inside of pinned memory or at its end, where a buffer of no elements may lie. */
+bool is_pinned(uintptr_t p)
+{
+    auto at = the().pinned.upper_bound(reinterpret_cast<const char *>(p));
+    if (at == the().pinned.begin())
+        return false;
+    --at;
+    return p <= reinterpret_cast<uintptr_t>(at->first) + at->second;
+}
+
+bool is_mapped(uintptr_t p)
+{
+    unsigned char in_memory = 0;
+    return p >= PAGE && p < ADDRESSES &&
+           mincore(reinterpret_cast<void *>(p / PAGE * PAGE), 1, &in_memory) == 0;
+}
+
+bool is_pageable(uintptr_t p)
+{
+    return !memory_is_device(reinterpret_cast<const void *>(p)) && !is_pinned(p) && is_mapped(p);
+}
+
+} // namespace
+
+/* In a structure every word that is the address of host memory is taken for a pointer. */
+void ex_emulated_argument(const char *kernel, const void *argument, size_t bytes, bool is_pointer)
+{
+    const std::lock_guard<std::recursive_mutex> hold(the().lock);
+    for (size_t at = 0; at + sizeof(uintptr_t) <= bytes; at += sizeof(uintptr_t)) {
+        uintptr_t word = 0;
+        memcpy(&word, static_cast<const char *>(argument) + at, sizeof word);
+        if (is_pageable(word))
+            die("%s: %s %#zx, which is memory of the host", kernel,
+                is_pointer ? "an argument is" : "a structure holds", (size_t)word);
+    }
+}
