@@ -80,6 +80,21 @@ void ex_emulated_run(const ex_emulated_launch &launch, const std::function<void(
 /* Looks at an argument of a launch, a pointer or a value that may hold some, for host memory. */
 void ex_emulated_argument(const char *kernel, const void *argument, size_t bytes, bool is_pointer);
 
+/* Where the compiler can clear what lies between members, and else for pointers alone: that may be
+ * the rest of an address. */
+template <typename T> void ex_emulated_look_at(const char *kernel, T *argument)
+{
+#if defined(__has_builtin)
+#if __has_builtin(__builtin_clear_padding)
+    __builtin_clear_padding(argument);
+    ex_emulated_argument(kernel, argument, sizeof *argument, std::is_pointer<T>::value);
+    return;
+#endif
+#endif
+    if (std::is_pointer<T>::value)
+        ex_emulated_argument(kernel, argument, sizeof *argument, true);
+}
+
 template <typename T> struct ex_emulated_as {
     typedef T type;
 };
@@ -89,10 +104,10 @@ template <typename... P>
 void ex_emulated_start(const ex_emulated_launch &launch, void (*kernel)(P...),
                        typename ex_emulated_as<P>::type... argument)
 {
-    (ex_emulated_argument(launch.kernel, &argument, sizeof argument, std::is_pointer<P>::value),
-     ...);
+    (ex_emulated_look_at(launch.kernel, &argument), ...);
     ex_emulated_run(launch, [=] { kernel(argument...); });
 }
+
 /* The block's array named by `key`, filled with NaN when its first thread asks. */
 void *ex_emulated_shared(const void *key, size_t bytes);
 void ex_emulated_barrier(void);
