@@ -52,6 +52,10 @@ void ex_batch_gather_host(float *out, const uint8_t *images, const uint32_t *ind
                           const ex_gather_shape *g, ex_stream s);
 void ex_softmax_xent_host(float *dlogits, float *loss, int32_t *predicted, const float *logits,
                           const uint16_t *label, int N, int K, float grad_scale, ex_stream s);
+void ex_feed_next_host(uint32_t *index_out, uint16_t *label_out, const ex_feed_state *state,
+                       const uint32_t *index, const uint16_t *label, int N, ex_stream s);
+void ex_feed_log_host(float *loss_log, int32_t *predicted_log, ex_feed_state *state,
+                      const float *loss, const int32_t *predicted, int N, ex_stream s);
 void ex_sgd_segments_host(float *params, float *velocity, const float *grads,
                           const ex_segment *segments, size_t segment_count, ex_sgd_coeff c,
                           ex_stream s);

@@ -1,6 +1,6 @@
 /* Every operation that excise implements itself, as one table of functions with one instance per
- * device: `ex_kernels_host` here, `ex_kernels_cuda` (table_cuda.h) in the CUDA module. Callers never name
- * an instance's functions; they reach them as `k->op_dir(...)`.
+ * device: `ex_kernels_host` here, `ex_kernels_cuda` (table_cuda.h) in the CUDA module. Callers
+ * never name an instance's functions; they reach them as `k->op_dir(...)`.
  *
  * Argument order: outputs, inputs, sizes, stream. Kernels cannot fail: whoever calls them has
  * checked the sizes. Sizes of zero are allowed and do nothing. No kernel allocates. An image has
@@ -49,7 +49,17 @@ typedef struct ex_segment {
 /* A stream of random words, Philox4x32-10: four words a block, block i at counter[0] + i. */
 typedef struct ex_draws {
     uint32_t key[2], counter[4];
+    /* Three words where the operation's data lie (on CUDA: in device memory) that are added to
+     * counter[1] to counter[3] when it runs; NULL: none. So a launch that is recorded once draws
+     * other numbers in each step. */
+    const uint32_t *at;
 } ex_draws;
+
+/* Where a feed stands, for steps that are recorded once and run often; it lies where data lie. */
+typedef struct ex_feed_state {
+    uint32_t step;     /* the feed's step that is next */
+    uint32_t words[3]; /* ex_draws.at of that step: words[0] counts on with the steps */
+} ex_feed_state;
 
 /* Random views of a batch's images; block n of the draws is image n's. 0 turns each off. */
 typedef struct ex_augment {
@@ -160,6 +170,17 @@ typedef struct ex_kernels {
      * gradient and -1 as its prediction. dlogits may be logits. */
     void (*softmax_xent)(float *dlogits, float *loss, int32_t *predicted, const float *logits,
                          const uint16_t *label, int N, int K, float grad_scale, ex_stream s);
+
+    /* --- feed ------------------------------------------------------------------------------- */
+
+    /* index_out, label_out (N) "=" those of the step that *state names, in lists of N samples a
+     * step: index[state->step * N + i]. */
+    void (*feed_next)(uint32_t *index_out, uint16_t *label_out, const ex_feed_state *state,
+                      const uint32_t *index, const uint16_t *label, int N, ex_stream s);
+    /* The reverse: that step's places of loss_log, predicted_log "=" loss, predicted (N). Then
+     * *state names the next step. */
+    void (*feed_log)(float *loss_log, int32_t *predicted_log, ex_feed_state *state,
+                     const float *loss, const int32_t *predicted, int N, ex_stream s);
 
     /* --- optimizer -------------------------------------------------------------------------- */
 

@@ -14,9 +14,10 @@ typedef struct ex_words {
 /* Words 4 * block to 4 * block + 3 of the stream. */
 EX_BODY ex_words ex_philox_body(const ex_draws *draws, uint32_t block)
 {
+    const uint32_t *const at = draws->at;
     uint32_t k0 = draws->key[0], k1 = draws->key[1];
-    ex_words x = {
-        {draws->counter[0] + block, draws->counter[1], draws->counter[2], draws->counter[3]}};
+    ex_words x = {{draws->counter[0] + block, draws->counter[1] + (at ? at[0] : 0),
+                   draws->counter[2] + (at ? at[1] : 0), draws->counter[3] + (at ? at[2] : 0)}};
     for (int round = 0; round < 10; round++) {
         const uint64_t a = (uint64_t)0xd2511f53u * x.v[0], b = (uint64_t)0xcd9e8d57u * x.v[2];
         const ex_words next = {{(uint32_t)(b >> 32) ^ x.v[1] ^ k0, (uint32_t)b,

@@ -17,6 +17,10 @@ void ex_batch_gather_ref(float *out, const uint8_t *images, const uint32_t *inde
 /* In float64, rounded once at the end. */
 void ex_softmax_xent_ref(float *dlogits, float *loss, int32_t *predicted, const float *logits,
                          const uint16_t *label, int N, int K, float grad_scale);
+void ex_feed_next_ref(uint32_t *index_out, uint16_t *label_out, const ex_feed_state *state,
+                      const uint32_t *index, const uint16_t *label, int N);
+void ex_feed_log_ref(float *loss_log, int32_t *predicted_log, ex_feed_state *state,
+                     const float *loss, const int32_t *predicted, int N);
 void ex_sgd_segments_ref(float *params, float *velocity, const float *grads,
                          const ex_segment *segments, size_t segment_count, ex_sgd_coeff c);
 void ex_segments_pack_ref(float *packed, const float *flat, const ex_segment *segments,

@@ -8,6 +8,8 @@ static constexpr ex_kernels table()
     k.name = "cuda";
     k.batch_gather = ex_batch_gather_cuda;
     k.softmax_xent = ex_softmax_xent_cuda;
+    k.feed_next = ex_feed_next_cuda;
+    k.feed_log = ex_feed_log_cuda;
     k.sgd_segments = ex_sgd_segments_cuda;
     k.segments_pack = ex_segments_pack_cuda;
     k.segments_unpack = ex_segments_unpack_cuda;

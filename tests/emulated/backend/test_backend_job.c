@@ -1,0 +1,152 @@
+/* A short job on the CUDA back end, emulated: against the CPU back end, under other orders of the
+ * streams' work, on more lanes, and with every call and every work failing in turn. */
+#include "backend_job.h"
+#include "device/device.h"
+#include "test.h"
+
+#include <string.h>
+
+static void assert_same(const backend_job *job, const backend_result *a, const backend_result *b)
+{
+    const ex_model *m = job->model;
+    const size_t params = m->param_count * sizeof(float), classes = (size_t)m->classes;
+    assert_memory_equal(a->params, b->params, params);
+    assert_memory_equal(a->stats, b->stats, m->stat_count * sizeof(float));
+    assert_memory_equal(a->velocity, b->velocity, params);
+    assert_memory_equal(a->masked, b->masked, params);
+    assert_memory_equal(a->gradient, b->gradient, params);
+    assert_memory_equal(a->logits, b->logits, job->feed.count * classes * sizeof(float));
+    assert_memory_equal(a->forked, b->forked, JOB_VARIANTS * JOB_BATCH * classes * sizeof(float));
+    assert_true(a->trained.loss == b->trained.loss && a->trained.correct == b->trained.correct);
+    assert_true(a->evaluated.loss == b->evaluated.loss);
+}
+
+static void test_results_are_those_of_the_cpu(void **state)
+{
+    (void)state;
+    for (int which = 0; which < EX_TEST_MODELS; which++) {
+        backend_job job;
+        backend_result cpu, cuda;
+        backend_job_open(&job, which, 1);
+        const ex_model *m = job.model;
+        const size_t classes = (size_t)m->classes;
+        backend_result_open(&cpu, &job);
+        backend_result_open(&cuda, &job);
+        ex_emulated_reset(1);
+        assert_ok(backend_job_run(&job, "cpu", &cpu));
+        assert_ok(backend_job_run(&job, "cuda", &cuda));
+        assert_string_equal(ex_emulated_leaks(), "");
+        assert_close(cuda.params, cpu.params, m->param_count, 1e-4, 1e-4);
+        assert_close(cuda.stats, cpu.stats, m->stat_count, 1e-4, 1e-4);
+        assert_close(cuda.velocity, cpu.velocity, m->param_count, 1e-4, 1e-4);
+        assert_close(cuda.masked, cpu.masked, m->param_count, 1e-4, 1e-4);
+        assert_close(cuda.gradient, cpu.gradient, m->param_count, 1e-4, 1e-4);
+        assert_close(cuda.input, cpu.input,
+                     (size_t)(JOB_BATCH * m->in_channels * m->in_height * m->in_width), 1e-4, 1e-4);
+        assert_close(cuda.logits, cpu.logits, job.feed.count * classes, 1e-4, 1e-4);
+        assert_close(cuda.forked, cpu.forked, JOB_VARIANTS * JOB_BATCH * classes, 1e-4, 1e-4);
+        assert_int_equal(cuda.trained.correct, cpu.trained.correct);
+        assert_int_equal(cuda.evaluated.correct, cpu.evaluated.correct);
+        assert_int_equal(cuda.evaluated.count, job.feed.count);
+        backend_result_close(&cpu);
+        backend_result_close(&cuda);
+        backend_job_close(&job);
+    }
+}
+
+static void test_lanes_and_orders_of_work_do_not_change_a_bit(void **state)
+{
+    enum { SEEDS = 4 };
+    (void)state;
+    backend_job job;
+    backend_result first, other;
+    backend_job_open(&job, 0, 1);
+    backend_result_open(&first, &job);
+    backend_result_open(&other, &job);
+    ex_emulated_reset(0);
+    assert_ok(backend_job_run(&job, "cuda", &first));
+    for (uint64_t seed = 1; seed < SEEDS; seed++) {
+        ex_emulated_reset(seed);
+        job.lanes = 1 + (int)(seed % JOB_LANES_MAX);
+        assert_ok(backend_job_run(&job, "cuda", &other));
+        assert_string_equal(ex_emulated_leaks(), "");
+        assert_same(&job, &other, &first);
+    }
+    backend_result_close(&first);
+    backend_result_close(&other);
+    backend_job_close(&job);
+}
+
+/* Calls that only give something back: their failure is nobody's. */
+static bool only_releases(const char *call)
+{
+    return strstr(call, "Free") || strstr(call, "Destroy") || strcmp(call, "cudaSetDevice") == 0 ||
+           strcmp(call, "cudaStreamSynchronize") == 0;
+}
+
+/* The first ones all, then fewer and fewer of them: there are some thousands. */
+static long after(long n)
+{
+    return n + 1 + n / 12;
+}
+
+static void test_calls_may_fail(void **state)
+{
+    (void)state;
+    backend_job job;
+    backend_result result;
+    backend_job_open(&job, 1, 2);
+    backend_result_open(&result, &job);
+    for (long n = 1;; n = after(n)) {
+        ex_emulated_reset((uint64_t)n);
+        ex_emulated_fail_call(n);
+        const ex_status status = backend_job_run(&job, "cuda", &result);
+        const char *call = ex_emulated_failed_call();
+        if (!call) {
+            assert_ok(status);
+            assert_true(n > 500);
+            break;
+        }
+        if (status == EX_OK && !only_releases(call))
+            fail_msg("failure %ld, of %s, went unnoticed", n, call);
+        assert_true(status == EX_OK || strlen(ex_error_message()) > 0);
+        if (strcmp(ex_emulated_leaks(), "") != 0)
+            fail_msg("failure %ld, of %s, leaks %s", n, call, ex_emulated_leaks());
+    }
+    backend_result_close(&result);
+    backend_job_close(&job);
+}
+
+/* Work that fails breaks the device: the job ends with an error, whatever it does next. */
+static void test_work_may_fail(void **state)
+{
+    (void)state;
+    backend_job job;
+    backend_result result;
+    long n = 1;
+    backend_job_open(&job, 1, 2);
+    backend_result_open(&result, &job);
+    for (;; n = after(n)) {
+        ex_emulated_reset((uint64_t)n);
+        ex_emulated_fail_work(n);
+        const ex_status status = backend_job_run(&job, "cuda", &result);
+        if (status == EX_OK)
+            break;
+        assert_int_equal(status, EX_ERR_BACKEND);
+    }
+    assert_true(n > 300);
+    ex_emulated_reset(0);
+    backend_result_close(&result);
+    backend_job_close(&job);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_results_are_those_of_the_cpu),
+        cmocka_unit_test(test_lanes_and_orders_of_work_do_not_change_a_bit),
+        cmocka_unit_test(test_calls_may_fail),
+        cmocka_unit_test(test_work_may_fail),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
