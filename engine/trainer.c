@@ -11,7 +11,6 @@
 
 enum {
     PLANS_MAX = 64,       /* unequal clients each have a last batch of their own size */
-    STEPS_PER_POLL = 4,   /* between looks at ex_interrupted() */
     EVALUATE_BATCH = 128, /* more gains nothing on a CPU core, whose caches it leaves */
     BATCHES_PER_POLL = 8,
 };
@@ -198,7 +197,7 @@ static ex_status run_steps(ex_trainer *t, const ex_fit *fit, int batch, ex_rng_k
     ex_plan *plan;
     EX_TRY(train_plan(&plan, t, fit, batch));
     plan->key = key;
-    const size_t group = (size_t)batch * STEPS_PER_POLL;
+    const size_t group = (size_t)batch * (size_t)t->lane->device->steps_a_run;
     for (size_t done = 0; done < count; done += group) {
         if (ex_interrupted())
             return stopped();

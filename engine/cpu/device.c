@@ -6,6 +6,8 @@
 #include <string.h>
 #include <unistd.h>
 
+enum { STEPS_A_RUN = 4 };
+
 static ex_status probe(void)
 {
     return EX_OK;
@@ -76,6 +78,7 @@ static ex_status device_open(ex_device **out, const ex_device_options *options)
              version);
     const long cores = sysconf(_SC_NPROCESSORS_ONLN);
     d->base.lanes_default = cores > 0 ? (int)cores : 1;
+    d->base.steps_a_run = STEPS_A_RUN;
     return EX_OK;
 }
 

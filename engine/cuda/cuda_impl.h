@@ -145,7 +145,12 @@ typedef ex_buffer_ref ex_cuda_ref;
 
 #define EX_CUDA_NO_REF ((ex_cuda_ref){.buffer = EX_BUFFER_NOTHING})
 
-enum { EX_CUDA_REFS = EX_GRAPH_TENSORS + 2, EX_CUDA_ALIGN = 256, EX_CUDA_BLAS_WORKSPACE = 4 << 20 };
+enum {
+    EX_CUDA_REFS = EX_GRAPH_TENSORS + 2,
+    EX_CUDA_ALIGN = 256,
+    EX_CUDA_BLAS_WORKSPACE = 4 << 20,
+    EX_CUDA_RECORDED = 8, /* training steps a launch */
+};
 
 typedef struct ex_cuda_plan ex_cuda_plan;
 typedef struct ex_cuda_step ex_cuda_step;
@@ -179,6 +184,17 @@ typedef struct ex_cuda_map {
     int gradients;
 } ex_cuda_map;
 
+/* What a recorded group of steps holds fast: other values need another recording. */
+typedef struct ex_cuda_recorded {
+    unsigned arena_moves;
+    const void *feed;
+    const uint8_t *images;
+    int height, width;
+    ex_augmentation augment;
+    uint64_t seed;
+    ex_sgd_coeff sgd;
+} ex_cuda_recorded;
+
 struct ex_cuda_plan {
     ex_plan base;
     ex_cuda_lane *lane;
@@ -199,6 +215,15 @@ struct ex_cuda_plan {
     const uint8_t *selected; /* (channel_count), or NULL: all */
     const int32_t *rows;     /* (channel_count) a layer's channels, from its first_channel on */
     float *affine;           /* (2, C) scale and shift of the images' bytes */
+    /* Of the step that runs, in training: its samples, and what came out. */
+    ex_feed_state *state;
+    uint32_t *step_index;      /* (batch) */
+    float *step_loss;          /* (batch) */
+    int32_t *step_predicted;   /* (batch) */
+    uint16_t *step_label;      /* (batch) */
+    cudaGraphExec_t recording; /* of EX_CUDA_RECORDED steps; NULL: none */
+    ex_cuda_recorded recorded; /* what it was made for */
+    bool warm;                 /* a step ran: libraries have loaded what they need */
     float host_affine[2 * EX_CHANNELS_MAX];
     unsigned arena_moves; /* of the lane when the steps were bound */
     uint64_t version;     /* of the lane's values when the norms were folded */
@@ -345,6 +370,16 @@ ex_status ex_cuda_begin(ex_cuda_plan *plan, const ex_dataset *data, const ex_sam
 ex_status ex_cuda_prepare(ex_cuda_plan *plan);
 /* Points the plan at the samples from `first` on. */
 void ex_cuda_batch(ex_cuda_plan *plan, size_t first);
+/* Puts the state of a training plan's feed, from its first step on, and of its draws on the device.
+ */
+ex_status ex_cuda_state_upload(ex_cuda_plan *plan);
+/* What a step draws for `use`, and for the dropout of a node: as plan->base.key says, but that the
+ * step's own numbers come from the state. */
+ex_draws ex_cuda_draws(const ex_cuda_plan *plan, ex_rng_use use);
+ex_dropout ex_cuda_dropout(const ex_cuda_plan *plan, int node);
+/* Queues the next `steps` training steps of the feed, as many as can be by recordings. */
+ex_status ex_cuda_queue_steps(ex_cuda_plan *plan, size_t steps);
+void ex_cuda_recording_free(ex_cuda_plan *plan);
 
 /* --- back end --------------------------------------------------------------------------------- */
 

@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { COMPUTE_MIN = 80, LANES = 4 };
+enum { COMPUTE_MIN = 80, LANES = 4, STEPS_A_RUN = 8 * EX_CUDA_RECORDED };
 
 /* The number of devices, or why there are none. */
 static ex_status count_devices(int *count)
@@ -77,6 +77,7 @@ static ex_status describe(ex_cuda_device *d)
              "%.96s, sm_%d%d, CUDA %d.%d, driver for %d.%d", properties.name, major, minor,
              runtime / 1000, runtime % 1000 / 10, driver / 1000, driver % 1000 / 10);
     d->base.lanes_default = LANES;
+    d->base.steps_a_run = STEPS_A_RUN;
     return EX_OK;
 }
 

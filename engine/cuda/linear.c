@@ -28,7 +28,7 @@ static bool flattens(const ex_cuda_plan *plan, int node)
 
 static ex_status run_flatten(ex_cuda_plan *plan, const ex_cuda_step *step)
 {
-    const ex_dropout d = ex_plan_dropout(&plan->base, step->node);
+    const ex_dropout d = ex_cuda_dropout(plan, step->node);
     ex_kernels_cuda.flatten_fwd(step->at[0], step->at[1], &step->shape, d.rate > 0.0f ? &d : NULL,
                                 ex_cuda_stream(plan));
     return EX_OK;
@@ -36,7 +36,7 @@ static ex_status run_flatten(ex_cuda_plan *plan, const ex_cuda_step *step)
 
 static ex_status run_flatten_backward(ex_cuda_plan *plan, const ex_cuda_step *step)
 {
-    const ex_dropout d = ex_plan_dropout(&plan->base, step->node);
+    const ex_dropout d = ex_cuda_dropout(plan, step->node);
     ex_kernels_cuda.flatten_bwd(step->at[0], step->at[1], &step->shape, d.rate > 0.0f ? &d : NULL,
                                 ex_cuda_stream(plan));
     return EX_OK;

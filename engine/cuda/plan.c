@@ -36,7 +36,7 @@ static ex_status run_gather(ex_cuda_plan *plan, const ex_cuda_step *step)
     const ex_augment augment = {.crop = d->augment.crop,
                                 .flip = d->augment.flip,
                                 .cutout = d->augment.cutout,
-                                .draws = ex_plan_draws(&plan->base, EX_RNG_AUGMENT)};
+                                .draws = ex_cuda_draws(plan, EX_RNG_AUGMENT)};
     const bool varied = ex_cuda_trains(plan) && (augment.crop || augment.flip || augment.cutout);
     const ex_gather_shape g = {.N = plan->base.spec.batch,
                                .C = d->channels,
@@ -229,6 +229,7 @@ void ex_cuda_plan_destroy(ex_plan **plan)
     ex_cuda_plan *p = ex_cuda_plan_of(*plan);
     (void)cudaSetDevice(p->lane->device->index);
     (void)cudaStreamSynchronize(p->lane->stream);
+    ex_cuda_recording_free(p);
     ex_cuda_steps_free(p);
     if (p->own)
         ex_cuda_account_back(p->lane->device, p->buffers.own_bytes);

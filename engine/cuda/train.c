@@ -19,11 +19,9 @@ ex_status ex_cuda_train(ex_plan *plan, const ex_dataset *data, const ex_samples 
     EX_TRY(ex_cuda_begin(p, data, feed));
     p->sgd = *sgd;
     p->lane->version++;
-    for (size_t first = 0; first < feed->count; first += batch) {
-        ex_cuda_batch(p, first);
-        EX_TRY(ex_cuda_steps(p, 0, p->step_count, true));
-        plan->key.step++;
-    }
+    EX_TRY(ex_cuda_state_upload(p));
+    EX_TRY(ex_cuda_queue_steps(p, feed->count / batch));
+    plan->key.step += (uint32_t)(feed->count / batch);
     EX_TRY(ex_cuda_feed_read(p->lane, feed->count));
     for (size_t first = 0; first < feed->count; first += batch)
         EX_TRY(ex_plan_add_trained(sums, feed, first, batch, f->host_loss + first,
@@ -97,6 +95,7 @@ ex_status ex_cuda_gradient(ex_plan *plan, const ex_dataset *data, const ex_sampl
     EX_CHECK_ARG(!out->input || plan->spec.input_gradient, "the plan has no input gradient");
     EX_TRY(ex_cuda_enter(p->lane, "computing gradients"));
     EX_TRY(ex_cuda_begin(p, data, feed));
+    EX_TRY(ex_cuda_state_upload(p));
     ex_cuda_batch(p, 0);
     EX_TRY(ex_cuda_steps(p, 0, p->step_count, false));
     EX_TRY(ex_cuda_feed_read(p->lane, feed->count));

@@ -103,7 +103,7 @@ static const ex_backend fake = {
 /* --- the scene ------------------------------------------------------------------------------- */
 
 static ex_model *model;
-static ex_device device = {.backend = &fake};
+static ex_device device = {.backend = &fake, .steps_a_run = 4};
 static ex_lane lane;
 static ex_trainer *trainer;
 static ex_samples samples;

@@ -1,0 +1,82 @@
+/* What a plan keeps on the device beside tensors: its mask, and the step that runs. */
+#include "base/memory.h"
+#include "cuda/cuda_impl.h"
+
+#include <string.h>
+
+/* Each layer's selected channels, from its first_channel on. */
+static void list_rows(int32_t *rows, const ex_mask *mask)
+{
+    const ex_model *m = mask->model;
+    for (int i = 0; i < m->layer_count; i++) {
+        int32_t *row = rows + m->layers[i].first_channel;
+        for (int c = 0; c < m->layers[i].channels; c++)
+            if (ex_mask_layer(mask, i)[c])
+                *row++ = c;
+    }
+}
+
+/* Bytes of the parts of plan->lists. */
+typedef struct layout {
+    size_t state, segments, affine, rows, index, loss, predicted, label, selected, total;
+} layout;
+
+static size_t part(layout *l, size_t bytes)
+{
+    const size_t at = l->total;
+    l->total += (bytes + EX_CUDA_ALIGN - 1) / EX_CUDA_ALIGN * EX_CUDA_ALIGN;
+    return at;
+}
+
+static layout layout_of(const ex_cuda_plan *plan, size_t segments, size_t channels)
+{
+    const size_t batch = ex_cuda_trains(plan) ? (size_t)plan->base.spec.batch : 0;
+    layout l = {0};
+    l.state = part(&l, sizeof *plan->state);
+    l.segments = part(&l, segments * sizeof *plan->segments);
+    l.affine = part(&l, sizeof plan->host_affine);
+    l.rows = part(&l, channels * sizeof *plan->rows);
+    l.index = part(&l, batch * sizeof *plan->step_index);
+    l.loss = part(&l, batch * sizeof *plan->step_loss);
+    l.predicted = part(&l, batch * sizeof *plan->step_predicted);
+    l.label = part(&l, batch * sizeof *plan->step_label);
+    l.selected = part(&l, channels);
+    return l;
+}
+
+static void point_at_lists(ex_cuda_plan *plan, const layout *l, bool masked)
+{
+    char *const at = plan->lists;
+    plan->state = (void *)(at + l->state);
+    plan->segments = (void *)(at + l->segments);
+    plan->affine = (void *)(at + l->affine);
+    plan->rows = (void *)(at + l->rows);
+    plan->step_index = (void *)(at + l->index);
+    plan->step_loss = (void *)(at + l->loss);
+    plan->step_predicted = (void *)(at + l->predicted);
+    plan->step_label = (void *)(at + l->label);
+    plan->selected = masked ? (void *)(at + l->selected) : NULL;
+}
+
+ex_status ex_cuda_lists_upload(ex_cuda_plan *plan)
+{
+    const ex_mask *mask = plan->base.spec.mask;
+    const ex_segment all = {.offset = 0, .length = plan->model->param_count};
+    const size_t channels = mask ? (size_t)plan->model->channel_count : 0;
+    plan->segment_count = mask ? mask->param_segments : 1;
+    const layout l = layout_of(plan, plan->segment_count, channels);
+    char *host;
+    EX_TRY(ex_alloc(&host, l.total, 1, "lists of a plan"));
+    memcpy(host + l.segments, mask ? mask->params : &all, plan->segment_count * sizeof all);
+    if (mask) {
+        list_rows((void *)(host + l.rows), mask);
+        memcpy(host + l.selected, mask->selected, channels);
+    }
+    ex_status status = ex_cuda_alloc(&plan->lists, plan->lane->device, l.total, "lists of a plan");
+    if (status == EX_OK)
+        status = ex_cuda_copy(plan->lane, plan->lists, host, l.total);
+    if (status == EX_OK)
+        point_at_lists(plan, &l, mask != NULL);
+    ex_free(&host);
+    return status;
+}

@@ -1,0 +1,135 @@
+/* Training steps that are recorded once and launched in groups.
+ *
+ * What differs between steps lies on the device: where the feed stands, and with it what is drawn
+ * (ex_feed_state). So a group of steps can be recorded as a CUDA graph, and launched again and
+ * again without the host's part of the work; steps that fill no group are queued one by one. */
+#include "cuda/cuda_impl.h"
+
+#include <string.h>
+
+ex_status ex_cuda_state_upload(ex_cuda_plan *plan)
+{
+    const ex_draws d = ex_plan_draws(&plan->base, (ex_rng_use)0);
+    const ex_feed_state state = {.words = {d.counter[1], d.counter[2], d.counter[3]}};
+    return ex_cuda_copy(plan->lane, plan->state, &state, sizeof state);
+}
+
+/* The plan as it draws where all that the state tells is 0. */
+static ex_plan stateless(const ex_cuda_plan *plan)
+{
+    ex_plan p = plan->base;
+    p.key = (ex_rng_key){.seed = plan->base.key.seed};
+    return p;
+}
+
+ex_draws ex_cuda_draws(const ex_cuda_plan *plan, ex_rng_use use)
+{
+    const ex_plan p = stateless(plan);
+    ex_draws d = ex_plan_draws(&p, use);
+    d.at = plan->state->words;
+    return d;
+}
+
+ex_dropout ex_cuda_dropout(const ex_cuda_plan *plan, int node)
+{
+    const ex_plan p = stateless(plan);
+    ex_dropout d = ex_plan_dropout(&p, node);
+    d.draws.at = plan->state->words;
+    return d;
+}
+
+static ex_status queue_step(ex_cuda_plan *plan)
+{
+    const ex_cuda_feed *f = &plan->lane->feed;
+    const int batch = plan->base.spec.batch;
+    const ex_stream s = ex_cuda_stream(plan);
+    plan->index = plan->step_index;
+    plan->label = plan->step_label;
+    plan->loss = plan->step_loss;
+    plan->predicted = plan->step_predicted;
+    ex_kernels_cuda.feed_next(plan->step_index, plan->step_label, plan->state, f->index, f->label,
+                              batch, s);
+    EX_TRY(ex_cuda_steps(plan, 0, plan->step_count, true));
+    ex_kernels_cuda.feed_log(f->loss, f->predicted, plan->state, plan->step_loss,
+                             plan->step_predicted, batch, s);
+    return ex_cuda_launches();
+}
+
+/* --- recording -------------------------------------------------------------------------------- */
+
+void ex_cuda_recording_free(ex_cuda_plan *plan)
+{
+    if (plan->recording)
+        (void)cudaGraphExecDestroy(plan->recording);
+    plan->recording = NULL;
+}
+
+static ex_cuda_recorded present(const ex_cuda_plan *plan)
+{
+    const ex_dataset *d = plan->data;
+    ex_cuda_recorded r;
+    memset(&r, 0, sizeof r); /* compared byte by byte */
+    r.arena_moves = plan->arena_moves;
+    r.feed = plan->lane->feed.memory;
+    r.images = plan->images;
+    r.height = d->height;
+    r.width = d->width;
+    r.augment.crop = d->augment.crop;
+    r.augment.cutout = d->augment.cutout;
+    r.augment.flip = d->augment.flip;
+    r.seed = plan->base.key.seed;
+    r.sgd = plan->sgd;
+    return r;
+}
+
+static ex_status queue_group(ex_cuda_plan *plan)
+{
+    for (int i = 0; i < EX_CUDA_RECORDED; i++)
+        EX_TRY(queue_step(plan));
+    return EX_OK;
+}
+
+static ex_status record(ex_cuda_plan *plan)
+{
+    const cudaStream_t stream = plan->lane->stream;
+    cudaGraph_t graph = NULL;
+    ex_cuda_recording_free(plan);
+    EX_TRY(EX_CUDA(cudaStreamBeginCapture(stream, cudaStreamCaptureModeThreadLocal)));
+    ex_status status = queue_group(plan);
+    const cudaError_t ended = cudaStreamEndCapture(stream, &graph); /* also after a failure */
+    if (status == EX_OK)
+        status = ex_cuda_check(ended, "cudaStreamEndCapture", EX_WHERE);
+    else
+        (void)cudaGetLastError();
+    if (status == EX_OK)
+        status = EX_CUDA(cudaGraphInstantiate(&plan->recording, graph, 0));
+    if (graph)
+        (void)cudaGraphDestroy(graph);
+    if (status == EX_OK)
+        status = EX_CUDA(cudaGraphUpload(plan->recording, stream));
+    if (status != EX_OK)
+        ex_cuda_recording_free(plan);
+    return status;
+}
+
+/* Launches a group, recorded anew if the last recording was for something else. */
+static ex_status launch_group(ex_cuda_plan *plan)
+{
+    const ex_cuda_recorded now = present(plan);
+    if (!plan->recording || memcmp(&now, &plan->recorded, sizeof now) != 0) {
+        EX_TRY(record(plan));
+        memcpy(&plan->recorded, &now, sizeof now); /* with what lies between its members */
+    }
+    return EX_CUDA(cudaGraphLaunch(plan->recording, plan->lane->stream));
+}
+
+ex_status ex_cuda_queue_steps(ex_cuda_plan *plan, size_t steps)
+{
+    while (steps > 0) {
+        const bool group = plan->warm && steps >= EX_CUDA_RECORDED;
+        EX_TRY(group ? launch_group(plan) : queue_step(plan));
+        plan->warm = true;
+        steps -= group ? EX_CUDA_RECORDED : 1;
+    }
+    return EX_OK;
+}
