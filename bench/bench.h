@@ -18,6 +18,8 @@ typedef struct bench_options {
     int strategy;    /* ex_strategy_choice */
     int conv;        /* ex_conv_choice */
     int norm;        /* masked: ex_norm_mode */
+    int device;      /* bench_device */
+    int precision;   /* ex_precision */
     double delta;    /* masked: share of each layer's channels */
     int last_layers; /* masked: layers that channels are selected in, from the end; 0 = all */
     int repetitions; /* 0 = the job's own default */
@@ -25,6 +27,8 @@ typedef struct bench_options {
 } bench_options;
 
 typedef enum bench_shape { BENCH_CIFAR, BENCH_FASHION } bench_shape;
+
+typedef enum bench_device { BENCH_AUTO, BENCH_CPU, BENCH_CUDA } bench_device;
 
 /* Seconds of every repetition, and what is wrong with the results. */
 typedef struct bench_result {

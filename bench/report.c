@@ -63,7 +63,8 @@ static void print_preamble(const bench_job *job, const ex_federation *f, const b
     }
     json_decref(libraries);
     printf("\n# device %s: %s\n", f->device->name, f->device->description);
-    printf("# precision fp32, conv %s, threads %d\n", bench_choice("--conv", o->conv), o->threads);
+    printf("# precision %s, conv %s, threads %d\n", bench_choice("--precision", o->precision),
+           bench_choice("--conv", o->conv), o->threads);
     printf("# model %s: %zu values, %d channels; images %s\n", f->model->name,
            f->model->param_count, f->model->channel_count, shape_text(o));
     if (job == &bench_ablate)
@@ -93,12 +94,13 @@ static void print_table(const bench_job *job, const ex_federation *f, const benc
 static void print_json(const bench_job *job, const ex_federation *f, const bench_options *o,
                        const bench_result *r, const summary *s)
 {
-    json_t *json = json_pack(
-        "{s:i, s:s, s:s, s:s, s:i, s:i, s:s, s:s, s:i, s:s, s:f, s:f, s:f, s:f, s:i}", "schema", 1,
-        "job", job->name, "model", f->model->name, "shape", shape_text(o), "batch", o->batch,
-        "threads", o->threads, "conv", bench_choice("--conv", o->conv), "precision", "fp32",
-        "repetitions", r->repetitions, "unit", job->unit, "median", s->median, "min", s->min, "max",
-        s->max, "images_per_second", s->images_per_second, "wrong", r->wrong);
+    json_t *json =
+        json_pack("{s:i, s:s, s:s, s:s, s:i, s:i, s:s, s:s, s:i, s:s, s:f, s:f, s:f, s:f, s:i}",
+                  "schema", 1, "job", job->name, "model", f->model->name, "shape", shape_text(o),
+                  "batch", o->batch, "threads", o->threads, "conv", bench_choice("--conv", o->conv),
+                  "precision", bench_choice("--precision", o->precision), "repetitions",
+                  r->repetitions, "unit", job->unit, "median", s->median, "min", s->min, "max",
+                  s->max, "images_per_second", s->images_per_second, "wrong", r->wrong);
     if (job == &bench_ablate) {
         json_object_del(json, "batch"); /* chosen by the strategy */
         json_object_set_new(json, "strategy", json_string(bench_choice("--strategy", o->strategy)));

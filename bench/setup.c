@@ -82,8 +82,9 @@ static ex_status open_model(ex_federation *f, const bench_options *o)
 
 static ex_status open_device(ex_federation *f, const bench_options *o)
 {
-    const ex_device_options options = {
-        .device = f->config.device, .precision = EX_FP32, .conv = (ex_conv_choice)o->conv};
+    const ex_device_options options = {.device = bench_choice("--device", o->device),
+                                       .precision = (ex_precision)o->precision,
+                                       .conv = (ex_conv_choice)o->conv};
     EX_TRY(ex_device_open(&f->device, &options));
     f->lane_count = o->lanes;
     return ex_alloc(&f->lanes, (size_t)f->lane_count, sizeof *f->lanes, "lanes");
