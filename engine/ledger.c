@@ -4,6 +4,7 @@
 
 #include "base/clock.h"
 #include "base/memory.h"
+#include "base/range.h"
 
 #include <string.h>
 
@@ -118,6 +119,8 @@ ex_status ex_ledger_begin(ex_ledger *l, const char *phase)
     pthread_mutex_lock(&l->lock);
     const ex_status status = begin_locked(l, phase);
     pthread_mutex_unlock(&l->lock);
+    if (status == EX_OK)
+        ex_range_begin("%s", phase);
     return status;
 }
 
@@ -125,6 +128,7 @@ void ex_ledger_end(ex_ledger *l)
 {
     pthread_mutex_lock(&l->lock);
     if (l->open_count > 0) {
+        ex_range_end();
         ex_ledger_phase *p = &l->phases[l->open[l->open_count - 1].phase];
         p->cost.wall_s = ex_ledger_wall(l, p);
         p->peak_memory = ex_memory_peak();

@@ -14,6 +14,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/memory.h"
+#include "base/range.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -106,8 +107,10 @@ static ex_status run_item(void *context, int item, int lane)
     work *w = context;
     if (!ex_ordered_enter(&w->ordered, item))
         return EX_OK; /* another item's error is what will be reported */
+    ex_range_begin("client %d", w->cohort[w->first + item]);
     const ex_status status =
         train_client(w, w->first + item, w->f->lanes[lane], &w->slots[item % w->slot_count]);
+    ex_range_end();
     if (status == EX_OK)
         ex_ordered_leave(&w->ordered, item, add_update, w);
     else
@@ -320,6 +323,7 @@ ex_status ex_federation_round(ex_federation *f, const ex_round *round, ex_round_
     work w = {.f = f, .round = round, .mask = round->mask ? round->mask : f->full};
     const ex_strategy *strategy;
     EX_TRY(ex_strategy_find(&strategy, "fedavg"));
+    ex_range_begin("round %d", round->number + 1);
     ex_status status = begin_round(&w, strategy);
     if (status == EX_OK) {
         const ex_status mine = train_all(&w);
@@ -331,5 +335,6 @@ ex_status ex_federation_round(ex_federation *f, const ex_round *round, ex_round_
     }
 done:
     work_close(&w);
+    ex_range_end();
     return status;
 }

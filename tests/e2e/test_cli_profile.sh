@@ -48,3 +48,25 @@ refuses 2 "rounds" train -c tiny.yaml -s rounds=none -o new --profile
 excise eval plain --profile=/nowhere/p.csv
 [ $? -eq 1 ] || fail "a profile that cannot be written was not noticed"
 has err "/nowhere/p.csv"
+
+# --- ranges for tools that watch from outside: phases, rounds, clients, each closed by its thread
+tool=$1/tests/module/nvtx_tool.so
+[ -e "$tool" ] || exit 0
+export NVTX_INJECTION64_PATH=$tool RANGES=$work/ranges
+succeeds train -c tiny.yaml -s rounds=2 -s lanes=2 -s server.threads=1 -o watched
+python3 - ranges <<'PY' || fail "the ranges are not as they should be: $(cat ranges)"
+import collections, sys
+open_in, seen, within = collections.defaultdict(list), collections.Counter(), set()
+for line in open(sys.argv[1]):
+    kind, thread, *name = line.rstrip("\n").split(" ", 2)
+    if kind == "+":
+        within.update((outer, name[0]) for outer in open_in[thread])
+        open_in[thread].append(name[0])
+        seen[name[0]] += 1
+    else:
+        open_in[thread].pop()
+assert not any(open_in.values()), open_in
+assert seen["train"] == 1 and seen["evaluate"] == 2 and seen["round 1"] == seen["round 2"] == 1, seen
+assert all(seen[f"client {c}"] == 2 for c in range(4)), seen
+assert ("train", "round 1") in within and ("train", "evaluate") in within, within
+PY
