@@ -22,18 +22,25 @@ static bool wants_gpu(const char *device)
     return strncmp(device, "cuda", 4) == 0;
 }
 
-static ex_status create(ex_comm **out, const char *name, const ex_comm_options *options)
+ex_status ex_comm_create_as(ex_comm **out, const ex_communicator *kind,
+                            const ex_comm_options *options)
 {
-    const ex_communicator *kind = &ex_communicator_local;
     char error[EX_COMM_TEXT] = "";
-    if (strcmp(name, "local") != 0)
-        EX_TRY(ex_comm_module(&kind, name));
+    *out = NULL;
     const ex_status status = kind->create(out, options, error);
     if (status != EX_OK)
         return EX_FAIL(status, "rank %d of %d, communicator %s: %s", options->ranks.rank,
-                       options->ranks.size, name, error);
+                       options->ranks.size, kind->name, error);
     (*out)->timeout = options->timeout;
     return EX_OK;
+}
+
+static ex_status create(ex_comm **out, const char *name, const ex_comm_options *options)
+{
+    const ex_communicator *kind = &ex_communicator_local;
+    if (strcmp(name, "local") != 0)
+        EX_TRY(ex_comm_module(&kind, name));
+    return ex_comm_create_as(out, kind, options);
 }
 
 /* nccl where a GPU was asked for, or is there to be found; else mpi. */

@@ -40,6 +40,9 @@ struct ex_comm {
 
 extern const ex_communicator ex_communicator_local;
 
+ex_status ex_comm_create_as(ex_comm **out, const ex_communicator *kind,
+                            const ex_comm_options *options);
+
 /* The symbol of a module, of type ex_communicator. */
 #define EX_COMM_MODULE_SYMBOL "ex_communicator_module"
 

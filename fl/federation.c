@@ -179,7 +179,7 @@ ex_status ex_federation_open(ex_federation **out, const ex_config *config)
 static ex_config config_here(const ex_config *config, const ex_comm *comm)
 {
     ex_config here = *config;
-    if (ex_comm_gpu(comm) >= 0)
+    if (ex_comm_gpu(comm) >= 0 && strcmp(config->device, "cpu") != 0)
         snprintf(here.device, sizeof here.device, "cuda:%d", ex_comm_gpu(comm));
     return here;
 }

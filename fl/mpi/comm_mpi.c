@@ -102,7 +102,7 @@ static ex_status mpi_test(ex_comm *comm, bool *done)
     return status;
 }
 
-__attribute__((visibility("default"))) const ex_communicator ex_communicator_module = {
+__attribute__((visibility("protected"))) const ex_communicator ex_communicator_module = {
     .abi = EX_COMM_ABI,
     .name = "mpi",
     .create = mpi_create,

@@ -1,0 +1,97 @@
+/* Which rank this process is, as the environments of launchers say. */
+#include "comm.h"
+#include "test.h"
+
+#include <stdlib.h>
+
+static const char *const names[] = {"OMPI_COMM_WORLD_RANK",
+                                    "OMPI_COMM_WORLD_SIZE",
+                                    "OMPI_COMM_WORLD_LOCAL_RANK",
+                                    "PMI_RANK",
+                                    "PMI_SIZE",
+                                    "MPI_LOCALRANKID",
+                                    "SLURM_PROCID",
+                                    "SLURM_STEP_NUM_TASKS",
+                                    "SLURM_LOCALID",
+                                    "SLURM_NTASKS",
+                                    "RANK",
+                                    "WORLD_SIZE",
+                                    "LOCAL_RANK"};
+
+static int forget(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        unsetenv(names[i]);
+    return 0;
+}
+
+static void set3(const char *const name[3], const char *rank, const char *size, const char *local)
+{
+    assert_int_equal(setenv(name[0], rank, 1), 0);
+    assert_int_equal(setenv(name[1], size, 1), 0);
+    if (local)
+        assert_int_equal(setenv(name[2], local, 1), 0);
+}
+
+static void test_a_process_by_itself_is_the_only_rank(void **state)
+{
+    (void)state;
+    ex_ranks r;
+    assert_ok(ex_ranks_find(&r));
+    assert_true(r.rank == 0 && r.size == 1 && r.local_rank == 0);
+    assert_string_equal(r.launcher, "");
+    /* In the shell of a batch job, Slurm tells of tasks that srun has yet to start. */
+    setenv("SLURM_PROCID", "0", 1);
+    setenv("SLURM_NTASKS", "8", 1);
+    assert_ok(ex_ranks_find(&r));
+    assert_int_equal(r.size, 1);
+}
+
+static void test_launchers_are_understood(void **state)
+{
+    static const struct {
+        const char *name[3], *launcher;
+    } launchers[] = {
+        {{"OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE", "OMPI_COMM_WORLD_LOCAL_RANK"}, "mpirun"},
+        {{"PMI_RANK", "PMI_SIZE", "MPI_LOCALRANKID"}, "mpirun"},
+        {{"SLURM_PROCID", "SLURM_STEP_NUM_TASKS", "SLURM_LOCALID"}, "srun"},
+        {{"RANK", "WORLD_SIZE", "LOCAL_RANK"}, "torchrun"},
+    };
+    for (size_t i = 0; i < sizeof launchers / sizeof *launchers; i++) {
+        ex_ranks r;
+        forget(state);
+        set3(launchers[i].name, "5", "8", NULL);
+        assert_ok(ex_ranks_find(&r));
+        assert_true(r.rank == 5 && r.size == 8 && r.local_rank == 5);
+        set3(launchers[i].name, "5", "8", "1");
+        assert_ok(ex_ranks_find(&r));
+        assert_true(r.rank == 5 && r.size == 8 && r.local_rank == 1);
+        assert_string_equal(r.launcher, launchers[i].launcher);
+    }
+}
+
+static void test_an_environment_that_makes_no_sense_is_refused(void **state)
+{
+    (void)state;
+    static const char *const name[] = {"RANK", "WORLD_SIZE", "LOCAL_RANK"};
+    static const char *const bad[][3] = {{"2", "2", "0"},     {"-1", "2", "0"}, {"0", "0", "0"},
+                                         {"x", "2", "0"},     {"", "2", "0"},   {"0", "2x", "0"},
+                                         {"0", "99999", "0"}, {"0", "2", "-3"}};
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        ex_ranks r;
+        set3(name, bad[i][0], bad[i][1], bad[i][2]);
+        assert_status(ex_ranks_find(&r), EX_ERR_CONFIG);
+        assert_message("the environment's");
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup(test_a_process_by_itself_is_the_only_rank, forget),
+        cmocka_unit_test_setup(test_launchers_are_understood, forget),
+        cmocka_unit_test_setup(test_an_environment_that_makes_no_sense_is_refused, forget),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
