@@ -84,6 +84,12 @@ void ex_shortcut_a_fwd_host(float *out, const float *in, const ex_map_shape *in_
                             int out_block, int stride, ex_stream s);
 void ex_shortcut_a_bwd_host(float *din, const float *dout, const ex_map_shape *in_shape, int K,
                             int out_block, int stride, ex_stream s);
+void ex_maxpool_fwd_host(float *y, int8_t *index, const float *x, const ex_pool_shape *p,
+                         ex_stream s);
+void ex_maxpool_bwd_host(float *dx, const float *dy, const int8_t *index, const ex_pool_shape *p,
+                         ex_stream s);
+void ex_avgpool_fwd_host(float *y, const float *x, const ex_pool_shape *p, ex_stream s);
+void ex_avgpool_bwd_host(float *dx, const float *dy, const ex_pool_shape *p, ex_stream s);
 void ex_conv_rows_bwd_host(float *dw, float *dsum, const float *x, const float *dy,
                            const int32_t *row, int rows, const ex_conv_shape *c, float *scratch,
                            ex_stream s);

@@ -8,11 +8,11 @@
  *
  * On the CUDA instance every pointer to data is a device pointer: vectors, images, indexes, labels,
  * channels, and the segment list too. Only the descriptions (ex_gather_shape, ex_augment,
- * ex_map_shape, ex_conv_shape, ex_dropout, ex_norm_train, ex_norm_train_gradient,
- * ex_norm_fold_gradient) are read on the
- * host, before the call returns; the vectors and maps inside are device pointers. The call returns
- * when the work is queued: data must stay until it ran. Pointers that are multiples of 16 bytes are
- * faster, others are correct. A launch that fails is kept: ex_kernels_cuda_error (table_cuda.h).
+ * ex_map_shape, ex_conv_shape, ex_pool_shape, ex_dropout, ex_norm_train, ex_norm_train_gradient,
+ * ex_norm_fold_gradient) are read on the host, before the call returns; the vectors and maps inside
+ * are device pointers. The call returns when the work is queued: data must stay until it ran.
+ * Pointers that are multiples of 16 bytes are faster, others are correct. A launch that fails is
+ * kept: ex_kernels_cuda_error (table_cuda.h).
  *
  * Legend for shapes, used in the whole project:
  *   N batch   C channels in   K channels out (classes for logits)   H W map   R S filter
@@ -93,6 +93,14 @@ typedef struct ex_conv_shape {
     int K, out_H, out_W, out_block;
     int R, S, stride, pad;
 } ex_conv_shape;
+
+/* A pool's tensors: in (N, C, H, W), out (N, C, out_H, out_W) in the same block. Output (h, w)
+ * reads the window from (h * stride - pad, w * stride - pad) on; each holds a value of the map. */
+typedef struct ex_pool_shape {
+    ex_map_shape in;
+    int out_H, out_W;
+    int R, S, stride, pad;
+} ex_pool_shape;
 
 /* Each value is dropped with probability `rate`, 0 to below 1; word i is drawn for value i. */
 typedef struct ex_dropout {
@@ -262,6 +270,19 @@ typedef struct ex_kernels {
     /* din (N, C, H, W) "+=" the gradient. */
     void (*shortcut_a_bwd)(float *din, const float *dout, const ex_map_shape *in_shape, int K,
                            int out_block, int stride, ex_stream s);
+
+    /* --- pools ------------------------------------------------------------------------------ */
+
+    /* y "=" the largest value of each window of x, of those within the map; a NaN is. index (as y)
+     * "=" where it lay first, r * S + s; NULL skips it. R * S is at most 127. */
+    void (*maxpool_fwd)(float *y, int8_t *index, const float *x, const ex_pool_shape *p,
+                        ex_stream s);
+    /* dx (as in) "=" the gradient; windows that overlap add, in their order. */
+    void (*maxpool_bwd)(float *dx, const float *dy, const int8_t *index, const ex_pool_shape *p,
+                        ex_stream s);
+    /* y "=" the mean of each window; no padding. dx "=" the gradient. */
+    void (*avgpool_fwd)(float *y, const float *x, const ex_pool_shape *p, ex_stream s);
+    void (*avgpool_bwd)(float *dx, const float *dy, const ex_pool_shape *p, ex_stream s);
 
     /* --- selected filters ------------------------------------------------------------------- */
 

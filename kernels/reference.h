@@ -46,6 +46,10 @@ void ex_shortcut_a_fwd_ref(float *out, const float *in, const ex_map_shape *in_s
                            int out_block, int stride);
 void ex_shortcut_a_bwd_ref(float *din, const float *dout, const ex_map_shape *in_shape, int K,
                            int out_block, int stride);
+void ex_maxpool_fwd_ref(float *y, int8_t *index, const float *x, const ex_pool_shape *p);
+void ex_maxpool_bwd_ref(float *dx, const float *dy, const int8_t *index, const ex_pool_shape *p);
+void ex_avgpool_fwd_ref(float *y, const float *x, const ex_pool_shape *p);
+void ex_avgpool_bwd_ref(float *dx, const float *dy, const ex_pool_shape *p);
 void ex_conv_rows_bwd_ref(float *dw, float *dsum, const float *x, const float *dy,
                           const int32_t *row, int rows, const ex_conv_shape *c);
 void ex_flatten_fwd_ref(float *out, const float *in, const ex_map_shape *shape,

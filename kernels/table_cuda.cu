@@ -24,6 +24,10 @@ static constexpr ex_kernels table()
     k.add_relu_bwd = ex_add_relu_bwd_cuda;
     k.shortcut_a_fwd = ex_shortcut_a_fwd_cuda;
     k.shortcut_a_bwd = ex_shortcut_a_bwd_cuda;
+    k.maxpool_fwd = ex_maxpool_fwd_cuda;
+    k.maxpool_bwd = ex_maxpool_bwd_cuda;
+    k.avgpool_fwd = ex_avgpool_fwd_cuda;
+    k.avgpool_bwd = ex_avgpool_bwd_cuda;
     k.conv_rows_bwd = ex_conv_rows_bwd_cuda;
     k.conv_rows_scratch = ex_conv_rows_scratch_cuda;
     k.flatten_fwd = ex_flatten_fwd_cuda;

@@ -14,7 +14,7 @@
 
 enum { EX_GRAPH_TENSORS = 10, EX_GRAPH_OPS = 5 };
 
-typedef enum ex_graph_type { EX_GRAPH_F32, EX_GRAPH_BF16, EX_GRAPH_S8 } ex_graph_type;
+typedef enum ex_graph_type { EX_GRAPH_F32, EX_GRAPH_BF16 } ex_graph_type;
 
 typedef struct ex_graph_tensor {
     int dim[4];
@@ -24,22 +24,18 @@ typedef struct ex_graph_tensor {
 
 /* What an operation reads and writes: indexes into the graph's tensors, in the order given here. */
 typedef enum ex_graph_op_kind {
-    EX_GRAPH_CONV_FWD,    /* in: x, w        out: y   y = conv(x, w) */
-    EX_GRAPH_CONV_DGRAD,  /* in: dy, w       out: dx  "=" */
-    EX_GRAPH_CONV_WGRAD,  /* in: dy, x       out: dw  "=" */
-    EX_GRAPH_BIAS,        /* in: x, b        out: y   y = x + b; b (1, C, 1, 1) */
-    EX_GRAPH_ADD,         /* in: a, b        out: y   y = a + b, of one shape */
-    EX_GRAPH_RELU,        /* in: x           out: y   y = max(x, 0); a NaN stays one */
-    EX_GRAPH_MAXPOOL_FWD, /* in: x           out: y, index (S8, as y: where in the window) */
-    EX_GRAPH_MAXPOOL_BWD, /* in: dy, index   out: dx  "=" */
-    EX_GRAPH_AVGPOOL_FWD, /* in: x           out: y   divided by R * S; no padding */
-    EX_GRAPH_AVGPOOL_BWD, /* in: dy          out: dx  "=" */
+    EX_GRAPH_CONV_FWD,   /* in: x, w        out: y   y = conv(x, w) */
+    EX_GRAPH_CONV_DGRAD, /* in: dy, w       out: dx  "=" */
+    EX_GRAPH_CONV_WGRAD, /* in: dy, x       out: dw  "=" */
+    EX_GRAPH_BIAS,       /* in: x, b        out: y   y = x + b; b (1, C, 1, 1) */
+    EX_GRAPH_ADD,        /* in: a, b        out: y   y = a + b, of one shape */
+    EX_GRAPH_RELU,       /* in: x           out: y   y = max(x, 0); a NaN stays one */
 } ex_graph_op_kind;
 
 typedef struct ex_graph_op {
     ex_graph_op_kind kind;
-    int in[2], out[2];     /* -1: none */
-    int R, S, stride, pad; /* convolutions and pools */
+    int in[2], out;        /* -1: none */
+    int R, S, stride, pad; /* convolutions */
 } ex_graph_op;
 
 typedef struct ex_dnn_graph {
@@ -64,9 +60,8 @@ ex_status ex_dnn_graph_check(const ex_dnn_graph *g);
 /* Elements of a tensor, and bytes of one element. */
 size_t ex_graph_tensor_elements(const ex_graph_tensor *t);
 size_t ex_graph_type_size(ex_graph_type type);
-/* How many tensors an operation reads and writes. */
+/* How many tensors an operation reads; it writes one. */
 int ex_graph_op_inputs(ex_graph_op_kind kind);
-int ex_graph_op_outputs(ex_graph_op_kind kind);
 
 /* --- executors -------------------------------------------------------------------------------- */
 

@@ -29,17 +29,6 @@ static bool conv_fits(const ex_graph_op *op, const ex_graph_tensor *x, const ex_
            w->dim[2] == op->R && w->dim[3] == op->S;
 }
 
-/* Max pooling pads with nothing that could win; each window must hold a value. */
-static bool pool_fits(const ex_graph_op *op, const ex_graph_tensor *x, const ex_graph_tensor *y)
-{
-    return window_fits(op, x, y) && x->dim[1] == y->dim[1] && op->pad < op->R && op->pad < op->S;
-}
-
-static bool index_fits(const ex_graph_tensor *index, const ex_graph_tensor *y)
-{
-    return same_shape(index, y) && index->type == EX_GRAPH_S8;
-}
-
 static bool bias_fits(const ex_graph_tensor *x, const ex_graph_tensor *b)
 {
     return b->dim[0] == 1 && b->dim[1] == x->dim[1] && b->dim[2] == 1 && b->dim[3] == 1;
@@ -48,7 +37,7 @@ static bool bias_fits(const ex_graph_tensor *x, const ex_graph_tensor *b)
 static bool op_fits(const ex_dnn_graph *g, const ex_graph_op *op)
 {
     const ex_graph_tensor *t = g->tensor;
-    const ex_graph_tensor *a = &t[op->in[0]], *y = &t[op->out[0]];
+    const ex_graph_tensor *a = &t[op->in[0]], *y = &t[op->out];
     const ex_graph_tensor *b = ex_graph_op_inputs(op->kind) > 1 ? &t[op->in[1]] : NULL;
     switch (op->kind) {
     case EX_GRAPH_CONV_FWD:
@@ -63,14 +52,6 @@ static bool op_fits(const ex_dnn_graph *g, const ex_graph_op *op)
         return same_shape(a, b) && same_shape(a, y);
     case EX_GRAPH_RELU:
         return same_shape(a, y);
-    case EX_GRAPH_MAXPOOL_FWD:
-        return pool_fits(op, a, y) && index_fits(&t[op->out[1]], y) && op->R * op->S <= 128;
-    case EX_GRAPH_MAXPOOL_BWD:
-        return pool_fits(op, y, a) && index_fits(b, a);
-    case EX_GRAPH_AVGPOOL_FWD:
-        return pool_fits(op, a, y) && op->pad == 0;
-    case EX_GRAPH_AVGPOOL_BWD:
-        return pool_fits(op, y, a) && op->pad == 0;
     }
     return false;
 }
@@ -83,12 +64,9 @@ static bool tensors_known(const ex_dnn_graph *g, const ex_graph_op *op, bool *wr
         if (t < 0 || t >= g->tensor_count || (g->tensor[t].is_virtual && !written[t]))
             return false;
     }
-    for (int i = 0; i < ex_graph_op_outputs(op->kind); i++) {
-        const int t = op->out[i];
-        if (t < 0 || t >= g->tensor_count || written[t])
-            return false;
-        written[t] = true;
-    }
+    if (op->out < 0 || op->out >= g->tensor_count || written[op->out])
+        return false;
+    written[op->out] = true;
     return true;
 }
 

@@ -8,16 +8,6 @@
 
 enum { CONFIGS_FIRST = 8 };
 
-/* Tensor cores and reduced precision are notes of what multiplies. Engines without a product carry
- * them too, for what they could do. */
-static bool multiplies(const ex_dnn_graph *g)
-{
-    for (int i = 0; i < g->op_count; i++)
-        if (g->op[i].kind <= EX_GRAPH_CONV_WGRAD)
-            return true;
-    return false;
-}
-
 static bool note_allowed(cudnnBackendNumericalNote_t note, const ex_dnn_graph *g)
 {
     switch (note) {
@@ -26,7 +16,7 @@ static bool note_allowed(cudnnBackendNumericalNote_t note, const ex_dnn_graph *g
     case CUDNN_NUMERICAL_NOTE_TENSOR_CORE:
     case CUDNN_NUMERICAL_NOTE_DOWN_CONVERT_INPUTS:
     case CUDNN_NUMERICAL_NOTE_REDUCED_PRECISION_REDUCTION:
-        return g->precision != EX_FP32 || !multiplies(g);
+        return g->precision != EX_FP32;
     case CUDNN_NUMERICAL_NOTE_FFT:
     case CUDNN_NUMERICAL_NOTE_WINOGRAD:
     case CUDNN_NUMERICAL_NOTE_WINOGRAD_TILE_4x4:

@@ -22,9 +22,7 @@ static const float ONE = 1.0f, ZERO = 0.0f;
 
 static cudnnDataType_t data_type(ex_graph_type type)
 {
-    return type == EX_GRAPH_F32    ? CUDNN_DATA_FLOAT
-           : type == EX_GRAPH_BF16 ? CUDNN_DATA_BFLOAT16
-                                   : CUDNN_DATA_INT8;
+    return type == EX_GRAPH_F32 ? CUDNN_DATA_FLOAT : CUDNN_DATA_BFLOAT16;
 }
 
 static ex_status lower_tensor(lowering *l, int index)
@@ -68,7 +66,7 @@ static ex_status lower_conv(lowering *l, const ex_graph_op *op, cudnnBackendDesc
 {
     cudnnBackendDescriptor_t window;
     const cudnnBackendDescriptor_t *a = &l->tensor[op->in[0]], *b = &l->tensor[op->in[1]];
-    const cudnnBackendDescriptor_t *y = &l->tensor[op->out[0]];
+    const cudnnBackendDescriptor_t *y = &l->tensor[op->out];
     EX_TRY(convolution(l, op, &window));
     if (op->kind == EX_GRAPH_CONV_FWD)
         EX_CUDNN_MAKE(out, l->owned, CUDNN_BACKEND_OPERATION_CONVOLUTION_FORWARD_DESCRIPTOR,
@@ -110,64 +108,11 @@ static ex_status lower_pointwise(lowering *l, const ex_graph_op *op, cudnnBacken
     ex_cudnn_attribute attributes[] = {
         DESCRIPTOR(CUDNN_ATTR_OPERATION_POINTWISE_PW_DESCRIPTOR, &pointwise),
         DESCRIPTOR(CUDNN_ATTR_OPERATION_POINTWISE_XDESC, &l->tensor[op->in[0]]),
-        DESCRIPTOR(CUDNN_ATTR_OPERATION_POINTWISE_YDESC, &l->tensor[op->out[0]]),
+        DESCRIPTOR(CUDNN_ATTR_OPERATION_POINTWISE_YDESC, &l->tensor[op->out]),
         DESCRIPTOR(CUDNN_ATTR_OPERATION_POINTWISE_BDESC, unary ? NULL : &l->tensor[op->in[1]]),
     };
     return ex_cudnn_make(out, l->owned, CUDNN_BACKEND_OPERATION_POINTWISE_DESCRIPTOR, attributes,
                          unary ? 3 : 4, EX_WHERE);
-}
-
-/* --- pools ------------------------------------------------------------------------------------ */
-
-static ex_status resampling(lowering *l, const ex_graph_op *op, cudnnBackendDescriptor_t *out)
-{
-    const bool largest = op->kind == EX_GRAPH_MAXPOOL_FWD || op->kind == EX_GRAPH_MAXPOOL_BWD;
-    const cudnnResampleMode_t mode =
-        largest ? CUDNN_RESAMPLE_MAXPOOL : CUDNN_RESAMPLE_AVGPOOL_INCLUDE_PADDING;
-    const cudnnPaddingMode_t padding = largest ? CUDNN_NEG_INF_PAD : CUDNN_ZERO_PAD;
-    const int64_t window[] = {op->R, op->S}, stride[] = {op->stride, op->stride};
-    const int64_t pad[] = {op->pad, op->pad};
-    EX_CUDNN_MAKE(
-        out, l->owned, CUDNN_BACKEND_RESAMPLE_DESCRIPTOR,
-        EX_CUDNN_ATTR(CUDNN_ATTR_RESAMPLE_MODE, CUDNN_TYPE_RESAMPLE_MODE, 1, &mode),
-        EX_CUDNN_ATTR(CUDNN_ATTR_RESAMPLE_PADDING_MODE, CUDNN_TYPE_PADDING_MODE, 1, &padding),
-        DATA_TYPE(CUDNN_ATTR_RESAMPLE_COMP_TYPE, &COMPUTE),
-        INT64(CUDNN_ATTR_RESAMPLE_SPATIAL_DIMS, &SPATIAL),
-        PAIR(CUDNN_ATTR_RESAMPLE_WINDOW_DIMS, window), PAIR(CUDNN_ATTR_RESAMPLE_STRIDES, stride),
-        PAIR(CUDNN_ATTR_RESAMPLE_PRE_PADDINGS, pad), PAIR(CUDNN_ATTR_RESAMPLE_POST_PADDINGS, pad));
-    return EX_OK;
-}
-
-static ex_status lower_pool_fwd(lowering *l, const ex_graph_op *op, cudnnBackendDescriptor_t *out)
-{
-    const bool largest = op->kind == EX_GRAPH_MAXPOOL_FWD;
-    cudnnBackendDescriptor_t pool;
-    EX_TRY(resampling(l, op, &pool));
-    ex_cudnn_attribute attributes[] = {
-        DESCRIPTOR(CUDNN_ATTR_OPERATION_RESAMPLE_FWD_DESC, &pool),
-        DESCRIPTOR(CUDNN_ATTR_OPERATION_RESAMPLE_FWD_XDESC, &l->tensor[op->in[0]]),
-        DESCRIPTOR(CUDNN_ATTR_OPERATION_RESAMPLE_FWD_YDESC, &l->tensor[op->out[0]]),
-        DESCRIPTOR(CUDNN_ATTR_OPERATION_RESAMPLE_FWD_IDXDESC,
-                   largest ? &l->tensor[op->out[1]] : NULL),
-    };
-    return ex_cudnn_make(out, l->owned, CUDNN_BACKEND_OPERATION_RESAMPLE_FWD_DESCRIPTOR, attributes,
-                         largest ? 4 : 3, EX_WHERE);
-}
-
-static ex_status lower_pool_bwd(lowering *l, const ex_graph_op *op, cudnnBackendDescriptor_t *out)
-{
-    const bool largest = op->kind == EX_GRAPH_MAXPOOL_BWD;
-    cudnnBackendDescriptor_t pool;
-    EX_TRY(resampling(l, op, &pool));
-    ex_cudnn_attribute attributes[] = {
-        DESCRIPTOR(CUDNN_ATTR_OPERATION_RESAMPLE_BWD_DESC, &pool),
-        DESCRIPTOR(CUDNN_ATTR_OPERATION_RESAMPLE_BWD_DYDESC, &l->tensor[op->in[0]]),
-        DESCRIPTOR(CUDNN_ATTR_OPERATION_RESAMPLE_BWD_DXDESC, &l->tensor[op->out[0]]),
-        DESCRIPTOR(CUDNN_ATTR_OPERATION_RESAMPLE_BWD_IDXDESC,
-                   largest ? &l->tensor[op->in[1]] : NULL),
-    };
-    return ex_cudnn_make(out, l->owned, CUDNN_BACKEND_OPERATION_RESAMPLE_BWD_DESCRIPTOR, attributes,
-                         largest ? 4 : 3, EX_WHERE);
 }
 
 /* --- graphs ----------------------------------------------------------------------------------- */
@@ -183,12 +128,6 @@ static ex_status lower_op(lowering *l, const ex_graph_op *op, cudnnBackendDescri
     case EX_GRAPH_ADD:
     case EX_GRAPH_RELU:
         return lower_pointwise(l, op, out);
-    case EX_GRAPH_MAXPOOL_FWD:
-    case EX_GRAPH_AVGPOOL_FWD:
-        return lower_pool_fwd(l, op, out);
-    case EX_GRAPH_MAXPOOL_BWD:
-    case EX_GRAPH_AVGPOOL_BWD:
-        return lower_pool_bwd(l, op, out);
     }
     return EX_FAIL(EX_ERR_INTERNAL, "operation %d has no lowering", (int)op->kind);
 }

@@ -34,13 +34,11 @@ static ex_status add_whole(ex_cuda_plan *plan, const char *what, int node, const
 static ex_dnn_graph single(const ex_dnn_graph *g, const ex_graph_op *op, const ex_cuda_ref *from,
                            ex_cuda_ref *ref)
 {
-    ex_dnn_graph one = {.precision = g->precision};
+    ex_dnn_graph one = {.precision = g->precision, .direct = g->direct};
     ex_graph_op moved = *op;
-    int *const names[] = {&moved.in[0], &moved.in[1], &moved.out[0], &moved.out[1]};
-    const int used[] = {ex_graph_op_inputs(op->kind) > 0, ex_graph_op_inputs(op->kind) > 1,
-                        ex_graph_op_outputs(op->kind) > 0, ex_graph_op_outputs(op->kind) > 1};
-    for (int i = 0; i < 4; i++) {
-        if (!used[i])
+    int *const names[] = {&moved.in[0], &moved.in[1], &moved.out};
+    for (int i = 0; i < 3; i++) {
+        if (i == 1 && ex_graph_op_inputs(op->kind) < 2)
             continue;
         const ex_graph_tensor *t = &g->tensor[*names[i]];
         const int at = ex_dnn_graph_tensor(&one, t->dim, t->type, false);

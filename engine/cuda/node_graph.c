@@ -30,7 +30,7 @@ static ex_graph_op windowed(const ex_node *n, ex_graph_op_kind kind)
 {
     return (ex_graph_op){.kind = kind,
                          .in = {-1, -1},
-                         .out = {-1, -1},
+                         .out = -1,
                          .R = n->R,
                          .S = n->S,
                          .stride = n->stride,
@@ -45,15 +45,15 @@ ex_dnn_graph ex_node_graph_conv(const ex_node *n, int batch, ex_precision precis
     if (kind == EX_GRAPH_CONV_FWD) {
         op.in[0] = add_input(&g, n, batch);
         op.in[1] = add_filter(&g, n);
-        op.out[0] = add_output(&g, n, batch);
+        op.out = add_output(&g, n, batch);
     } else if (kind == EX_GRAPH_CONV_DGRAD) {
         op.in[0] = add_output(&g, n, batch);
         op.in[1] = add_filter(&g, n);
-        op.out[0] = add_input(&g, n, batch);
+        op.out = add_input(&g, n, batch);
     } else {
         op.in[0] = add_output(&g, n, batch);
         op.in[1] = add_input(&g, n, batch);
-        op.out[0] = add_filter(&g, n);
+        op.out = add_filter(&g, n);
     }
     ex_dnn_graph_op(&g, op);
     return g;
@@ -64,7 +64,7 @@ static int then(ex_dnn_graph *g, ex_graph_op_kind kind, int in, int other, bool 
 {
     const int out =
         last ? EX_FUSED_Y : ex_dnn_graph_tensor(g, g->tensor[EX_FUSED_Y].dim, EX_GRAPH_F32, true);
-    ex_dnn_graph_op(g, (ex_graph_op){.kind = kind, .in = {in, other}, .out = {out, -1}});
+    ex_dnn_graph_op(g, (ex_graph_op){.kind = kind, .in = {in, other}, .out = out});
     return out;
 }
 
@@ -80,7 +80,7 @@ ex_dnn_graph ex_node_graph_fused(const ex_node *n, int batch, ex_precision preci
     if (residual)
         add_output(&g, n, batch);
     int sum = ex_dnn_graph_tensor(&g, g.tensor[EX_FUSED_Y].dim, EX_GRAPH_F32, true);
-    conv.out[0] = sum;
+    conv.out = sum;
     ex_dnn_graph_op(&g, conv);
     /* In this order cuDNN has compiled kernels for it, in fp32 too; not with the bias first. */
     if (residual)
@@ -88,22 +88,5 @@ ex_dnn_graph ex_node_graph_fused(const ex_node *n, int batch, ex_precision preci
     sum = then(&g, EX_GRAPH_BIAS, sum, EX_FUSED_B, !relu);
     if (relu)
         then(&g, EX_GRAPH_RELU, sum, -1, true);
-    return g;
-}
-
-ex_dnn_graph ex_node_graph_pool(const ex_node *n, int batch, ex_precision precision, bool backward)
-{
-    ex_dnn_graph g = {.precision = precision};
-    const bool largest = n->op == EX_OP_MAXPOOL;
-    ex_graph_op op = windowed(n, largest ? (backward ? EX_GRAPH_MAXPOOL_BWD : EX_GRAPH_MAXPOOL_FWD)
-                                 : backward ? EX_GRAPH_AVGPOOL_BWD
-                                            : EX_GRAPH_AVGPOOL_FWD);
-    op.in[0] = backward ? add_output(&g, n, batch) : add_input(&g, n, batch);
-    op.out[0] = backward ? add_input(&g, n, batch) : add_output(&g, n, batch);
-    if (largest) {
-        const int index = add_tensor(&g, batch, n->K, n->out_H, n->out_W, EX_GRAPH_S8);
-        *(backward ? &op.in[1] : &op.out[1]) = index;
-    }
-    ex_dnn_graph_op(&g, op);
     return g;
 }

@@ -21,8 +21,4 @@ enum { EX_FUSED_X, EX_FUSED_W, EX_FUSED_B, EX_FUSED_Y, EX_FUSED_RESIDUAL };
 ex_dnn_graph ex_node_graph_fused(const ex_node *n, int batch, ex_precision precision, bool residual,
                                  bool relu);
 
-/* A pool: forward x -> y; backward dy -> dx; max pools with the index (y's shape). */
-enum { EX_POOL_IN, EX_POOL_OUT, EX_POOL_INDEX };
-ex_dnn_graph ex_node_graph_pool(const ex_node *n, int batch, ex_precision precision, bool backward);
-
 #endif

@@ -1,37 +1,69 @@
 /* Nodes without weights: pooling and the option-A shortcut. */
 #include "cuda/cuda_impl.h"
-#include "cuda/node_graph.h"
 
-static ex_dnn_graph graph_of(const ex_cuda_plan *plan, int node, bool backward)
+static ex_pool_shape shape_of(const ex_cuda_plan *plan, const ex_cuda_step *step)
 {
-    return ex_node_graph_pool(&plan->model->nodes[node], plan->base.spec.batch,
-                              ex_cuda_precision(plan), backward);
+    const ex_node *n = &plan->model->nodes[step->node];
+    return (ex_pool_shape){.in = step->shape,
+                           .out_H = n->out_H,
+                           .out_W = n->out_W,
+                           .R = n->R,
+                           .S = n->S,
+                           .stride = n->stride,
+                           .pad = n->pad};
+}
+
+static ex_status run_pool(ex_cuda_plan *plan, const ex_cuda_step *step)
+{
+    const ex_pool_shape p = shape_of(plan, step);
+    if (plan->model->nodes[step->node].op == EX_OP_MAXPOOL)
+        ex_kernels_cuda.maxpool_fwd(step->at[0], step->at[2], step->at[1], &p,
+                                    ex_cuda_stream(plan));
+    else
+        ex_kernels_cuda.avgpool_fwd(step->at[0], step->at[1], &p, ex_cuda_stream(plan));
+    return EX_OK;
+}
+
+static ex_status run_pool_backward(ex_cuda_plan *plan, const ex_cuda_step *step)
+{
+    const ex_pool_shape p = shape_of(plan, step);
+    if (plan->model->nodes[step->node].op == EX_OP_MAXPOOL)
+        ex_kernels_cuda.maxpool_bwd(step->at[0], step->at[1], step->at[2], &p,
+                                    ex_cuda_stream(plan));
+    else
+        ex_kernels_cuda.avgpool_bwd(step->at[0], step->at[1], &p, ex_cuda_stream(plan));
+    return EX_OK;
+}
+
+static ex_status add_pool(ex_cuda_plan *plan, int node, const char *what, ex_cuda_call call,
+                          ex_cuda_ref out, ex_cuda_ref in)
+{
+    ex_cuda_step *step;
+    EX_TRY(ex_cuda_step_add(plan, what, node, call, &step));
+    step->shape = ex_cuda_shape(plan, plan->model->nodes[node].input);
+    ex_cuda_step_ref(plan, out);
+    ex_cuda_step_ref(plan, in);
+    ex_cuda_step_ref(plan, plan->maps[node].index);
+    return EX_OK;
 }
 
 ex_status ex_cuda_pool_forward(ex_cuda_plan *plan, int node)
 {
     const ex_node *n = &plan->model->nodes[node];
     ex_cuda_map *map = &plan->maps[node];
-    const ex_dnn_graph g = graph_of(plan, node, false);
     map->index = EX_CUDA_NO_REF;
-    if (n->op == EX_OP_MAXPOOL) /* a byte a value: where in its window the largest lay */
+    if (n->op == EX_OP_MAXPOOL && ex_cuda_trains(plan)) /* a byte a value of the map */
         EX_TRY(ex_cuda_buffer_add(plan, ex_cuda_map_floats(plan, node), &map->index));
-    const ex_cuda_ref ref[] = {[EX_POOL_IN] = plan->maps[n->input].ref,
-                               [EX_POOL_OUT] = map->ref,
-                               [EX_POOL_INDEX] = map->index};
-    return ex_cuda_graph_add(plan, "pool forward", node, &g, ref);
+    return add_pool(plan, node, "pool forward", run_pool, map->ref, plan->maps[n->input].ref);
 }
 
 ex_status ex_cuda_pool_backward(ex_cuda_plan *plan, int node)
 {
     const int input = plan->model->nodes[node].input;
-    const ex_dnn_graph g = graph_of(plan, node, true);
     ex_cuda_ref dy, dx;
     EX_TRY(ex_cuda_gradient_sum(plan, node, false, &dy));
     EX_TRY(ex_cuda_map_add(plan, input, &dx));
-    const ex_cuda_ref ref[] = {
-        [EX_POOL_IN] = dy, [EX_POOL_OUT] = dx, [EX_POOL_INDEX] = plan->maps[node].index};
-    EX_TRY(ex_cuda_graph_add(plan, "pool backward", node, &g, ref));
+    EX_TRY(add_pool(plan, node, "pool backward", run_pool_backward, dx, dy));
     return ex_cuda_gradient_give(plan, input, dx, -1);
 }
 

@@ -41,10 +41,6 @@ static void add_model(ex_model_graphs *graphs, const ex_model *model, int batch,
         const ex_node *n = &model->nodes[i];
         if (n->op == EX_OP_CONV)
             add_conv(graphs, model, n, batch, precision);
-        if (n->op != EX_OP_MAXPOOL && n->op != EX_OP_AVGPOOL)
-            continue;
-        add(graphs, ex_node_graph_pool(n, batch, precision, false));
-        add(graphs, ex_node_graph_pool(n, batch, precision, true));
     }
 }
 

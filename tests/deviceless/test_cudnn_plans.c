@@ -2,8 +2,8 @@
  * described but not there.
  *
  * Kernels that cuDNN brings along are planned to the end. Those that it compiles when a plan is
- * made stop where the driver would load them: that cuDNN lists them shows that its check of support
- * passed, and one of each kind is compiled as far as that.
+ * made (bf16) stop where the driver would load them: that cuDNN lists them shows that its check of
+ * support passed, and one of each kind is compiled as far as that.
  *
  *     test_cudnn_plans GPU.json [report]       report: what has no plan is told, and is no failure
  *
@@ -90,7 +90,7 @@ static answer ask(ex_dnn_handle *handle, const ex_dnn_graph *g)
     return seen(g) ? LISTED : plan_of(handle, g, count, true);
 }
 
-/* How many of the models' graphs have no plan. */
+/* How many of the models' graphs have no plan, or one that is slow to make. */
 static int check(ex_dnn_handle *handle, int batch, ex_precision precision)
 {
     static const char *const PRECISIONS[] = {"fp32", "tf32", "bf16"};
@@ -113,7 +113,8 @@ static int check(ex_dnn_handle *handle, int batch, ex_precision precision)
                   counts[COMPILED], counts[LISTED], counts[NONE]);
     assert_true(graphs.count > 80);
     ex_model_graphs_close(&graphs);
-    return counts[NONE];
+    /* Nothing is compiled at run time but in bf16: it would take seconds a plan. */
+    return precision == EX_BF16 ? counts[NONE] : graphs.count - counts[BUILT];
 }
 
 static void test_every_graph_of_the_models_has_a_plan(void **state)
@@ -143,8 +144,8 @@ static ex_dnn_graph small_conv(ex_graph_op_kind kind, ex_precision precision)
     ex_dnn_graph_tensor(&g, kind == EX_GRAPH_CONV_WGRAD ? map : filter, EX_GRAPH_F32, false);
     ex_dnn_graph_tensor(&g, kind == EX_GRAPH_CONV_WGRAD ? filter : map, EX_GRAPH_F32, false);
     ex_dnn_graph_op(
-        &g, (ex_graph_op){
-                .kind = kind, .in = {0, 1}, .out = {2, -1}, .R = 3, .S = 3, .stride = 1, .pad = 1});
+        &g,
+        (ex_graph_op){.kind = kind, .in = {0, 1}, .out = 2, .R = 3, .S = 3, .stride = 1, .pad = 1});
     return g;
 }
 
@@ -228,7 +229,7 @@ static void test_a_graph_that_cudnn_cannot_run_is_unsupported(void **state)
     ex_dnn_graph g = small_conv(EX_GRAPH_CONV_FWD, EX_FP32);
     ex_dnn_plan *plan = NULL;
     int count = -1;
-    g.tensor[1].type = EX_GRAPH_S8; /* float maps by filters of bytes */
+    g.tensor[1].type = EX_GRAPH_BF16; /* float maps, filters of another type */
     assert_status(ex_dnn_plan_count(&count, handle, &g), EX_ERR_UNSUPPORTED);
     assert_message("conv_fwd");
     assert_int_equal(count, 0);

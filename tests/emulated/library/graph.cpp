@@ -46,10 +46,9 @@ static size_t elements(const ex_graph_tensor &t)
 /* The window of an operation: x its larger side, y its smaller. */
 static window window_of(const ex_dnn_graph &g, const ex_graph_op &op)
 {
-    int x = op.in[0], y = op.out[0];
-    if (op.kind == EX_GRAPH_CONV_DGRAD || op.kind == EX_GRAPH_MAXPOOL_BWD ||
-        op.kind == EX_GRAPH_AVGPOOL_BWD) {
-        x = op.out[0];
+    int x = op.in[0], y = op.out;
+    if (op.kind == EX_GRAPH_CONV_DGRAD) {
+        x = op.out;
         y = op.in[0];
     } else if (op.kind == EX_GRAPH_CONV_WGRAD) {
         x = op.in[1];
@@ -83,10 +82,6 @@ struct run {
     {
         return static_cast<float *>(data[tensor]);
     }
-    int8_t *bytes(int tensor) const
-    {
-        return static_cast<int8_t *>(data[tensor]);
-    }
     void operator()();
     void op(const ex_graph_op &o);
     void conv(const ex_graph_op &o, const window &s);
@@ -106,7 +101,7 @@ void run::operator()()
 void run::conv(const ex_graph_op &o, const window &s)
 {
     const float *a = floats(o.in[0]), *b = floats(o.in[1]);
-    float *out = floats(o.out[0]);
+    float *out = floats(o.out);
     void *scratch = workspace + plan.scratch_at;
     const bool reversed = plan.candidate == BACKWARDS;
     if (o.kind == EX_GRAPH_CONV_FWD)
@@ -122,7 +117,7 @@ void run::op(const ex_graph_op &o)
     const window s = window_of(plan.graph, o);
     const ex_graph_tensor &in = plan.graph.tensor[o.in[0]];
     const float *a = floats(o.in[0]);
-    float *out = floats(o.out[0]);
+    float *out = floats(o.out);
     switch (o.kind) {
     case EX_GRAPH_CONV_FWD:
     case EX_GRAPH_CONV_DGRAD:
@@ -134,14 +129,6 @@ void run::op(const ex_graph_op &o)
         return add(out, a, floats(o.in[1]), elements(in));
     case EX_GRAPH_RELU:
         return relu(out, a, elements(in));
-    case EX_GRAPH_MAXPOOL_FWD:
-        return maxpool_fwd(out, bytes(o.out[1]), a, s);
-    case EX_GRAPH_MAXPOOL_BWD:
-        return maxpool_bwd(out, a, bytes(o.in[1]), s);
-    case EX_GRAPH_AVGPOOL_FWD:
-        return avgpool_fwd(out, a, s);
-    case EX_GRAPH_AVGPOOL_BWD:
-        return avgpool_bwd(out, a, s);
     }
 }
 

@@ -15,8 +15,7 @@ void ex_graph_run_init(ex_graph_run *r, const ex_dnn_graph *g)
     ex_rng rng = ex_rng_at((ex_rng_key){.seed = 7, .use = EX_RNG_TEST});
     *r = (ex_graph_run){.graph = g};
     for (int i = 0; i < g->op_count; i++)
-        for (int j = 0; j < ex_graph_op_outputs(g->op[i].kind); j++)
-            written[g->op[i].out[j]] = true;
+        written[g->op[i].out] = true;
     for (int i = 0; i < g->tensor_count; i++) {
         if (g->tensor[i].is_virtual)
             continue;

@@ -4,12 +4,11 @@
 #define EX_EMULATED_LIBRARY_OPS_H
 
 #include <cstddef>
-#include <cstdint>
 
 namespace ex_library
 {
 
-/* x (N, C, H, W), w (K, C, R, S), y (N, K, P, Q); pools: K = C. */
+/* x (N, C, H, W), w (K, C, R, S), y (N, K, P, Q). */
 struct window {
     int N, C, H, W, K, P, Q, R, S, stride, pad;
 };
@@ -22,11 +21,6 @@ void conv_fwd(float *y, const float *x, const float *w, const window &s, void *s
 void conv_dgrad(float *dx, const float *dy, const float *w, const window &s, bool reversed);
 void conv_wgrad(float *dw, const float *dy, const float *x, const window &s, void *scratch,
                 bool reversed);
-
-void maxpool_fwd(float *y, int8_t *index, const float *x, const window &s);
-void maxpool_bwd(float *dx, const float *dy, const int8_t *index, const window &s);
-void avgpool_fwd(float *y, const float *x, const window &s);
-void avgpool_bwd(float *dx, const float *dy, const window &s);
 
 /* count pixels of C channels each, or n elements. */
 void bias_add(float *y, const float *x, const float *b, size_t count, int C);
