@@ -2,7 +2,10 @@
 #include "io/file.h"
 
 #include <math.h>
+#include <pthread.h>
 #include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -12,12 +15,49 @@ enum { JSON_BYTES_MAX = 1 << 28 };
  * written by one thread. */
 static _Thread_local bool missed;
 
+/* jansson 2.14 crashes where its parser's buffer cannot grow. So what malloc does not give comes
+ * from here, and what jansson makes of it is thrown away: take_missed. */
+static struct {
+    pthread_mutex_t lock;
+    int blocks;
+    size_t used;
+    max_align_t bytes[(1 << 16) / sizeof(max_align_t)];
+} reserve = {.lock = PTHREAD_MUTEX_INITIALIZER};
+
+static void *take_reserve(size_t bytes)
+{
+    const size_t units = bytes / sizeof *reserve.bytes + 1;
+    void *block = NULL;
+    pthread_mutex_lock(&reserve.lock);
+    if (units <= sizeof reserve.bytes / sizeof *reserve.bytes - reserve.used) {
+        block = &reserve.bytes[reserve.used];
+        reserve.used += units;
+        reserve.blocks++;
+    }
+    pthread_mutex_unlock(&reserve.lock);
+    return block;
+}
+
 static void *allocate(size_t bytes)
 {
     void *memory = malloc(bytes);
-    if (!memory)
-        missed = true;
-    return memory;
+    if (memory)
+        return memory;
+    missed = true;
+    return take_reserve(bytes);
+}
+
+static void release(void *block)
+{
+    const uintptr_t at = (uintptr_t)block, from = (uintptr_t)reserve.bytes;
+    if (at < from || at >= from + sizeof reserve.bytes) {
+        free(block);
+        return;
+    }
+    pthread_mutex_lock(&reserve.lock);
+    if (--reserve.blocks == 0)
+        reserve.used = 0;
+    pthread_mutex_unlock(&reserve.lock);
 }
 
 /* Whether something was missed; forgets it. */
@@ -31,7 +71,7 @@ static bool take_missed(void)
 void ex_json_guard(void)
 {
     missed = false;
-    json_set_alloc_funcs(allocate, free);
+    json_set_alloc_funcs(allocate, release);
 }
 
 ex_status ex_json_text(char **text, const json_t *value, size_t flags, const char *what)
@@ -40,7 +80,7 @@ ex_status ex_json_text(char **text, const json_t *value, size_t flags, const cha
     const bool short_of_memory = take_missed() || !value;
     if (*text && !short_of_memory)
         return EX_OK;
-    free(*text);
+    release(*text);
     *text = NULL;
     return short_of_memory
                ? EX_FAIL(EX_ERR_MEMORY, "%s: no memory to write it as JSON", what)

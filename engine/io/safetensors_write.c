@@ -28,7 +28,8 @@ static json_t *describe(const ex_tensor_entry *e, size_t offset)
                      "data_offsets", (json_int_t)offset, (json_int_t)(offset + entry_bytes(e)));
 }
 
-static char *make_header(const ex_tensor_entry *entries, size_t entry_count, const json_t *metadata)
+static ex_status make_header(char **text, const char *path, const ex_tensor_entry *entries,
+                             size_t entry_count, const json_t *metadata)
 {
     size_t offset = 0;
     json_t *header = json_object();
@@ -38,9 +39,9 @@ static char *make_header(const ex_tensor_entry *entries, size_t entry_count, con
         json_object_set_new(header, entries[i].name, describe(&entries[i], offset));
         offset += entry_bytes(&entries[i]);
     }
-    char *text = json_dumps(header, JSON_COMPACT);
+    const ex_status status = ex_json_text(text, header, JSON_COMPACT, path);
     json_decref(header);
-    return text;
+    return status;
 }
 
 ex_status ex_safetensors_write(const char *path, const ex_tensor_entry *entries, size_t entry_count,
@@ -49,9 +50,8 @@ ex_status ex_safetensors_write(const char *path, const ex_tensor_entry *entries,
     ex_status status;
     ex_file *file = NULL;
     static const char spaces[8] = "        ";
-    char *text = make_header(entries, entry_count, metadata);
-    if (!text)
-        return EX_FAIL(EX_ERR_MEMORY, "%s: no memory for the header", path);
+    char *text;
+    EX_TRY(make_header(&text, path, entries, entry_count, metadata));
     const size_t bytes = strlen(text), padding = (8 - bytes % 8) % 8;
     const uint64_t length = bytes + padding;
     EX_TRY_GOTO(ex_file_create(&file, path), done);

@@ -1,7 +1,8 @@
 /* Allocations of ours fail in turn, through all that the program does: each time the command ends
  * with out of memory, says so, crashes nothing and leaks nothing. The commands are the program's
  * own, linked in. Of the allocations that one chain of calls makes, the first and the last fail; of
- * the chains, one in STRIDE is tried, all of them with EXCISE_STRIDE=1. */
+ * the chains, one in STRIDE is tried, all of them with EXCISE_STRIDE=1. EXCISE_ONLY=test_NAME runs
+ * one test alone. */
 #include "cli.h"
 #include "failing.h"
 #include "temp.h"
@@ -198,5 +199,8 @@ int main(void)
         cmocka_unit_test(test_eval),    cmocka_unit_test(test_ablate),
         cmocka_unit_test(test_unlearn), cmocka_unit_test(test_unlearn_resumed),
     };
+    const char *only = getenv("EXCISE_ONLY");
+    if (only)
+        cmocka_set_test_filter(only);
     return cmocka_run_group_tests(tests, set_up, NULL);
 }
