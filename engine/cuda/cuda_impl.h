@@ -119,6 +119,8 @@ ex_status ex_cuda_wait(const ex_cuda_lane *lane);
 /* Makes the arena as large as the lane's plans need, with one that needs `arena` bytes, and takes
  * `own` bytes of the budget for the plan itself. */
 ex_status ex_cuda_reserve(ex_cuda_lane *lane, size_t arena, size_t own);
+/* Makes the arena at least so large until the next plan is made. */
+ex_status ex_cuda_borrow(ex_cuda_lane *lane, size_t bytes);
 /* Queued copies of floats or bytes, in order with the lane's other work. */
 ex_status ex_cuda_copy(const ex_cuda_lane *lane, void *to, const void *from, size_t bytes);
 /* lane->constants of the lane's present values. */

@@ -62,6 +62,7 @@ static ex_status attribute(int *value, enum cudaDeviceAttr what, int index)
 static ex_status describe(ex_cuda_device *d)
 {
     struct cudaDeviceProp properties;
+    char library[48];
     int major, minor, driver = 0, runtime = 0;
     EX_TRY(EX_CUDA(cudaGetDeviceProperties(&properties, d->index)));
     EX_TRY(attribute(&major, cudaDevAttrComputeCapabilityMajor, d->index));
@@ -72,10 +73,11 @@ static ex_status describe(ex_cuda_device *d)
         return EX_FAIL(EX_ERR_UNSUPPORTED,
                        "cuda:%d is a %s of compute capability %d.%d; 8.0 or later is needed",
                        d->index, properties.name, major, minor);
+    ex_dnn_library(library, sizeof library);
     snprintf(d->base.name, sizeof d->base.name, "cuda:%d", d->index);
     snprintf(d->base.description, sizeof d->base.description,
-             "%.96s, sm_%d%d, CUDA %d.%d, driver for %d.%d", properties.name, major, minor,
-             runtime / 1000, runtime % 1000 / 10, driver / 1000, driver % 1000 / 10);
+             "%.64s, sm_%d%d, CUDA %d.%d, driver for %d.%d, %s", properties.name, major, minor,
+             runtime / 1000, runtime % 1000 / 10, driver / 1000, driver % 1000 / 10, library);
     d->base.lanes_default = LANES;
     d->base.steps_a_run = STEPS_A_RUN;
     return EX_OK;

@@ -70,6 +70,8 @@ typedef struct ex_dnn_handle ex_dnn_handle;
 /* A graph compiled for a handle's device. */
 typedef struct ex_dnn_plan ex_dnn_plan;
 
+/* The library and its version, of which what ex_dnn_plan_store tells is a part: "cuDNN 9.19.0". */
+void ex_dnn_library(char *text, size_t size);
 /* stream: a cudaStream_t. */
 ex_status ex_dnn_handle_create(ex_dnn_handle **out, void *stream);
 void ex_dnn_handle_destroy(ex_dnn_handle **handle);

@@ -6,6 +6,7 @@
 
 #include "base/memory.h"
 
+#include <stdio.h>
 #include <string.h>
 
 /* --- handles ---------------------------------------------------------------------------------- */
@@ -30,6 +31,13 @@ static ex_status describe_device(ex_dnn_handle *h, const char *device)
                   EX_CUDNN_ATTR(CUDNN_ATTR_DEVICEPROP_JSON_REPRESENTATION, CUDNN_TYPE_CHAR,
                                 (int64_t)strlen(device), device));
     return EX_OK;
+}
+
+void ex_dnn_library(char *text, size_t size)
+{
+    const size_t version = cudnnGetVersion(); /* 91900 */
+    snprintf(text, size, "cuDNN %zu.%zu.%zu", version / 10000, version % 10000 / 100,
+             version % 100);
 }
 
 ex_status ex_dnn_handle_create(ex_dnn_handle **out, void *stream)

@@ -193,3 +193,8 @@ ex_status ex_cuda_reserve(ex_cuda_lane *lane, size_t arena, size_t own)
     }
     return status;
 }
+
+ex_status ex_cuda_borrow(ex_cuda_lane *lane, size_t bytes)
+{
+    return bytes > lane->arena_bytes ? resize(lane, bytes) : EX_OK;
+}

@@ -150,6 +150,11 @@ static ex_status supported(const ex_dnn_graph *g)
 
 extern "C" {
 
+void ex_dnn_library(char *text, size_t size)
+{
+    snprintf(text, size, "plain loops");
+}
+
 ex_status ex_dnn_handle_create(ex_dnn_handle **out, void *stream)
 {
     EX_TRY(ex_alloc(out, 1, sizeof **out, "library handle"));

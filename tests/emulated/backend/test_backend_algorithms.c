@@ -1,0 +1,131 @@
+/* Choices of candidates: made once, told apart by graph, kept in a file for the same GPU and
+ * library. */
+#include "device/device.h"
+#include "net_fixture.h"
+#include "test.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+static char *read_text(const char *path)
+{
+    static char text[2][1 << 16];
+    static int turn;
+    char *t = text[turn++ % 2];
+    FILE *file = fopen(path, "r");
+    assert_non_null(file);
+    t[fread(t, 1, sizeof text[0] - 1, file)] = '\0';
+    fclose(file);
+    return t;
+}
+
+static void write_text(const char *path, const char *text)
+{
+    FILE *file = fopen(path, "w");
+    assert_non_null(file);
+    fputs(text, file);
+    fclose(file);
+}
+
+static void make_plan(ex_net_fixture *f)
+{
+    ex_plan *plan;
+    assert_ok(ex_plan_create(&plan, f->lane, &(ex_plan_spec){.use = EX_USE_TRAIN, .batch = 2}));
+    ex_plan_destroy(&plan);
+}
+
+static void test_choices_are_written_and_read_back(void **state)
+{
+    (void)state;
+    char path[] = "/tmp/excise-algorithms-XXXXXX", again[] = "/tmp/excise-algorithms-XXXXXX";
+    ex_net_fixture f, g;
+    close(mkstemp(path));
+    close(mkstemp(again));
+    ex_emulated_reset(1);
+    ex_net_fixture_open(&f, 0, 2, 1, EX_CONV_AUTO);
+    make_plan(&f);
+    assert_ok(ex_device_write_algorithms(f.device, path));
+    const long timed = ex_emulated_count().library_calls;
+    assert_true(timed > 0);
+    assert_non_null(strstr(read_text(path), f.device->description));
+
+    ex_net_fixture_open(&g, 0, 2, 1, EX_CONV_AUTO);
+    assert_ok(ex_device_read_algorithms(g.device, path));
+    make_plan(&g);
+    assert_int_equal(ex_emulated_count().library_calls, timed); /* nothing was timed again */
+    assert_ok(ex_device_write_algorithms(g.device, again));
+    assert_string_equal(read_text(path), read_text(again));
+
+    write_text(path, "{\"schema\": 1, \"device\": \"another\", \"algorithms\": {\"x\": \"y\"}}");
+    assert_ok(ex_device_read_algorithms(g.device, path)); /* ignored */
+    write_text(path, "{\"schema\": 1,");
+    assert_status(ex_device_read_algorithms(g.device, path), EX_ERR_INPUT);
+    assert_message(path);
+    char text[512];
+    snprintf(text, sizeof text, "{\"schema\": 1, \"device\": \"%s\", \"algorithms\": {\"x\": 3}}",
+             g.device->description);
+    write_text(path, text);
+    assert_status(ex_device_read_algorithms(g.device, path), EX_ERR_INPUT);
+    assert_message("delete the file");
+    unlink(path);
+    unlink(again);
+    ex_net_fixture_close(&f);
+    ex_net_fixture_close(&g);
+    assert_string_equal(ex_emulated_leaks(), "");
+}
+
+static void test_direct_times_nothing(void **state)
+{
+    (void)state;
+    ex_net_fixture f;
+    ex_emulated_reset(1);
+    ex_net_fixture_open(&f, 0, 2, 1, EX_CONV_DIRECT);
+    make_plan(&f);
+    assert_int_equal(ex_emulated_count().library_calls, 0);
+    ex_net_fixture_close(&f);
+}
+
+/* Devices that are not there, and memory that does not suffice. */
+static void test_what_cannot_be_used_says_why(void **state)
+{
+    (void)state;
+    ex_device *device;
+    ex_net_fixture f;
+    ex_plan *plan;
+    ex_emulated_reset(1);
+    assert_status(ex_device_open(&device, &(ex_device_options){.device = "cuda:3"}),
+                  EX_ERR_UNSUPPORTED);
+    assert_message("there is no cuda:3, only cuda:0 to cuda:0");
+    assert_status(ex_device_open(&device, &(ex_device_options){.device = "cuda:x"}), EX_ERR_CONFIG);
+    assert_status(
+        ex_device_open(&device, &(ex_device_options){.device = "cuda", .precision = EX_BF16}),
+        EX_ERR_UNSUPPORTED);
+    assert_message("use --precision fp32 or tf32");
+    ex_emulated_reset(1);
+    ex_emulated_set_devices(0);
+    assert_status(ex_device_open(&device, &(ex_device_options){.device = "cuda"}),
+                  EX_ERR_UNSUPPORTED);
+    ex_emulated_reset(1);
+    ex_emulated_set_memory(24 << 20);
+    ex_net_fixture_open(&f, 0, 2, 1, EX_CONV_DIRECT);
+    assert_status(
+        ex_plan_create(&plan, f.lane, &(ex_plan_spec){.use = EX_USE_TRAIN, .batch = 4096}),
+        EX_ERR_MEMORY);
+    assert_message("of GPU memory are needed");
+    assert_message("lower batch_size, lanes or --memory");
+    make_plan(&f); /* the lane is as good as before */
+    ex_net_fixture_close(&f);
+    assert_string_equal(ex_emulated_leaks(), "");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_choices_are_written_and_read_back),
+        cmocka_unit_test(test_direct_times_nothing),
+        cmocka_unit_test(test_what_cannot_be_used_says_why),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
