@@ -16,7 +16,7 @@ enum {
     TEXT_MAX = 1 << 16,    /* bytes of a choice in a file */
     CANDIDATES = 8,        /* best guesses that are timed */
     RUNS = 5,              /* of each, after one to warm up */
-    FILLING = 0x3c,        /* bytes of floats of 0.0115; an index keeps to its window by 0 */
+    FILLING = 0x3c,        /* bytes of floats of 0.0115 */
 };
 
 void ex_cuda_choices_free(ex_cuda_device *device)
@@ -85,8 +85,7 @@ static ex_status lay_out(ex_cuda_lane *lane, const ex_dnn_graph *g, size_t works
         const ex_graph_tensor *t = &g->tensor[i];
         data[i] = t->is_virtual ? NULL : lane->arena + at;
         if (data[i])
-            EX_TRY(EX_CUDA(cudaMemsetAsync(data[i], t->type == EX_GRAPH_S8 ? 0 : FILLING,
-                                           tensor_bytes(t), lane->stream)));
+            EX_TRY(EX_CUDA(cudaMemsetAsync(data[i], FILLING, tensor_bytes(t), lane->stream)));
         at += rounded(tensor_bytes(t));
     }
     return EX_OK;
