@@ -136,7 +136,6 @@ static ex_status add_folded(ex_cpu_plan *plan, int node, const ex_dnn_conv *c, e
     const ex_node *n = &plan->model->nodes[node];
     ex_cpu_map *map = &plan->maps[node];
     EX_TRY(ex_cpu_op_add(plan, "conv forward", node, op));
-    map->conv_step = plan->step_count - 1;
     ex_cpu_step_ref(plan, plan->maps[n->input].ref, DNNL_ARG_SRC);
     ex_cpu_step_ref(plan, map->weights, DNNL_ARG_WEIGHTS);
     if (c->bias)
@@ -210,7 +209,6 @@ static ex_status train_forward(ex_cpu_plan *plan, int node)
     }
     map->inner = map->ref;
     EX_TRY(ex_cpu_op_add(plan, "conv forward", node, &op));
-    map->conv_step = plan->step_count - 1;
     if (norm)
         EX_TRY(ex_cpu_buffer_add(plan, ex_cpu_map_floats(plan, node) * sizeof(float), &map->inner));
     ex_cpu_step_ref(plan, plan->maps[n->input].ref, DNNL_ARG_SRC);
@@ -275,22 +273,21 @@ static int input_gradient_block(const ex_cpu_plan *plan, int node)
     return only && (block == 16 || block == 8) ? block : plan->maps[0].block;
 }
 
+/* The filters are reordered anew, also where the forward convolution reads the same layout: kept
+ * from there they would be live while the weights' gradients need most memory. */
 static ex_status data_backward(ex_cpu_plan *plan, int node, ex_cpu_ref dy)
 {
     const ex_node *n = &plan->model->nodes[node];
-    const ex_cpu_map *map = &plan->maps[node];
     ex_dnn_conv c = conv_of(plan, node, EX_DNN_BACKWARD_DATA);
-    ex_cpu_ref weights = map->weights;
+    ex_cpu_ref weights;
     ex_dnn_op op;
     if (plan->model->nodes[n->input].op == EX_OP_INPUT)
         c.src_block = plan->input_gradient_block = input_gradient_block(plan, node);
     EX_TRY(conv_op(plan, &c, &op));
-    if (!ex_dnn_op_same(&plan->steps[map->conv_step].op, DNNL_ARG_WEIGHTS, &op, DNNL_ARG_WEIGHTS)) {
-        const ex_status status = filter_in(plan, node, &op, map->folded, &weights);
-        if (status != EX_OK) {
-            ex_dnn_op_destroy(&op);
-            return status;
-        }
+    const ex_status status = filter_in(plan, node, &op, plan->maps[node].folded, &weights);
+    if (status != EX_OK) {
+        ex_dnn_op_destroy(&op);
+        return status;
     }
     return ex_cpu_gradient_op(plan, "conv backward data", node, &op, dy, weights, DNNL_ARG_WEIGHTS);
 }

@@ -118,7 +118,6 @@ typedef struct ex_cpu_map {
     ex_cpu_ref folded;      /* filters with the norm in them (K, R, S, C), where it is folded */
     ex_cpu_ref bias;        /* of the convolution, folded or the layer's own, or nothing */
     ex_cpu_ref weights;     /* as the forward convolution reads them */
-    int conv_step;          /* the forward convolution */
     int readers;            /* nodes that read the tensor */
     bool wanted;            /* training: something at or before the node wants a gradient */
     ex_cpu_ref gradient[4]; /* contributions of the tensor's readers */

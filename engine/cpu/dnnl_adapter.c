@@ -64,11 +64,6 @@ ex_status ex_dnn_op_memory(dnnl_memory_t *out, const ex_dnn_op *op, int arg, dnn
     return EX_DNN(dnnl_memory_create(out, ex_dnn_op_md(op, arg), engine, DNNL_MEMORY_NONE));
 }
 
-bool ex_dnn_op_same(const ex_dnn_op *a, int arg_a, const ex_dnn_op *b, int arg_b)
-{
-    return dnnl_memory_desc_equal(ex_dnn_op_md(a, arg_a), ex_dnn_op_md(b, arg_b));
-}
-
 void ex_dnn_version(char *text, size_t size)
 {
     const dnnl_version_t *v = dnnl_version();

@@ -30,8 +30,6 @@ size_t ex_dnn_op_bytes(const ex_dnn_op *op, int arg);
 int ex_dnn_op_block(const ex_dnn_op *op, int arg, int C);
 /* Memory object for the op's argument, without data yet. */
 ex_status ex_dnn_op_memory(dnnl_memory_t *out, const ex_dnn_op *op, int arg, dnnl_engine_t engine);
-/* Whether two arguments of two ops have the same layout. */
-bool ex_dnn_op_same(const ex_dnn_op *a, int arg_a, const ex_dnn_op *b, int arg_b);
 
 typedef enum ex_dnn_pass {
     EX_DNN_FORWARD_TRAIN,
