@@ -101,5 +101,9 @@ void ex_flatten_bwd_host(float *din, const float *dout, const ex_map_shape *shap
 void ex_channel_ablate_host(float *out, const float *in, const float *residual,
                             const int32_t *channel, const float *fill, int relu, int V,
                             const ex_map_shape *shape, ex_stream s);
+void ex_conv_channel_update_host(float *out, const float *pre, const float *weight,
+                                 const ex_channel_change *change, const ex_conv_shape *c, int relu,
+                                 float *scratch, ex_stream s);
+size_t ex_conv_channel_scratch_host(const ex_conv_shape *c, int V);
 
 #endif

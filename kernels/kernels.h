@@ -9,10 +9,10 @@
  * On the CUDA instance every pointer to data is a device pointer: vectors, images, indexes, labels,
  * channels, and the segment list too. Only the descriptions (ex_gather_shape, ex_augment,
  * ex_map_shape, ex_conv_shape, ex_pool_shape, ex_dropout, ex_norm_train, ex_norm_train_gradient,
- * ex_norm_fold_gradient) are read on the host, before the call returns; the vectors and maps inside
- * are device pointers. The call returns when the work is queued: data must stay until it ran.
- * Pointers that are multiples of 16 bytes are faster, others are correct. A launch that fails is
- * kept: ex_kernels_cuda_error (table_cuda.h).
+ * ex_norm_fold_gradient, ex_channel_change) are read on the host, before the call returns; the
+ * vectors and maps inside are device pointers. The call returns when the work is queued: data must
+ * stay until it ran. Pointers that are multiples of 16 bytes are faster, others are correct. A launch
+ * that fails is kept: ex_kernels_cuda_error (table_cuda.h).
  *
  * Legend for shapes, used in the whole project:
  *   N batch   C channels in   K channels out (classes for logits)   H W map   R S filter
@@ -145,6 +145,14 @@ typedef struct ex_norm_train_gradient {
                        NULL, and where the ReLU passes follows from x */
     int keep;
 } ex_norm_train_gradient;
+
+/* V variants of a map, each with one channel replaced as channel_ablate does it. */
+typedef struct ex_channel_change {
+    const float *in, *residual; /* (N, C, H, W) in one layout; residual may be NULL */
+    const int32_t *channel;     /* (V), -1 for no change */
+    const float *fill;          /* (V) */
+    int relu, V;
+} ex_channel_change;
 
 /* Gradients behind a norm that norm_fold put into the filters of K channels, `row` floats each. */
 typedef struct ex_norm_fold_gradient {
@@ -318,6 +326,19 @@ typedef struct ex_kernels {
     void (*channel_ablate)(float *out, const float *in, const float *residual,
                            const int32_t *channel, const float *fill, int relu, int V,
                            const ex_map_shape *shape, ex_stream s);
+
+    /* What a convolution makes of such copies, from what it made of the map itself: with x' the
+     * change to the convolution's input x = change->in, and c = channel[v],
+     *   out[v, n, k, h, w] = pre[n, k, h, w]
+     *       - sum of weight[c, r, s, k] * (x - x')[n, c, h*stride + r - pad, w*stride + s - pad],
+     *   through max(., 0) if relu; out[v] = pre where channel[v] = -1.
+     * out (V, N, K, out_H, out_W), pre (N, K, out_H, out_W), with bias and residual but no ReLU;
+     * weight (C, R, S, K); scratch: conv_channel_scratch floats. A NaN stays one. */
+    void (*conv_channel_update)(float *out, const float *pre, const float *weight,
+                                const ex_channel_change *change, const ex_conv_shape *c, int relu,
+                                float *scratch, ex_stream s);
+    /* Floats of scratch memory that it needs. */
+    size_t (*conv_channel_scratch)(const ex_conv_shape *c, int V);
 } ex_kernels;
 
 extern const ex_kernels ex_kernels_host;

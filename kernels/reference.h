@@ -59,5 +59,7 @@ void ex_flatten_bwd_ref(float *din, const float *dout, const ex_map_shape *shape
 void ex_channel_ablate_ref(float *out, const float *in, const float *residual,
                            const int32_t *channel, const float *fill, int relu, int V,
                            const ex_map_shape *shape);
+void ex_conv_channel_update_ref(float *out, const float *pre, const float *weight,
+                                const ex_channel_change *change, const ex_conv_shape *c, int relu);
 
 #endif

@@ -33,6 +33,8 @@ static constexpr ex_kernels table()
     k.flatten_fwd = ex_flatten_fwd_cuda;
     k.flatten_bwd = ex_flatten_bwd_cuda;
     k.channel_ablate = ex_channel_ablate_cuda;
+    k.conv_channel_update = ex_conv_channel_update_cuda;
+    k.conv_channel_scratch = ex_conv_channel_scratch_cuda;
     return k;
 }
 

@@ -71,6 +71,10 @@ void ex_flatten_bwd_cuda(float *din, const float *dout, const ex_map_shape *shap
 void ex_channel_ablate_cuda(float *out, const float *in, const float *residual,
                             const int32_t *channel, const float *fill, int relu, int V,
                             const ex_map_shape *shape, ex_stream s);
+void ex_conv_channel_update_cuda(float *out, const float *pre, const float *weight,
+                                 const ex_channel_change *change, const ex_conv_shape *c, int relu,
+                                 float *scratch, ex_stream s);
+size_t ex_conv_channel_scratch_cuda(const ex_conv_shape *c, int V);
 
 #ifdef __cplusplus
 }

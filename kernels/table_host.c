@@ -30,4 +30,6 @@ const ex_kernels ex_kernels_host = {
     .flatten_fwd = ex_flatten_fwd_host,
     .flatten_bwd = ex_flatten_bwd_host,
     .channel_ablate = ex_channel_ablate_host,
+    .conv_channel_update = ex_conv_channel_update_host,
+    .conv_channel_scratch = ex_conv_channel_scratch_host,
 };

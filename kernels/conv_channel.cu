@@ -1,0 +1,103 @@
+/* A convolution's outputs after one channel of its input changed.
+ *
+ *   out[v, n, k, h, w] = pre[n, k, h, w] - sum over r, s of weight[c, r, s, k] * d[h', w']
+ *
+ * with c = channel[v], d = x_c - x'_c and (h', w') where the window begins, + (r, s). A first
+ * kernel lays out the planes of differences, V * N of them, with zeros around; in a second one a
+ * thread owns an output of an image and makes it for every variant (or every gridDim.z-th):
+ * neighbouring threads are channels where the layout has them together, and read the same pixels of
+ * a plane. */
+#include "conv_channel.h"
+#include "layout.h"
+#include "quad.h"
+#include "residual.h"
+
+size_t ex_conv_channel_scratch_cuda(const ex_conv_shape *c, int V)
+{
+    return (size_t)V * (size_t)c->in.N * ex_channel_plane_floats(c);
+}
+
+static inline __device__ float difference(const ex_channel_change &x, size_t at, int v)
+{
+    const float changed = x.residual ? x.fill[v] + x.residual[at] : x.fill[v];
+    return x.in[at] - (x.relu ? ex_relu_body(changed) : changed);
+}
+
+/* planes (V, N, plane.H, plane.W); those of unchanged variants stay. */
+static __global__ void __launch_bounds__(EX_BLOCK)
+    conv_channel_planes_kernel(float *planes, ex_channel_change x, ex_conv_shape c,
+                               ex_channel_plane plane)
+{
+    const size_t floats = (size_t)plane.H * (size_t)plane.W;
+    const size_t total = (size_t)x.V * (size_t)c.in.N * floats;
+    for (size_t i = ex_thread(); i < total; i += ex_threads()) {
+        const int v = (int)(i / floats / (size_t)c.in.N), n = (int)(i / floats % (size_t)c.in.N);
+        const int p = (int)(i % floats), h = p / plane.W - c.pad, w = p % plane.W - c.pad;
+        if (x.channel[v] < 0)
+            continue;
+        float d = 0.0f;
+        if (h >= 0 && h < c.in.H && w >= 0 && w < c.in.W) {
+            const ex_place place = {(uint32_t)x.channel[v], (uint32_t)h, (uint32_t)w};
+            d = difference(
+                x,
+                (size_t)n * (size_t)c.in.C * (size_t)(c.in.H * c.in.W) +
+                    ex_layout_at(place, (uint32_t)c.in.H, (uint32_t)c.in.W, (uint32_t)c.in.block),
+                v);
+        }
+        planes[i] = d;
+    }
+}
+
+/* What the changed channel adds to an output: d at the window's begin. */
+static inline __device__ float window_sum(const float *weight, const float *d,
+                                          const ex_conv_shape &c, int width)
+{
+    float sum = 0.0f;
+    for (int r = 0; r < c.R; r++)
+        for (int s = 0; s < c.S; s++)
+            sum += weight[(size_t)(r * c.S + s) * (size_t)c.K] * d[r * width + s];
+    return sum;
+}
+
+static __global__ void __launch_bounds__(EX_BLOCK)
+    conv_channel_update_kernel(float *__restrict__ out, const float *__restrict__ pre,
+                               const float *__restrict__ weight, const float *__restrict__ planes,
+                               const int32_t *__restrict__ channel, int V, ex_conv_shape c,
+                               ex_channel_plane plane, bool relu)
+{
+    const uint32_t map = (uint32_t)(c.K * c.out_H * c.out_W);
+    const size_t taps = (size_t)(c.R * c.S), floats = (size_t)plane.H * (size_t)plane.W;
+    for (uint32_t i = (uint32_t)ex_thread(); i < map; i += (uint32_t)ex_threads()) {
+        const ex_place p =
+            ex_layout_place(i, (uint32_t)c.out_H, (uint32_t)c.out_W, (uint32_t)c.out_block);
+        const size_t window =
+            (size_t)p.y * (size_t)(c.stride * plane.W) + (size_t)p.x * (size_t)c.stride;
+        for (int n = (int)blockIdx.y; n < c.in.N; n += (int)gridDim.y) {
+            const float kept = pre[(size_t)n * map + i];
+            for (int v = (int)blockIdx.z; v < V; v += (int)gridDim.z) {
+                const size_t copy = (size_t)v * (size_t)c.in.N + (size_t)n;
+                float value = kept;
+                if (channel[v] >= 0)
+                    value -= window_sum(weight + (size_t)channel[v] * taps * (size_t)c.K + p.c,
+                                        planes + copy * floats + window, c, plane.W);
+                out[copy * map + i] = relu ? ex_relu_body(value) : value;
+            }
+        }
+    }
+}
+
+void ex_conv_channel_update_cuda(float *out, const float *pre, const float *weight,
+                                 const ex_channel_change *change, const ex_conv_shape *c, int relu,
+                                 float *scratch, ex_stream s)
+{
+    const size_t floats = (size_t)change->V * (size_t)c->in.N * ex_channel_plane_floats(c);
+    const size_t map = (size_t)c->K * (size_t)c->out_H * (size_t)c->out_W;
+    if (floats == 0 || map == 0)
+        return;
+    const ex_channel_plane plane = ex_channel_plane_of(c);
+    EX_LAUNCH(conv_channel_planes_kernel, ex_launch_blocks(floats), EX_BLOCK, 0, s, scratch,
+              *change, *c, plane);
+    const dim3 grid = ex_launch_grid(map, (size_t)c->in.N, (size_t)change->V);
+    EX_LAUNCH(conv_channel_update_kernel, grid, EX_BLOCK, 0, s, out, pre, weight, scratch,
+              change->channel, change->V, *c, plane, relu != 0);
+}
