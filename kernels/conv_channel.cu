@@ -48,39 +48,42 @@ static __global__ void __launch_bounds__(EX_BLOCK)
     }
 }
 
-/* What the changed channel adds to an output: d at the window's begin. */
-static inline __device__ float window_sum(const float *weight, const float *d,
-                                          const ex_conv_shape &c, int width)
+/* What the outputs' kernel needs of the shapes: pre and out of one image have `map` floats, a plane
+ * `plane` floats in lines of `width`. */
+typedef struct outputs {
+    int N, V, R, S;
+    uint32_t K, H, W, block, stride, width, plane, map;
+    bool relu;
+} outputs;
+
+/* What the changed channel adds to an output: weight of the first tap, d at the window's begin. */
+static inline __device__ float window_sum(const float *weight, const float *d, const outputs &o)
 {
     float sum = 0.0f;
-    for (int r = 0; r < c.R; r++)
-        for (int s = 0; s < c.S; s++)
-            sum += weight[(size_t)(r * c.S + s) * (size_t)c.K] * d[r * width + s];
+    for (int r = 0; r < o.R; r++, d += o.width)
+        for (int s = 0; s < o.S; s++, weight += o.K)
+            sum += *weight * d[s];
     return sum;
 }
 
 static __global__ void __launch_bounds__(EX_BLOCK)
     conv_channel_update_kernel(float *__restrict__ out, const float *__restrict__ pre,
                                const float *__restrict__ weight, const float *__restrict__ planes,
-                               const int32_t *__restrict__ channel, int V, ex_conv_shape c,
-                               ex_channel_plane plane, bool relu)
+                               const int32_t *__restrict__ channel, outputs o)
 {
-    const uint32_t map = (uint32_t)(c.K * c.out_H * c.out_W);
-    const size_t taps = (size_t)(c.R * c.S), floats = (size_t)plane.H * (size_t)plane.W;
-    for (uint32_t i = (uint32_t)ex_thread(); i < map; i += (uint32_t)ex_threads()) {
-        const ex_place p =
-            ex_layout_place(i, (uint32_t)c.out_H, (uint32_t)c.out_W, (uint32_t)c.out_block);
-        const size_t window =
-            (size_t)p.y * (size_t)(c.stride * plane.W) + (size_t)p.x * (size_t)c.stride;
-        for (int n = (int)blockIdx.y; n < c.in.N; n += (int)gridDim.y) {
-            const float kept = pre[(size_t)n * map + i];
-            for (int v = (int)blockIdx.z; v < V; v += (int)gridDim.z) {
-                const size_t copy = (size_t)v * (size_t)c.in.N + (size_t)n;
+    for (uint32_t i = (uint32_t)ex_thread(); i < o.map; i += (uint32_t)ex_threads()) {
+        const ex_place p = ex_layout_place(i, o.H, o.W, o.block);
+        const uint32_t window = (p.y * o.width + p.x) * o.stride;
+        for (int n = (int)blockIdx.y; n < o.N; n += (int)gridDim.y) {
+            const float kept = pre[(size_t)n * o.map + i];
+            for (int v = (int)blockIdx.z; v < o.V; v += (int)gridDim.z) {
+                const size_t copy = (size_t)v * (size_t)o.N + (size_t)n;
+                const int c = channel[v];
                 float value = kept;
-                if (channel[v] >= 0)
-                    value -= window_sum(weight + (size_t)channel[v] * taps * (size_t)c.K + p.c,
-                                        planes + copy * floats + window, c, plane.W);
-                out[copy * map + i] = relu ? ex_relu_body(value) : value;
+                if (c >= 0)
+                    value -= window_sum(weight + (size_t)(c * o.R * o.S) * o.K + p.c,
+                                        planes + copy * o.plane + window, o);
+                out[copy * o.map + i] = o.relu ? ex_relu_body(value) : value;
             }
         }
     }
@@ -98,6 +101,19 @@ void ex_conv_channel_update_cuda(float *out, const float *pre, const float *weig
     EX_LAUNCH(conv_channel_planes_kernel, ex_launch_blocks(floats), EX_BLOCK, 0, s, scratch,
               *change, *c, plane);
     const dim3 grid = ex_launch_grid(map, (size_t)c->in.N, (size_t)change->V);
+    const outputs o = {c->in.N,
+                       change->V,
+                       c->R,
+                       c->S,
+                       (uint32_t)c->K,
+                       (uint32_t)c->out_H,
+                       (uint32_t)c->out_W,
+                       (uint32_t)c->out_block,
+                       (uint32_t)c->stride,
+                       (uint32_t)plane.W,
+                       (uint32_t)ex_channel_plane_floats(c),
+                       (uint32_t)map,
+                       relu != 0};
     EX_LAUNCH(conv_channel_update_kernel, grid, EX_BLOCK, 0, s, out, pre, weight, scratch,
-              change->channel, change->V, *c, plane, relu != 0);
+              change->channel, o);
 }

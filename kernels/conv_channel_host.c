@@ -139,12 +139,12 @@ EX_CLONES static void update_range(const update *u, size_t begin, size_t end)
         const size_t n = i / u->V, v = i % u->V;
         float *out = u->out + (v * u->N + n) * u->out_map;
         const float *pre = u->pre + n * u->out_map;
-        float *plane = u->scratch + i * ex_channel_plane_floats(c);
         const int32_t channel = u->change->channel[v];
         if (channel < 0) {
             copy_plain(out, pre, u->out_map, u->relu);
             continue;
         }
+        float *plane = u->scratch + i * ex_channel_plane_floats(c);
         const float *weight = u->weight + (size_t)channel * taps * (size_t)c->K;
         fill_plane(plane, u, n, v);
         if (wide && u->relu)

@@ -96,7 +96,7 @@ static ex_dnn_conv folded_of(const ex_cpu_plan *plan, int node)
     ex_dnn_conv c = conv_of(plan, node, ex_cpu_forward_pass(plan));
     c.bias = l->scale != EX_NONE || l->bias != EX_NONE;
     c.sum = n->residual >= 0;
-    c.relu = n->relu;
+    c.relu = n->relu && ex_cpu_conv_output(plan, node).buffer == plan->maps[node].ref.buffer;
     return c;
 }
 
@@ -120,6 +120,7 @@ ex_status ex_cpu_conv_prepare(ex_cpu_plan *plan, int node)
     EX_TRY(set_values(plan, node));
     if (plan->base.spec.use == EX_USE_TRAIN)
         return EX_OK;
+    EX_TRY(ex_cpu_correct_prepare(plan, node));
     ex_dnn_conv c = folded_of(plan, node);
     EX_TRY(conv_op(plan, &c, &op));
     EX_TRY_GOTO(filter_in(plan, node, &op, map->folded, &map->weights), done);
@@ -140,8 +141,9 @@ static ex_status add_folded(ex_cpu_plan *plan, int node, const ex_dnn_conv *c, e
     ex_cpu_step_ref(plan, map->weights, DNNL_ARG_WEIGHTS);
     if (c->bias)
         ex_cpu_step_ref(plan, map->bias, DNNL_ARG_BIAS);
-    ex_cpu_step_ref(plan, map->ref, DNNL_ARG_DST);
-    return ex_cpu_op_end(plan);
+    ex_cpu_step_ref(plan, ex_cpu_conv_output(plan, node), DNNL_ARG_DST);
+    EX_TRY(ex_cpu_op_end(plan));
+    return ex_cpu_correct_forward(plan, node);
 }
 
 static ex_status folded_forward(ex_cpu_plan *plan, int node)
@@ -151,8 +153,9 @@ static ex_status folded_forward(ex_cpu_plan *plan, int node)
     const bool trains = plan->base.spec.use == EX_USE_TRAIN;
     ex_dnn_conv c = folded_of(plan, node);
     ex_dnn_op op;
-    if (n->residual >= 0 && map->ref.buffer != plan->maps[n->residual].ref.buffer)
-        EX_TRY(ex_cpu_copy_add(plan, node, map->ref, plan->maps[n->residual].ref,
+    const ex_cpu_ref output = ex_cpu_conv_output(plan, node);
+    if (n->residual >= 0 && output.buffer != plan->maps[n->residual].ref.buffer)
+        EX_TRY(ex_cpu_copy_add(plan, node, output, plan->maps[n->residual].ref,
                                ex_cpu_map_floats(plan, node)));
     if (trains)
         EX_TRY(ex_cpu_fold_forward(plan, node));

@@ -118,6 +118,9 @@ typedef struct ex_cpu_map {
     ex_cpu_ref folded;      /* filters with the norm in them (K, R, S, C), where it is folded */
     ex_cpu_ref bias;        /* of the convolution, folded or the layer's own, or nothing */
     ex_cpu_ref weights;     /* as the forward convolution reads them */
+    ex_cpu_ref before_relu; /* a plan to fork from: the convolution's output (correct.c) */
+    ex_cpu_ref columns;     /* the same: filters (C, R, S, K) */
+    ex_cpu_ref differences; /* a plan to fork to: scratch */
     int readers;            /* nodes that read the tensor */
     bool wanted;            /* training: something at or before the node wants a gradient */
     ex_cpu_ref gradient[4]; /* contributions of the tensor's readers */
@@ -239,6 +242,17 @@ ex_status ex_cpu_fold_forward(ex_cpu_plan *plan, int node);
 /* Turns the folded filters' and bias's gradients, which lie at the weight's and the norm's shift's
  * place in plan->grads, into those of the layer's values. */
 ex_status ex_cpu_fold_backward(ex_cpu_plan *plan, int node);
+/* Evaluation: whether a fork corrects the convolution instead of running it, where one channel of
+ * its input changed. */
+bool ex_cpu_corrects(const ex_cpu_plan *plan, int node);
+/* What that takes: in section prepare; and after the convolution's own step, its last one. */
+ex_status ex_cpu_correct_prepare(ex_cpu_plan *plan, int node);
+ex_status ex_cpu_correct_forward(ex_cpu_plan *plan, int node);
+/* Where the convolution's step writes: the node's tensor, or what is still without its ReLU. */
+ex_cpu_ref ex_cpu_conv_output(const ex_cpu_plan *plan, int node);
+/* The node's tensor of `to` from what `from` has, given the change of the node's input. */
+void ex_cpu_correct(ex_cpu_plan *to, const ex_cpu_plan *from, int node, int images,
+                    const ex_channel_change *change);
 /* Lists the mask's channels in plan->rows. */
 ex_status ex_cpu_rows_list(ex_cpu_plan *plan);
 /* Whether so few of the layer's filters are trained that ex_cpu_rows_backward is faster. */

@@ -96,6 +96,8 @@ ex_status ex_dnn_filter_in(ex_dnn_op *out, dnnl_engine_t engine, const ex_dnn_op
                            const ex_dnn_filter *f);
 ex_status ex_dnn_filter_out(ex_dnn_op *out, dnnl_engine_t engine, const ex_dnn_op *op, int arg,
                             const ex_dnn_filter *f);
+/* K,R,S,C to C,R,S,K. */
+ex_status ex_dnn_filter_columns(ex_dnn_op *out, dnnl_engine_t engine, const ex_dnn_filter *f);
 /* K,R,S,C to K,C,R,S. */
 ex_status ex_dnn_filter_plain(ex_dnn_op *out, dnnl_engine_t engine, const ex_dnn_filter *f);
 

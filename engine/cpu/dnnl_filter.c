@@ -46,16 +46,27 @@ ex_status ex_dnn_filter_out(ex_dnn_op *out, dnnl_engine_t engine, const ex_dnn_o
     return status;
 }
 
-ex_status ex_dnn_filter_plain(ex_dnn_op *out, dnnl_engine_t engine, const ex_dnn_filter *f)
+static ex_status reorder_flat(ex_dnn_op *out, dnnl_engine_t engine, const ex_dnn_filter *f,
+                              dnnl_format_tag_t to)
 {
-    dnnl_memory_desc_t flat = {0}, plain = {0};
+    dnnl_memory_desc_t flat = {0}, other = {0};
     ex_status status;
     *out = (ex_dnn_op){0};
     EX_TRY_GOTO(md_filter(&flat, f, dnnl_ohwi), done);
-    EX_TRY_GOTO(md_filter(&plain, f, dnnl_oihw), done);
-    status = reorder_make(out, engine, EX_DNN_REF(flat), EX_DNN_REF(plain));
+    EX_TRY_GOTO(md_filter(&other, f, to), done);
+    status = reorder_make(out, engine, EX_DNN_REF(flat), EX_DNN_REF(other));
 done:
     ex_dnn_md_free(&flat);
-    ex_dnn_md_free(&plain);
+    ex_dnn_md_free(&other);
     return status;
+}
+
+ex_status ex_dnn_filter_plain(ex_dnn_op *out, dnnl_engine_t engine, const ex_dnn_filter *f)
+{
+    return reorder_flat(out, engine, f, dnnl_oihw);
+}
+
+ex_status ex_dnn_filter_columns(ex_dnn_op *out, dnnl_engine_t engine, const ex_dnn_filter *f)
+{
+    return reorder_flat(out, engine, f, dnnl_ihwo);
 }
