@@ -2,11 +2,11 @@
 
 #include "build_id.h"
 #include "cuda_driver.h"
+#include "modules.h"
 
 #include <dlfcn.h>
 #include <errno.h>
 #include <limits.h>
-#include <link.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -22,46 +22,24 @@ static struct {
 
 /* --- where ------------------------------------------------------------------------------------ */
 
-/* The folder of the program or the shared library that holds this code. */
-static ex_status own_folder(char folder[PATH_MAX])
-{
-    struct link_map *map = NULL;
-    Dl_info info;
-    const char *file = "/proc/self/exe";
-    if (dladdr1(&module, &info, (void **)&map, RTLD_DL_LINKMAP) && map && map->l_name[0])
-        file = map->l_name;
-    if (!realpath(file, folder))
-        return EX_FAIL(EX_ERR_INTERNAL, "the path of %s is not to be had: %s", file,
-                       strerror(errno));
-    *strrchr(folder, '/') = '\0';
-    return EX_OK;
-}
-
 /* The module's path, found as the header says. */
 static ex_status locate(char path[PATH_MAX])
 {
-    static const char *const places[] = {".", EX_MODULE_FROM_PROGRAM}; /* from the own folder */
-    char folder[PATH_MAX];
     const char *named = getenv("EXCISE_CUDA_MODULE");
-    if (named && *named) {
-        snprintf(path, PATH_MAX, "%s", named);
-        if (access(path, F_OK) != 0)
-            return EX_FAIL(EX_ERR_UNSUPPORTED,
-                           "EXCISE_CUDA_MODULE is %s: %s; name the file %s, or "
-                           "unset it",
-                           named, strerror(errno), FILE_NAME);
-        return EX_OK;
-    }
-    EX_TRY(own_folder(folder));
-    for (size_t i = 0; i < sizeof places / sizeof *places; i++) {
-        const int length = snprintf(path, PATH_MAX, "%s/%s/%s", folder, places[i], FILE_NAME);
-        if (length > 0 && length < PATH_MAX && access(path, F_OK) == 0)
+    if (!named || !*named) {
+        if (ex_module_locate(path, FILE_NAME) == EX_OK)
             return EX_OK;
+        return EX_FAIL(EX_ERR_UNSUPPORTED,
+                       "%s; build excise where nvcc and cuDNN are, name the file by "
+                       "EXCISE_CUDA_MODULE, or use --device cpu",
+                       ex_error_message());
     }
-    return EX_FAIL(EX_ERR_UNSUPPORTED,
-                   "the CUDA back end, %s, is neither in %s nor in %s/%s; build excise where nvcc "
-                   "and cuDNN are, name the file by EXCISE_CUDA_MODULE, or use --device cpu",
-                   FILE_NAME, folder, folder, EX_MODULE_FROM_PROGRAM);
+    snprintf(path, PATH_MAX, "%s", named);
+    if (access(path, F_OK) != 0)
+        return EX_FAIL(EX_ERR_UNSUPPORTED,
+                       "EXCISE_CUDA_MODULE is %s: %s; name the file %s, or unset it", named,
+                       strerror(errno), FILE_NAME);
+    return EX_OK;
 }
 
 /* --- loading ---------------------------------------------------------------------------------- */
