@@ -11,7 +11,9 @@ using namespace emulated;
 namespace
 {
 
-constexpr uintptr_t PAGE = 4096, ADDRESSES = (uintptr_t)1 << 47;
+/* Stacks, heaps and programs lie in the upper part of the addresses; two small numbers side by side
+ * look like an address in the lower part, where sanitizers map memory of theirs. */
+constexpr uintptr_t PAGE = 4096, LOWER_PART = (uintptr_t)1 << 45, ADDRESSES = (uintptr_t)1 << 47;
 
 /* Inside of pinned memory or at its end, where a buffer of no elements may lie. */
 bool is_pinned(uintptr_t p)
@@ -37,14 +39,14 @@ bool is_pageable(uintptr_t p)
 
 } // namespace
 
-/* In a structure every word that is the address of host memory is taken for a pointer. */
+/* In a structure every word that can be the address of host memory is taken for a pointer. */
 void ex_emulated_argument(const char *kernel, const void *argument, size_t bytes, bool is_pointer)
 {
     const std::lock_guard<std::recursive_mutex> hold(the().lock);
     for (size_t at = 0; at + sizeof(uintptr_t) <= bytes; at += sizeof(uintptr_t)) {
         uintptr_t word = 0;
         memcpy(&word, static_cast<const char *>(argument) + at, sizeof word);
-        if (is_pageable(word))
+        if ((is_pointer || word >= LOWER_PART) && is_pageable(word))
             die("%s: %s %#zx, which is memory of the host", kernel,
                 is_pointer ? "an argument is" : "a structure holds", (size_t)word);
     }
