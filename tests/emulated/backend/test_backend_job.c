@@ -2,6 +2,7 @@
  * streams' work, on more lanes, and with every call and every work failing in turn. */
 #include "backend_job.h"
 #include "device/device.h"
+#include "library/library.h"
 #include "test.h"
 
 #include <string.h>
@@ -52,6 +53,31 @@ static void test_results_are_those_of_the_cpu(void **state)
         backend_result_close(&cuda);
         backend_job_close(&job);
     }
+}
+
+/* Where the library takes no fused graph, its operations run one by one. */
+static void test_fused_graphs_and_their_parts_give_the_same(void **state)
+{
+    (void)state;
+    backend_job job;
+    backend_result fused, parts;
+    backend_job_open(&job, 1, 1);
+    backend_result_open(&fused, &job);
+    backend_result_open(&parts, &job);
+    ex_emulated_reset(2);
+    assert_ok(backend_job_run(&job, "cuda", &fused));
+    const long calls = ex_emulated_count().library_calls;
+    ex_emulated_reset(2);
+    ex_emulated_library_refuse_fused(true);
+    const ex_status status = backend_job_run(&job, "cuda", &parts);
+    ex_emulated_library_refuse_fused(false);
+    assert_ok(status);
+    assert_true(ex_emulated_count().library_calls > calls);
+    assert_string_equal(ex_emulated_leaks(), "");
+    assert_same(&job, &parts, &fused);
+    backend_result_close(&fused);
+    backend_result_close(&parts);
+    backend_job_close(&job);
 }
 
 static void test_lanes_and_orders_of_work_do_not_change_a_bit(void **state)
@@ -144,6 +170,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_results_are_those_of_the_cpu),
+        cmocka_unit_test(test_fused_graphs_and_their_parts_give_the_same),
         cmocka_unit_test(test_lanes_and_orders_of_work_do_not_change_a_bit),
         cmocka_unit_test(test_calls_may_fail),
         cmocka_unit_test(test_work_may_fail),

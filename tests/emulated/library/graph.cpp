@@ -3,11 +3,13 @@
  * It behaves as a library may: each graph has several candidates that need workspace, of which one
  * cannot be built, and those that can differ in their bits. All of the workspace is overwritten, so
  * that one that is too small, or that two plans share at once, shows. */
+#include <atomic>
 #include <cstdio>
 #include <cstring>
 #include <functional>
 #include <memory>
 
+#include "library.h"
 #include "ops.h"
 #include "stream.h"
 
@@ -136,6 +138,8 @@ void run::op(const ex_graph_op &o)
 
 /* --- the header's functions ------------------------------------------------------------------- */
 
+static std::atomic<bool> fused_refused;
+
 static ex_status supported(const ex_dnn_graph *g)
 {
     char text[EX_GRAPH_TEXT];
@@ -145,10 +149,17 @@ static ex_status supported(const ex_dnn_graph *g)
         if (g->tensor[i].type == EX_GRAPH_BF16)
             return EX_FAIL(EX_ERR_UNSUPPORTED, "the emulated library computes in f32 alone: %s",
                            text);
+    if (fused_refused && g->op_count > 1)
+        return EX_FAIL(EX_ERR_UNSUPPORTED, "fused graphs are refused: %s", text);
     return EX_OK;
 }
 
 extern "C" {
+
+void ex_emulated_library_refuse_fused(bool refuse)
+{
+    fused_refused = refuse;
+}
 
 void ex_dnn_library(char *text, size_t size)
 {

@@ -1,0 +1,17 @@
+/* Control of the emulated library, for tests. */
+#ifndef EX_EMULATED_LIBRARY_H
+#define EX_EMULATED_LIBRARY_H
+
+#include <stdbool.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* From now on it takes graphs of one operation alone, as cuDNN does where nothing fits. */
+void ex_emulated_library_refuse_fused(bool refuse);
+
+#ifdef __cplusplus
+}
+#endif
+#endif
