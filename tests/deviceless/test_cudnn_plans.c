@@ -238,6 +238,37 @@ static void test_a_graph_that_cudnn_cannot_run_is_unsupported(void **state)
     ex_dnn_handle_destroy(&handle);
 }
 
+/* cuDNN takes the pointers; it is the run that needs a device. */
+static void test_a_run_without_a_device_fails_as_it_starts(void **state)
+{
+    (void)state;
+    static float memory[4][8 * 16 * 32 * 32]; /* addresses alone */
+    void *data[] = {memory[0], memory[1], memory[2]};
+    const ex_dnn_graph g = small_conv(EX_GRAPH_CONV_FWD, EX_FP32);
+    ex_dnn_handle *handle = open_gpu();
+    ex_dnn_plan *plan = NULL;
+    assert_ok(ex_dnn_plan_create(&plan, handle, &g, 0, NULL));
+    for (int i = 0; i < 3; i++) { /* the second time with the pointers of the first */
+        data[2] = memory[2 + i / 2];
+        assert_status(ex_dnn_plan_run(plan, data, memory[1]), EX_ERR_BACKEND);
+        assert_message("cudnnBackendExecute");
+    }
+    ex_dnn_plan_destroy(&plan);
+    ex_dnn_handle_destroy(&handle);
+}
+
+static void test_a_handle_without_a_device_is_refused(void **state)
+{
+    (void)state;
+    ex_dnn_handle *handle = NULL;
+    if (ex_dnn_handle_create(&handle, NULL) == EX_OK) {
+        ex_dnn_handle_destroy(&handle);
+        skip(); /* there is one */
+    }
+    assert_message("cudnnCreate");
+    assert_null(handle);
+}
+
 static void test_a_gpu_that_is_not_described_is_refused(void **state)
 {
     (void)state;
@@ -253,6 +284,8 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_a_plan_is_made_again_from_its_text),
         cmocka_unit_test(test_candidates_keep_the_graphs_promises),
         cmocka_unit_test(test_a_graph_that_cudnn_cannot_run_is_unsupported),
+        cmocka_unit_test(test_a_run_without_a_device_fails_as_it_starts),
+        cmocka_unit_test(test_a_handle_without_a_device_is_refused),
         cmocka_unit_test(test_a_gpu_that_is_not_described_is_refused),
         cmocka_unit_test(test_every_graph_of_the_models_has_a_plan),
     };
