@@ -36,6 +36,10 @@ void ex_emulated_enqueue(void *, const char *, std::function<void()> work)
     work();
 }
 
+void ex_emulated_operands(const char *, const void *const *, size_t)
+{
+}
+
 extern "C" {
 
 void ex_emulated_set_multiprocessors(int count)

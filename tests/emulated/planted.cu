@@ -1,6 +1,7 @@
 #include "planted.h"
 
 #include "launch.h"
+#include "stream.h"
 
 static const ex_stream stream = {1, nullptr};
 
@@ -121,4 +122,11 @@ void planted_large_block(void)
 void planted_indexes(int *out)
 {
     EX_LAUNCH(index_kernel, dim3(2, 3, 2), dim3(5, 2, 3), 0, stream, out);
+}
+
+void planted_library_call(int *out, void *queue)
+{
+    const void *const operand = out;
+    ex_emulated_operands("planted_library_call", &operand, 1);
+    ex_emulated_enqueue(queue, "planted_library_call", [out] { ++*out; });
 }

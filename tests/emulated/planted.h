@@ -30,6 +30,8 @@ typedef struct planted_shape {
 } planted_shape;
 /* out[0] = a - b, by a kernel that is given *s and, again, both numbers. */
 void planted_difference(int *out, const planted_shape *s);
+/* A library's call: *out += 1. */
+void planted_library_call(int *out, void *stream);
 /* out[i] = index of thread i, for blocks of 5 x 2 x 3 threads in a grid of 2 x 3 x 2. */
 void planted_indexes(int *out);
 

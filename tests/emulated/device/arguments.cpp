@@ -1,7 +1,9 @@
-/* Arguments of kernels: a pointer to memory of the host would be an illegal address on a GPU. */
+/* Arguments of kernels and library calls: a pointer to memory of the host would be an illegal
+ * address on a GPU. */
 #include "memory.h"
 #include "runtime.h"
 #include "state.h"
+#include "stream.h"
 
 #include <cstring>
 #include <sys/mman.h>
@@ -50,4 +52,9 @@ void ex_emulated_argument(const char *kernel, const void *argument, size_t bytes
             die("%s: %s %#zx, which is memory of the host", kernel,
                 is_pointer ? "an argument is" : "a structure holds", (size_t)word);
     }
+}
+
+void ex_emulated_operands(const char *what, const void *const *address, size_t count)
+{
+    ex_emulated_argument(what, address, count * sizeof *address, true);
 }

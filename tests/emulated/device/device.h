@@ -28,8 +28,9 @@
  * no later work runs, and each call returns the error, until the reset.
  * - Stricter than CUDA: copies of pageable memory cannot be captured, device memory of one GPU
  *   is closed to work on another, and each handle is used for one object only.
- * - A kernel's arguments are copied at the launch, and may not hold addresses of pageable memory.
- * - It cannot show library calls that are given pageable memory, nor how long anything takes.
+ * - A kernel's arguments are copied at the launch, and may not hold addresses of pageable memory;
+ *   nor may the operands of a library call.
+ * - It cannot show races between two threads of a kernel, nor how long anything takes.
  *
  * Calls may come from several host threads; the functions below from one, while no other calls. */
 #ifndef EX_EMULATED_DEVICE_H

@@ -178,6 +178,24 @@ static void test_host_memory_as_an_argument_dies(void **state)
     assert_int_equal(*pinned, 4);
 }
 
+static void give_host_memory_to_the_library(void)
+{
+    int out = 0;
+    planted_library_call(&out, NULL);
+}
+
+static void call_library_on_no_stream(void)
+{
+    planted_library_call(NULL, (void *)(uintptr_t)0x1230);
+}
+
+static void test_wrong_library_calls_die(void **state)
+{
+    (void)state;
+    device_test_dies(give_host_memory_to_the_library, "planted_library_call: an argument is 0x");
+    device_test_dies(call_library_on_no_stream, "on a stream that does not exist");
+}
+
 static void test_wrong_launch_is_refused_at_the_call(void **state)
 {
     (void)state;
@@ -243,6 +261,7 @@ int main(void)
         cmocka_unit_test_setup(test_failing_kernel_is_told_by_whoever_waits_for_it, fresh),
         cmocka_unit_test_setup(test_arguments_are_copied_at_the_launch, fresh),
         cmocka_unit_test_setup(test_host_memory_as_an_argument_dies, fresh),
+        cmocka_unit_test_setup(test_wrong_library_calls_die, fresh),
         cmocka_unit_test_setup(test_wrong_launch_is_refused_at_the_call, fresh),
         cmocka_unit_test_setup(test_no_device_is_told, fresh),
         cmocka_unit_test_setup(test_devices_are_told_apart, fresh),

@@ -1,6 +1,7 @@
 /* Capture into graphs, and what CUDA forbids while it goes on. */
 #include "device_test.h"
 
+#include "planted.h"
 #include "table_cuda.h"
 
 #include <stdbool.h>
@@ -154,6 +155,25 @@ static void test_capture_follows_forks_and_joins(void **state)
     assert_int_equal(right, SEEDS);
     assert_in_range(forked_late, 0, SEEDS - 1);
     assert_in_range(joined_late, 0, SEEDS - 1);
+}
+
+static void test_library_calls_are_captured(void **state)
+{
+    (void)state;
+    int *pinned = NULL;
+    const cudaStream_t s = new_stream();
+    assert_done(cudaMallocHost((void **)&pinned, sizeof *pinned));
+    *pinned = 5;
+    begin(s);
+    planted_library_call(pinned, s);
+    const cudaGraphExec_t exec = end(s, 1);
+    assert_done(cudaStreamSynchronize(s));
+    assert_int_equal(*pinned, 5);
+    assert_done(cudaGraphLaunch(exec, s));
+    assert_done(cudaGraphLaunch(exec, s));
+    assert_done(cudaStreamSynchronize(s));
+    assert_int_equal(*pinned, 7);
+    assert_int_equal(ex_emulated_count().library_calls, 2);
 }
 
 static void test_launches_of_one_graph_follow_each_other(void **state)
@@ -324,6 +344,7 @@ int main(void)
         cmocka_unit_test_setup(test_captured_work_runs_at_each_launch, fresh),
         cmocka_unit_test_setup(test_pinned_memory_is_read_at_each_launch, fresh),
         cmocka_unit_test_setup(test_capture_follows_forks_and_joins, fresh),
+        cmocka_unit_test_setup(test_library_calls_are_captured, fresh),
         cmocka_unit_test_setup(test_launches_of_one_graph_follow_each_other, fresh),
         cmocka_unit_test_setup(test_graph_launched_in_a_capture_becomes_part_of_it, fresh),
         cmocka_unit_test_setup(test_calls_that_cannot_be_captured_fail, fresh),

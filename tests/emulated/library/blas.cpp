@@ -146,6 +146,8 @@ ex_status ex_blas_plan_run(const ex_blas_plan *plan, float *out, const float *a,
     if (!out || !a || (!b && kind != EX_BLAS_SUM) || (wants_bias && !bias) ||
         (plan->workspace && !workspace))
         return EX_FAIL(EX_ERR_INTERNAL, "a product lacks an operand, its bias or its workspace");
+    const void *const operands[] = {out, a, b, bias, workspace};
+    ex_emulated_operands("ex_blas_plan_run", operands, sizeof operands / sizeof *operands);
     ex_emulated_enqueue(plan->stream, "ex_blas_plan_run", run{*plan, out, a, b, bias, workspace});
     return EX_OK;
 }

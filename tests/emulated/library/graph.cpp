@@ -254,6 +254,8 @@ ex_status ex_dnn_plan_run(const ex_dnn_plan *plan, void *const *data, void *work
     if (!workspace)
         return EX_FAIL(EX_ERR_INTERNAL, "a plan that needs %zu bytes of workspace has none",
                        plan->workspace);
+    ex_emulated_operands("ex_dnn_plan_run", data, (size_t)plan->graph.tensor_count);
+    ex_emulated_operands("ex_dnn_plan_run", &workspace, 1);
     ex_emulated_enqueue(plan->stream, "ex_dnn_plan_run", r);
     return EX_OK;
 }

@@ -5,3 +5,7 @@ void ex_emulated_enqueue(void *, const char *, std::function<void()> work)
 {
     work();
 }
+
+void ex_emulated_operands(const char *, const void *const *, size_t)
+{
+}
