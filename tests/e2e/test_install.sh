@@ -44,7 +44,7 @@ diff declared exported >/dev/null || fail "exported and declared differ: $(diff 
 readelf -d "$library" | grep -q 'SONAME.*libexcise\.so\.0' || fail "the soname is not libexcise.so.0"
 
 # --- a program of somebody else's, by pkg-config and by CMake
-succeeds train -c tiny.yaml -s rounds=1 -s server.threads=1 -s lanes=2 -o run
+succeeds train -c tiny.yaml -s rounds=2 -s server.threads=1 -s lanes=2 -o run
 cp -r run kept
 export PKG_CONFIG_PATH=$folder/pkgconfig
 flags=$(pkg-config --cflags --libs excise) || fail "pkg-config does not find excise"

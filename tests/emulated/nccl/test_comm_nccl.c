@@ -33,8 +33,9 @@ typedef struct rank {
 
 static const char *meeting(void)
 {
-    static char path[4096];
-    snprintf(path, sizeof path, "%s/meet", ex_temp_folder());
+    static char path[4096]; /* made before there are threads */
+    if (!path[0])
+        snprintf(path, sizeof path, "%s/meet", ex_temp_folder());
     return path;
 }
 
