@@ -68,7 +68,7 @@ check_build() {
     [ -z "$capability" ] || options+=("-DEXCISE_CUDA_ARCHITECTURES=$capability")
     [ -f "$build/CMakeCache.txt" ] || options+=(-G Ninja)
     limit=600 tried build configure cmake -S "$root" -B "$build" "${options[@]}" || return 0
-    limit=600 tried build build cmake --build "$build" || return 0
+    limit=600 tried build build cmake --build "$build" --target gpu_check || return 0
     if [ -e "$build/libexcise_cuda.so" ]; then
         row build module ok "$("$build/excise" --version | sed -n 's/^  \(cuda\|cudnn\|cublaslt\|nccl\) */\1 /p' | paste -sd,)"
     else
