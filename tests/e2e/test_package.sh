@@ -21,3 +21,7 @@ done
 dpkg-deb -x "$package" unpacked
 unpacked/usr/bin/excise --version >out 2>err || fail "the packed program does not run"
 has out "excise 0"
+if [ -e "$1/libexcise_cuda.so" ]; then # it comes along, and finds its libraries
+    grep -qE '^\./usr/lib[^ ]*/libexcise_cuda\.so$' files || fail "the package lacks libexcise_cuda.so"
+    grep -qE '^  cuda +[0-9]+\.' out || fail "the packed module is not found: $(grep '^  cuda ' out)"
+fi
