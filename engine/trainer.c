@@ -12,7 +12,7 @@
 enum {
     PLANS_MAX = 64,       /* unequal clients each have a last batch of their own size */
     EVALUATE_BATCH = 128, /* more gains nothing on a CPU core, whose caches it leaves */
-    BATCHES_PER_POLL = 8,
+    BATCHES_A_STEP = 2,   /* that are evaluated in the time of a training step, and so at once */
 };
 
 typedef struct slot {
@@ -273,7 +273,8 @@ ex_status ex_trainer_evaluate(ex_trainer *t, const ex_dataset *data, const ex_sa
     const ex_plan_spec spec = {.use = EX_USE_EVALUATE, .batch = EVALUATE_BATCH};
     ex_plan *plan;
     EX_TRY(plan_get(&plan, t, &spec));
-    const size_t group = (size_t)EVALUATE_BATCH * BATCHES_PER_POLL;
+    const size_t group =
+        (size_t)EVALUATE_BATCH * BATCHES_A_STEP * (size_t)t->lane->device->steps_a_run;
     float *const logits = sums->logits;
     ex_status status = EX_OK;
     for (size_t done = 0; done < samples->count && status == EX_OK; done += group) {

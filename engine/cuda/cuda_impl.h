@@ -190,6 +190,7 @@ typedef struct ex_cuda_map {
 typedef struct ex_cuda_recorded {
     unsigned arena_moves;
     const void *feed;
+    size_t feed_room; /* by which its lists lie */
     const uint8_t *images;
     int height, width;
     ex_augmentation augment;

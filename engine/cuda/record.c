@@ -71,6 +71,7 @@ static ex_cuda_recorded present(const ex_cuda_plan *plan)
     memset(&r, 0, sizeof r); /* compared byte by byte */
     r.arena_moves = plan->arena_moves;
     r.feed = plan->lane->feed.memory;
+    r.feed_room = plan->lane->feed.room;
     r.images = plan->images;
     r.height = d->height;
     r.width = d->width;
