@@ -4,6 +4,7 @@
  *  "before": {"test", "train"}, "trace": [...]}; effects and before are null until they are there.
  */
 #include "progress.h"
+#include "record.h"
 
 #include "base/log.h"
 #include "base/memory.h"
@@ -61,28 +62,9 @@ static json_t *state_json(const ex_unlearning *u)
                      before_json(u->before), "trace", ex_trace_json(u));
 }
 
-static ex_run_values values_of(const ex_unlearning *u)
-{
-    return (ex_run_values){.params = u->f->params,
-                           .stats = u->f->stats,
-                           .velocity = u->velocity,
-                           .param_count = u->f->model->param_count,
-                           .stat_count = u->f->model->stat_count};
-}
-
 ex_status ex_unlearning_checkpoint(const ex_unlearning *u)
 {
-    if (!u->run)
-        return EX_OK;
-    const ex_run_values values = values_of(u);
-    json_t *state = state_json(u);
-    ex_status status =
-        ex_device_write_algorithms(u->f->device, ex_run_path(u->run, "algorithms.json"));
-    if (status == EX_OK)
-        status = state ? ex_run_checkpoint(u->run, &values, state)
-                       : EX_FAIL(EX_ERR_MEMORY, "no memory for the state of a checkpoint");
-    json_decref(state);
-    return status;
+    return u->run ? ex_federation_checkpoint(u->f, u->run, u->velocity, state_json(u)) : EX_OK;
 }
 
 /* --- reading ------------------------------------------------------------------------------- */
@@ -198,7 +180,7 @@ static ex_status take_up(ex_unlearning *u, json_t *state, ex_effects_origin *ori
 
 ex_status ex_unlearning_restore(ex_unlearning *u, ex_effects_origin *origin)
 {
-    const ex_run_values values = values_of(u);
+    const ex_run_values values = ex_federation_values(u->f, u->velocity);
     json_t *state;
     EX_TRY(ex_run_restore(u->run, &values, &state));
     const ex_status status = take_up(u, state, origin);

@@ -1,9 +1,8 @@
 /* The whole of an unlearning run, from the trained model to the report. */
 #include "base/log.h"
 #include "base/memory.h"
-#include "io/file.h"
-#include "io/model_file.h"
 #include "progress.h"
+#include "record.h"
 #include "select.h"
 
 #include <inttypes.h>
@@ -115,28 +114,6 @@ static ex_status run_method(ex_unlearning *u, const ex_method *method)
     return status;
 }
 
-static ex_status write_json(const ex_run *run, const char *name, json_t *value)
-{
-    return value ? ex_json_write(ex_run_path(run, name), value)
-                 : EX_FAIL(EX_ERR_MEMORY, "no memory for %s", name);
-}
-
-/* report.json is written last: a folder that has one is complete. */
-static ex_status write_run(const ex_run *run, const ex_federation *f, json_t *report)
-{
-    json_t *ledger = ex_ledger_json(f->ledger);
-    ex_status status = ex_model_file_write(ex_run_path(run, "model.safetensors"), f->model,
-                                           f->params, f->stats, f->batches, NULL);
-    if (status == EX_OK)
-        status = write_json(run, "ledger.json", ledger);
-    if (status == EX_OK)
-        status = ex_device_write_algorithms(f->device, ex_run_path(run, "algorithms.json"));
-    if (status == EX_OK)
-        status = write_json(run, "report.json", report);
-    json_decref(ledger);
-    return status;
-}
-
 static ex_status make_report(json_t **report, const ex_unlearning *u, const ex_method *method,
                              ex_cost unlearn, ex_cost ablation)
 {
@@ -155,7 +132,7 @@ static ex_status make_report(json_t **report, const ex_unlearning *u, const ex_m
     if (!*report)
         status = EX_FAIL(EX_ERR_MEMORY, "no memory for the report");
     else if (u->run)
-        status = write_run(u->run, f, *report);
+        status = ex_federation_results(f, u->run, *report);
 done:
     ex_standing_free(&after);
     return status;

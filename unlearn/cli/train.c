@@ -1,13 +1,13 @@
 /* excise train: rounds of federated training, a checkpoint after each. */
 #include "output.h"
 #include "ranks.h"
+#include "record.h"
 #include "session.h"
 #include "share.h"
 
 #include "base/clock.h"
 #include "base/log.h"
 #include "io/file.h"
-#include "io/model_file.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -65,28 +65,14 @@ static ex_status write_metrics(training *t, int round, const ex_round_result *r)
                           (json_int_t)r->samples, "cohort", r->cohort));
 }
 
-static ex_run_values values_of(const ex_federation *f)
-{
-    return (ex_run_values){.params = f->params,
-                           .stats = f->stats,
-                           .param_count = f->model->param_count,
-                           .stat_count = f->model->stat_count};
-}
-
 static ex_status checkpoint(training *t, const ex_federation *f, int complete_rounds)
 {
-    const ex_run_values values = values_of(f);
-    json_t *state = json_pack("{s:i, s:s, s:o}", "round", complete_rounds, "command", "train",
-                              "ledger", ex_ledger_json(f->ledger));
-    ex_status status =
-        ex_device_write_algorithms(f->device, ex_run_path(t->run, "algorithms.json"));
-    if (status == EX_OK)
-        status = state ? ex_run_checkpoint(t->run, &values, state)
-                       : EX_FAIL(EX_ERR_MEMORY, "no memory for the state of a checkpoint");
-    json_decref(state);
-    if (status == EX_OK)
-        t->complete = complete_rounds;
-    return status;
+    EX_TRY(
+        ex_federation_checkpoint(f, t->run, NULL,
+                                 json_pack("{s:i, s:s, s:o}", "round", complete_rounds, "command",
+                                           "train", "ledger", ex_ledger_json(f->ledger))));
+    t->complete = complete_rounds;
+    return EX_OK;
 }
 
 static void log_round(const training *t, const ex_federation *f, int round,
@@ -124,7 +110,7 @@ static ex_status check_rounds(const json_t *state, const ex_federation *f, const
 
 static ex_status restore(training *t, ex_federation *f, const char *run)
 {
-    const ex_run_values values = values_of(f);
+    const ex_run_values values = ex_federation_values(f, NULL);
     json_t *state;
     EX_TRY(ex_run_peek(run, &state)); /* a refusal leaves everything as it was */
     ex_status status = check_rounds(state, f, run);
@@ -171,19 +157,6 @@ static json_t *make_report(const training *t, const ex_federation *f)
     return report;
 }
 
-/* report.json is written last: a folder that has one is complete. */
-static ex_status write_results(const training *t, const ex_federation *f, const json_t *report)
-{
-    EX_TRY(ex_model_file_write(ex_run_path(t->run, "model.safetensors"), f->model, f->params,
-                               f->stats, 0, NULL));
-    EX_TRY(ex_device_write_algorithms(f->device, ex_run_path(t->run, "algorithms.json")));
-    json_t *ledger = ex_ledger_json(f->ledger);
-    const ex_status status = ex_json_write(ex_run_path(t->run, "ledger.json"), ledger);
-    json_decref(ledger);
-    EX_TRY(status);
-    return ex_json_write(ex_run_path(t->run, "report.json"), report);
-}
-
 static void print_report(const training *t, const ex_federation *f, const char *output)
 {
     const ex_cost cost = ex_ledger_cost(f->ledger, "train");
@@ -204,7 +177,7 @@ static ex_status finish(training *t, ex_federation *f, const cli_args *args)
     if (t->last.count == 0) /* resumed after the last round */
         EX_TRY(evaluate(t, f));
     json_t *report = make_report(t, f);
-    ex_status status = write_results(t, f, report);
+    ex_status status = ex_federation_results(f, t->run, report);
     if (status == EX_OK && args->json)
         status = cli_print_json(report);
     else if (status == EX_OK)

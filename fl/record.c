@@ -1,0 +1,37 @@
+#include "record.h"
+
+#include "io/file.h"
+#include "io/model_file.h"
+
+ex_run_values ex_federation_values(const ex_federation *f, float *velocity)
+{
+    return (ex_run_values){.params = f->params,
+                           .stats = f->stats,
+                           .velocity = velocity,
+                           .param_count = f->model->param_count,
+                           .stat_count = f->model->stat_count};
+}
+
+ex_status ex_federation_checkpoint(const ex_federation *f, ex_run *run, float *velocity,
+                                   json_t *state)
+{
+    const ex_run_values values = ex_federation_values(f, velocity);
+    ex_status status = ex_device_write_algorithms(f->device, ex_run_path(run, "algorithms.json"));
+    if (status == EX_OK)
+        status = state ? ex_run_checkpoint(run, &values, state)
+                       : EX_FAIL(EX_ERR_MEMORY, "no memory for the state of a checkpoint");
+    json_decref(state);
+    return status;
+}
+
+ex_status ex_federation_results(const ex_federation *f, const ex_run *run, const json_t *report)
+{
+    EX_TRY(ex_model_file_write(ex_run_path(run, "model.safetensors"), f->model, f->params, f->stats,
+                               f->batches, NULL));
+    EX_TRY(ex_device_write_algorithms(f->device, ex_run_path(run, "algorithms.json")));
+    json_t *ledger = ex_ledger_json(f->ledger);
+    const ex_status status = ex_json_write(ex_run_path(run, "ledger.json"), ledger);
+    json_decref(ledger);
+    EX_TRY(status);
+    return ex_json_write(ex_run_path(run, "report.json"), report);
+}
