@@ -145,13 +145,10 @@ bool ex_cuda_module_is_loaded(void)
 ex_status ex_cuda_module_profile(void)
 {
     const ex_cuda_exports *e;
-    static ex_profile *measured; /* begun for this one */
-    ex_profile *profile = ex_profile_current();
-    if (!profile || profile == measured)
+    if (!ex_profile_current() || ex_profile_has_source())
         return EX_OK;
     EX_TRY(load(&e));
     EX_TRY(e->profile_begin());
     ex_profile_set_source(e->profile_end);
-    measured = profile;
     return EX_OK;
 }

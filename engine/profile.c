@@ -227,6 +227,11 @@ void ex_profile_set_source(ex_profile_source flush)
     source = flush;
 }
 
+bool ex_profile_has_source(void)
+{
+    return source != NULL;
+}
+
 ex_status ex_profile_end(const char *csv)
 {
     ex_status status = EX_OK;

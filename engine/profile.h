@@ -53,6 +53,7 @@ ex_status ex_profile_begin(void);
 /* NULL while profiling is off. */
 ex_profile *ex_profile_current(void);
 void ex_profile_set_source(ex_profile_source flush);
+bool ex_profile_has_source(void);
 /* Collects from the source, prints to stderr, writes `csv` unless it is empty, and switches off;
  * does nothing if profiling is off. */
 ex_status ex_profile_end(const char *csv);

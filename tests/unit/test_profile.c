@@ -166,8 +166,11 @@ static void test_the_process_has_one_profile_while_it_is_on(void **state)
     assert_null(ex_profile_current());
     assert_ok(ex_profile_end(path)); /* off: nothing to end */
     assert_ok(ex_profile_begin());
+    assert_false(ex_profile_has_source());
     ex_profile_set_source(flush_one);
+    assert_true(ex_profile_has_source());
     assert_ok(ex_profile_end(path));
+    assert_false(ex_profile_has_source());
     assert_null(ex_profile_current());
     FILE *f = fopen(path, "r");
     assert_non_null(f);
