@@ -1,7 +1,8 @@
 /* The fast strategies. What lies before the ablated layer is the same for all of its channels: it
  * is computed once, on a plan that keeps every map. From there on the channels differ: the maps are
- * copied V times with one channel ablated in each (ex_plan_fork), and the rest of the model runs
- * over V * images at once, on several lanes.
+ * copied V times with one channel ablated in each, a convolution that reads the ablated map is
+ * corrected by that channel's work where the back end can (ex_plan_fork), and the rest of the model
+ * runs over V * images at once, on several lanes.
  *
  *   batched  V channels a batch, a few probe images a chunk: the maps of a batch stay in the caches
  *   streams  one channel a batch, "one pruned channel per stream"
