@@ -80,6 +80,12 @@ check_build() {
 
 check_test() {
     local log=$out/test.log code=0 name result
+    # Tests skip where excise finds no GPU to use; here one is there.
+    if ! "$build/excise" devices >"$log" 2>&1 || ! grep -q '^auto *takes cuda' "$log"; then
+        row test device failed "$(grep -m 1 '^cuda' "$log")"
+        return
+    fi
+    row test device ok "$(grep -m 1 '^cuda' "$log")"
     timeout "$limit" ctest --test-dir "$build" -L gpu --output-on-failure --timeout 120 >"$log" 2>&1 ||
         code=$?
     while read -r name result; do
@@ -154,7 +160,8 @@ check_repeat() {
     fi
 }
 
-# measured WHAT COMMAND...: a figure from the JSON object in the command's last line.
+# measured WHAT COMMAND...: a figure from the JSON object in the command's last line; fails if there is
+# none.
 measured() {
     local what=$1 log=$out/bench.log code=0 last figure
     shift
@@ -164,32 +171,37 @@ measured() {
 d = json.loads(sys.argv[1]); print("%.4g %s" % (d["median"], d["unit"]))' "$last" 2>/dev/null); then
         printf '%s\t%s\n' "$what" "$last" >>"$out/bench.jsonl.tsv"
         row bench "$what" "$figure"
-    elif [ $code -eq 77 ]; then
+        return
+    fi
+    # 77: the peer cannot run here; 2: excise refuses, such as a precision that it does not have.
+    if [ $code -eq 77 ] || [ $code -eq 2 ]; then
         row bench "$what" skipped "$last"
     elif [ $code -eq 124 ]; then
         row bench "$what" skipped "not done in 120 s"
     else
         row bench "$what" failed "$last"
     fi
+    return 1
 }
 
 check_bench() {
     local model precision mode ours=("$build/excise-bench") started=$SECONDS
     : >"$out/bench.jsonl.tsv"
     for model in resnet20 vgg11; do
-        for precision in bf16 tf32; do
+        for precision in tf32 fp32 bf16; do
             local job=(--model "$model" --precision "$precision")
             for what in step eval ablate; do
                 if [ $((SECONDS - started)) -gt "$limit" ]; then
                     row bench "$what $model $precision" skipped "no time left"
                     continue
                 fi
-                measured "$what $model $precision excise" "${ours[@]}" $what "${job[@]}" --device cuda --json
+                measured "$what $model $precision excise" "${ours[@]}" $what "${job[@]}" --device cuda --json ||
+                    continue # a peer without a counterpart says nothing
                 for mode in eager graph compile; do
                     [ $what != ablate ] || [ $mode = eager ] || continue
                     [ $mode != compile ] || [ $what = step ] || continue # its compiler takes long
                     measured "$what $model $precision pytorch $mode" "$python" \
-                        "$root/bench/peers/torch_gpu.py" $what --mode $mode "${job[@]}"
+                        "$root/bench/peers/torch_gpu.py" $what --mode $mode "${job[@]}" || true
                 done
             done
         done

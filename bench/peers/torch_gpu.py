@@ -15,7 +15,11 @@ import statistics
 import sys
 import time
 
-import torch
+try:
+    import torch
+except ImportError:
+    print("this Python has no PyTorch: name one that has by PYTHON")
+    sys.exit(77)
 import torch.nn.functional as F
 
 import torch_ablate
@@ -187,10 +191,10 @@ def parse():
 def main():
     options = parse()
     if options.device.startswith("cuda") and not torch.cuda.is_available():
-        print("this PyTorch has no GPU", file=sys.stderr)
+        print("this PyTorch has no GPU")
         return 77
     if options.mode == "compile" and not hasattr(torch, "compile"):
-        print("this PyTorch has no torch.compile", file=sys.stderr)
+        print("this PyTorch has no torch.compile")
         return 77
     set_precision(options.precision)
     job = JOBS[options.job](options)
