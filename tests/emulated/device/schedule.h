@@ -34,8 +34,7 @@ work_ref schedule_add(const task &t, size_t lane, const std::vector<work_ref> &a
 bool schedule_has_run(const work_ref &w); /* true for null */
 /* Runs what the seed chooses until `w` has run. */
 void schedule_run_until(const work_ref &w);
-/* Between two calls: runs some works, none, or all that can run, as the seed says; at least one if
- * `some`. */
+/* Between two calls: runs work of lanes that the seed makes eager; at least one work if `some`. */
 void schedule_progress(bool some);
 void schedule_drop_all();
 void schedule_reset(uint64_t seed);
