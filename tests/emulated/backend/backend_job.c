@@ -79,7 +79,6 @@ static ex_status train(run *w)
     const backend_job *job = w->job;
     const ex_plan_spec spec = {.use = EX_USE_TRAIN, .batch = JOB_BATCH, .input_gradient = true};
     for (int i = 0; i < job->lanes; i++) {
-        EX_TRY(ex_lane_create(&w->lane[i], w->device, job->model, 1));
         EX_TRY(ex_lane_load(w->lane[i], job->params, job->stats));
         EX_TRY(ex_plan_create(&w->train[i], w->lane[i], &spec));
         w->train[i]->key = (ex_rng_key){.seed = 7, .client = 2, .round = 3, .epoch = 1};
@@ -148,8 +147,12 @@ ex_status backend_job_run(const backend_job *job, const char *device, backend_re
     EX_TRY_GOTO(
         ex_device_open(&w.device, &(ex_device_options){.device = device, .conv = EX_CONV_DIRECT}),
         done);
-    EX_TRY_GOTO(train(&w), done);
-    EX_TRY_GOTO(train_masked(&w), done);
+    for (int i = 0; i < job->lanes; i++)
+        EX_TRY_GOTO(ex_lane_create(&w.lane[i], w.device, job->model, 1), done);
+    if (!job->untrained) {
+        EX_TRY_GOTO(train(&w), done);
+        EX_TRY_GOTO(train_masked(&w), done);
+    }
     EX_TRY_GOTO(evaluate(&w), done);
 done:
     ex_plan_destroy(&w.masked);

@@ -14,6 +14,7 @@ typedef struct backend_job {
     ex_mask *mask;
     float *params, *stats;
     int lanes;
+    bool untrained; /* only evaluation and forks */
 } backend_job;
 
 /* What came out; arrays of the sizes that the model has. */

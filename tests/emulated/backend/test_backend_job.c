@@ -103,6 +103,32 @@ static void test_lanes_and_orders_of_work_do_not_change_a_bit(void **state)
     backend_job_close(&job);
 }
 
+/* On the same lane there is nothing to wait for. */
+static void test_a_fork_waits_for_what_it_reads_on_another_lane(void **state)
+{
+    enum { SEEDS = 24 };
+    (void)state;
+    backend_job job;
+    backend_result one, two;
+    backend_job_open(&job, 0, 1);
+    backend_result_open(&one, &job);
+    backend_result_open(&two, &job);
+    const size_t logits =
+        JOB_VARIANTS * JOB_BATCH * (size_t)job.model->classes * sizeof *one.forked;
+    job.untrained = true;
+    ex_emulated_reset(0);
+    assert_ok(backend_job_run(&job, "cuda", &one));
+    job.lanes = 2;
+    for (uint64_t seed = 1; seed <= SEEDS; seed++) {
+        ex_emulated_reset(seed);
+        assert_ok(backend_job_run(&job, "cuda", &two));
+        assert_memory_equal(one.forked, two.forked, logits);
+    }
+    backend_result_close(&one);
+    backend_result_close(&two);
+    backend_job_close(&job);
+}
+
 /* Calls that only give something back: their failure is nobody's. */
 static bool only_releases(const char *call)
 {
@@ -172,6 +198,7 @@ int main(void)
         cmocka_unit_test(test_results_are_those_of_the_cpu),
         cmocka_unit_test(test_fused_graphs_and_their_parts_give_the_same),
         cmocka_unit_test(test_lanes_and_orders_of_work_do_not_change_a_bit),
+        cmocka_unit_test(test_a_fork_waits_for_what_it_reads_on_another_lane),
         cmocka_unit_test(test_calls_may_fail),
         cmocka_unit_test(test_work_may_fail),
     };
