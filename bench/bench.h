@@ -30,13 +30,23 @@ typedef enum bench_shape { BENCH_CIFAR, BENCH_FASHION } bench_shape;
 
 typedef enum bench_device { BENCH_AUTO, BENCH_CPU, BENCH_CUDA } bench_device;
 
+/* One of several things that a job measures. */
+typedef struct bench_row {
+    const char *name;
+    double *seconds; /* (repetitions) */
+    double bytes;    /* that one of it must move */
+    int wrong;
+} bench_row;
+
 /* Seconds of every repetition, and what is wrong with the results. */
 typedef struct bench_result {
     double *seconds; /* (repetitions) */
     double *base;    /* (repetitions) of what the job compares with, by turns; NULL: nothing */
     int repetitions; /* measured so far; options->repetitions in the end */
-    size_t images;   /* that a repetition computes */
-    int wrong;       /* results that are not what they must be; a cause each in the log */
+    bench_row *rows; /* (row_count) instead of `seconds`, where the job measures several things */
+    int row_count;
+    size_t images; /* that a repetition computes */
+    int wrong;     /* results that are not what they must be; a cause each in the log */
 } bench_result;
 
 typedef struct bench_job {
@@ -49,7 +59,7 @@ typedef struct bench_job {
     ex_status (*run)(bench_result *result, ex_federation *f, const bench_options *o);
 } bench_job;
 
-extern const bench_job bench_step, bench_eval, bench_ablate, bench_masked;
+extern const bench_job bench_step, bench_eval, bench_ablate, bench_masked, bench_kernels;
 /* NULL-terminated. */
 extern const bench_job *const bench_jobs[];
 

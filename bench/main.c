@@ -7,8 +7,8 @@
 #include <stdio.h>
 #include <string.h>
 
-const bench_job *const bench_jobs[] = {&bench_step, &bench_eval, &bench_masked, &bench_ablate,
-                                       NULL};
+const bench_job *const bench_jobs[] = {&bench_step,   &bench_eval,    &bench_masked,
+                                       &bench_ablate, &bench_kernels, NULL};
 
 static void print_help(void)
 {
@@ -66,6 +66,9 @@ done:
     ex_federation_close(&f);
     ex_free(&result.seconds);
     ex_free(&result.base);
+    for (int i = 0; i < result.row_count; i++)
+        ex_free(&result.rows[i].seconds);
+    ex_free(&result.rows);
     return status;
 }
 

@@ -70,6 +70,8 @@ static void print_preamble(const bench_job *job, const ex_federation *f, const b
     if (job == &bench_ablate)
         printf("# strategy %s, lanes %d, probe %d\n", bench_choice("--strategy", o->strategy),
                o->lanes, o->probe);
+    else if (job == &bench_kernels)
+        printf("# batch %d; maps of the first convolution, vectors of the model\n", o->batch);
     else
         printf("# batch %d, %d batches in a repetition\n", o->batch, BENCH_FEED_BATCHES);
     if (job == &bench_masked)
@@ -91,16 +93,24 @@ static void print_table(const bench_job *job, const ex_federation *f, const benc
                s->median / s->base);
 }
 
+/* s: of the one timing; rows: of several. */
 static void print_json(const bench_job *job, const ex_federation *f, const bench_options *o,
-                       const bench_result *r, const summary *s)
+                       const bench_result *r, const summary *s, json_t *rows)
 {
     json_t *json =
-        json_pack("{s:i, s:s, s:s, s:s, s:i, s:i, s:s, s:s, s:i, s:s, s:f, s:f, s:f, s:f, s:i}",
-                  "schema", 1, "job", job->name, "model", f->model->name, "shape", shape_text(o),
-                  "batch", o->batch, "threads", o->threads, "conv", bench_choice("--conv", o->conv),
-                  "precision", bench_choice("--precision", o->precision), "repetitions",
-                  r->repetitions, "unit", job->unit, "median", s->median, "min", s->min, "max",
-                  s->max, "images_per_second", s->images_per_second, "wrong", r->wrong);
+        json_pack("{s:i, s:s, s:s, s:s, s:i, s:i, s:s, s:s, s:i, s:s, s:i}", "schema", 1, "job",
+                  job->name, "model", f->model->name, "shape", shape_text(o), "batch", o->batch,
+                  "threads", o->threads, "conv", bench_choice("--conv", o->conv), "precision",
+                  bench_choice("--precision", o->precision), "repetitions", r->repetitions, "unit",
+                  job->unit, "wrong", r->wrong);
+    if (rows) {
+        json_object_set(json, job->name, rows);
+    } else {
+        json_object_set_new(json, "median", json_real(s->median));
+        json_object_set_new(json, "min", json_real(s->min));
+        json_object_set_new(json, "max", json_real(s->max));
+        json_object_set_new(json, "images_per_second", json_real(s->images_per_second));
+    }
     if (job == &bench_ablate) {
         json_object_del(json, "batch"); /* chosen by the strategy */
         json_object_set_new(json, "strategy", json_string(bench_choice("--strategy", o->strategy)));
@@ -127,12 +137,52 @@ static void print_json(const bench_job *job, const ex_federation *f, const bench
     json_decref(json);
 }
 
+/* --- jobs of several rows --------------------------------------------------------------------- */
+
+/* *s and the GB/s of the median. */
+static double summarize_row(summary *s, const bench_job *job, const bench_row *row, int repetitions)
+{
+    const double median = median_of(row->seconds, (size_t)repetitions);
+    s->median = median * job->per_second;
+    s->min = row->seconds[0] * job->per_second;
+    s->max = row->seconds[repetitions - 1] * job->per_second;
+    return row->bytes / median * 1e-9;
+}
+
+static json_t *report_rows(const bench_job *job, const bench_result *r)
+{
+    json_t *rows = json_array();
+    printf("#%-19s %11s %11s %11s %11s %9s %9s %7s\n", job->name, "repetitions", "median", "min",
+           "max", "moved", "rate", "#wrong");
+    printf("#%-19s %11s %11s %11s %11s %9s %9s %7s\n", "", "count", job->unit, job->unit, job->unit,
+           "MB", "GB/s", "count");
+    for (int i = 0; i < r->row_count; i++) {
+        const bench_row *row = &r->rows[i];
+        summary s;
+        const double rate = summarize_row(&s, job, row, r->repetitions);
+        printf(" %-19s %11d %11.4g %11.4g %11.4g %9.4g %9.4g %7d\n", row->name, r->repetitions,
+               s.median, s.min, s.max, row->bytes * 1e-6, rate, row->wrong);
+        json_array_append_new(rows,
+                              json_pack("{s:s, s:f, s:f, s:f, s:f, s:f, s:i}", "name", row->name,
+                                        "median", s.median, "min", s.min, "max", s.max, "bytes",
+                                        row->bytes, "gb_per_second", rate, "wrong", row->wrong));
+    }
+    return rows;
+}
+
 void bench_report(const bench_job *job, const ex_federation *f, const bench_options *o,
                   const bench_result *result)
 {
-    const summary s = summarize(job, result);
+    summary s = {0};
+    json_t *rows = NULL;
     print_preamble(job, f, o);
-    print_table(job, f, result, &s);
+    if (result->rows) {
+        rows = report_rows(job, result);
+    } else {
+        s = summarize(job, result);
+        print_table(job, f, result, &s);
+    }
     if (o->json)
-        print_json(job, f, o, result, &s);
+        print_json(job, f, o, result, &s, rows);
+    json_decref(rows);
 }

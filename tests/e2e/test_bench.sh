@@ -35,13 +35,18 @@ for strategy in batched streams; do
     last 'abs(d["images_per_second"] * d["median"] / (4 * d["channels"]) - 1) < 1e-3'
 done
 
+succeeds bench kernels "${small[@]}" --threads 2 --batch 3 --repetitions 2
+last 'd["job"] == "kernels" and d["unit"] == "us" and d["wrong"] == 0 and len(d["kernels"]) > 8'
+last 'all(0 < k["min"] <= k["median"] <= k["max"] and k["bytes"] > 0 for k in d["kernels"])'
+[ "$(grep -c '^ [a-z]' out)" -eq "$(grep -o '"gb_per_second"' out | wc -l)" ] || fail "rows are missing"
+
 # --- without --json there is the table alone
 succeeds bench eval --threads 1 --conv direct --batch 2 --repetitions 1
 ! grep -q '{' out || fail "JSON that nobody asked for"
 
 # --- help lists what is accepted
 succeeds bench --help
-for word in step eval masked ablate --delta --bn --last-layers --model --shape --batch --threads --lanes --probe --strategy --conv \
+for word in step eval masked ablate kernels --delta --bn --last-layers --model --shape --batch --threads --lanes --probe --strategy --conv \
     --repetitions --json; do
     has out " $word "
 done
