@@ -22,6 +22,7 @@ typedef struct order {
     int32_t with_mask, with_values, with_clients; /* ROUND: what follows, in this order ... */
     uint32_t algorithms;                          /* ... and so many bytes of JSON */
     double lr;
+    uint64_t seed;    /* ROUND: of its draws, the choice of the cohort among them */
     uint64_t values;  /* ROUND: digest of the global values it starts from */
     char program[64]; /* OPEN: what must be the same; the configuration follows */
 } order;
@@ -281,17 +282,22 @@ ex_status ex_share_round(ex_federation *f, const ex_round *round)
                .with_clients = clients != s->clients,
                .algorithms = (uint32_t)bytes,
                .lr = round->lr,
+               .seed = f->seed,
                .values = values};
     ex_status status = EX_OK;
     if (other_mask)
         status = copy_mask(s, f->model, round->mask ? round->mask->selected : NULL);
-    if (status == EX_OK)
+    if (status == EX_OK) {
         status = send_round(f, round, &o, algorithms);
+        if (status != EX_OK)
+            ex_comm_abort(f->comm); /* the others wait for the rest of it */
+    }
     free(algorithms);
+    EX_TRY(status);
     s->values = values;
     s->clients = clients;
     s->norm = round->norm;
-    return status;
+    return EX_OK;
 }
 
 void ex_share_dismiss(ex_comm **comm)
@@ -334,6 +340,7 @@ static ex_status serve_round(ex_federation *f, const order *o)
         ex_comm_abort(f->comm); /* the ranks are no longer at the same place */
         return status;
     }
+    f->seed = o->seed;
     f->share->trouble = check_values(f, o);
     const ex_round round = {.number = o->number,
                             .clients = f->share->samples,

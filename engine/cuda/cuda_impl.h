@@ -227,7 +227,9 @@ struct ex_cuda_plan {
     cudaGraphExec_t recording; /* of EX_CUDA_RECORDED steps; NULL: none */
     ex_cuda_recorded recorded; /* what it was made for */
     bool warm;                 /* a step ran: libraries have loaded what they need */
+    /* Of the host: what the copies to `affine` and `state` read, which may be after their calls. */
     float host_affine[2 * EX_CHANNELS_MAX];
+    ex_feed_state host_state;
     unsigned arena_moves; /* of the lane when the steps were bound */
     uint64_t version;     /* of the lane's values when the norms were folded */
     /* Of the batch that is queued. */
@@ -316,7 +318,8 @@ ex_status ex_cuda_steps(ex_cuda_plan *plan, int first, int last, bool update);
 void ex_cuda_steps_free(ex_cuda_plan *plan);
 
 /* A step that runs a graph on tensors ref[0], ref[1], ...: virtual ones' are not read. Where no
- * candidate of the library takes the whole graph, a step for each of its operations. */
+ * candidate of the library takes the whole graph, a step for each of its operations. Whether its
+ * convolutions are direct is the device's choice. */
 ex_status ex_cuda_graph_add(ex_cuda_plan *plan, const char *what, int node, const ex_dnn_graph *g,
                             const ex_cuda_ref *ref);
 /* A step for a matrix product. */

@@ -70,9 +70,12 @@ static ex_status add_apart(ex_cuda_plan *plan, const char *what, int node, const
 ex_status ex_cuda_graph_add(ex_cuda_plan *plan, const char *what, int node, const ex_dnn_graph *g,
                             const ex_cuda_ref *ref)
 {
-    const ex_status status = add_whole(plan, what, node, g, ref);
-    return status == EX_ERR_UNSUPPORTED && g->op_count > 1 ? add_apart(plan, what, node, g, ref)
-                                                           : status;
+    ex_dnn_graph asked = *g;
+    asked.direct = plan->lane->device->base.options.conv == EX_CONV_DIRECT;
+    const ex_status status = add_whole(plan, what, node, &asked, ref);
+    return status == EX_ERR_UNSUPPORTED && g->op_count > 1
+               ? add_apart(plan, what, node, &asked, ref)
+               : status;
 }
 
 /* --- matrix products -------------------------------------------------------------------------- */

@@ -76,6 +76,8 @@ ex_status ex_cuda_lists_upload(ex_cuda_plan *plan)
     if (status == EX_OK)
         status = ex_cuda_copy(plan->lane, plan->lists, host, l.total);
     if (status == EX_OK)
+        status = ex_cuda_wait(plan->lane); /* the copy may read `host` until then */
+    if (status == EX_OK)
         point_at_lists(plan, &l, mask != NULL);
     ex_free(&host);
     return status;

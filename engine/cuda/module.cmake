@@ -2,20 +2,6 @@
 # runtime, cuDNN and cuBLASLt; the two libraries are looked for in the toolkit and in Python's
 # nvidia-* packages as well, which PyTorch brings along.
 file(GLOB module_sources CONFIGURE_DEPENDS cuda/*.c)
-# Parts of it can be there before the back end is.
-set(module_has_backend OFF)
-foreach(source ${module_sources})
-  file(STRINGS ${source} line REGEX "^const ex_backend ex_backend_cuda" LIMIT_COUNT 1)
-  if(line)
-    set(module_has_backend ON)
-  endif()
-endforeach()
-
-foreach(executor dnn_graph_cudnn.c blas_lt.c)
-  if(NOT EXISTS ${CMAKE_CURRENT_SOURCE_DIR}/cuda/${executor})
-    set(module_has_backend OFF)
-  endif()
-endforeach()
 
 find_package(CUDAToolkit QUIET)
 find_package(Python3 COMPONENTS Interpreter QUIET)
@@ -53,9 +39,6 @@ if(NOT CUDNN_INCLUDE_DIR OR NOT CUDNN_LIBRARY)
 endif()
 if(NOT CUBLASLT_INCLUDE_DIR OR NOT CUBLASLT_LIBRARY)
   list(APPEND missing "cuBLASLt of CUDA ${major} (CUBLASLT_INCLUDE_DIR, CUBLASLT_LIBRARY)")
-endif()
-if(NOT module_has_backend)
-  list(APPEND missing "the back end itself, which this version does not have yet")
 endif()
 if(missing)
   list(JOIN missing "; " missing)

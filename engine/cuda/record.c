@@ -10,8 +10,8 @@
 ex_status ex_cuda_state_upload(ex_cuda_plan *plan)
 {
     const ex_draws d = ex_plan_draws(&plan->base, (ex_rng_use)0);
-    const ex_feed_state state = {.words = {d.counter[1], d.counter[2], d.counter[3]}};
-    return ex_cuda_copy(plan->lane, plan->state, &state, sizeof state);
+    plan->host_state = (ex_feed_state){.words = {d.counter[1], d.counter[2], d.counter[3]}};
+    return ex_cuda_copy(plan->lane, plan->state, &plan->host_state, sizeof plan->host_state);
 }
 
 /* The plan as it draws where all that the state tells is 0. */

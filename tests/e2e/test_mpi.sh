@@ -72,6 +72,10 @@ for method in de retrain ce; do
     ranks 2 unlearn one --method $method --class 1 -o ${method}2 || fail "$method gave $?"
     equal $method ${method}2
 done
+seeded=(unlearn one --method de --class 1 -s unlearn.seed=9 -s clients_per_round=3)
+succeeds "${seeded[@]}" -o seeded
+ranks 2 "${seeded[@]}" -o seeded2 || fail "unlearn.seed gave $?"
+equal seeded seeded2
 
 # --- what only the first process does is done once
 ranks 2 eval one || fail "eval gave $?"

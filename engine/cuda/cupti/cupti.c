@@ -27,22 +27,22 @@ static struct {
 static ex_status fail(CUptiResult code, const char *call)
 {
     const char *text = NULL;
-    cupti.text(code, &text);
+    if (cupti.text(code, &text) != CUPTI_SUCCESS || !text)
+        text = "an unknown error";
     if (code == CUPTI_ERROR_MULTIPLE_SUBSCRIBERS_NOT_SUPPORTED ||
         code == CUPTI_ERROR_NOT_COMPATIBLE)
         return EX_FAIL(
             EX_ERR_UNSUPPORTED,
             "another profiler holds CUPTI (%s gives %s), and there can be one; leave out "
             "--profile, or nsys, ncu or whatever profiles this process",
-            call, text ? text : "an unknown error");
+            call, text);
     if (code == CUPTI_ERROR_INSUFFICIENT_PRIVILEGES ||
         code == CUPTI_ERROR_VIRTUALIZED_DEVICE_INSUFFICIENT_PRIVILEGES)
         return EX_FAIL(EX_ERR_UNSUPPORTED,
                        "profiling GPUs is not permitted here (%s gives %s); ask for the driver's "
                        "option NVreg_RestrictProfilingToAdminUsers=0, or leave out --profile",
                        call, text);
-    return EX_FAIL(EX_ERR_UNSUPPORTED, "CUPTI's %s gives %s; leave out --profile", call,
-                   text ? text : "an unknown error");
+    return EX_FAIL(EX_ERR_UNSUPPORTED, "CUPTI's %s gives %s; leave out --profile", call, text);
 }
 
 static bool find(void *library, const char *symbol, void *function)

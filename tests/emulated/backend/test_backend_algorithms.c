@@ -87,6 +87,23 @@ static void test_direct_times_nothing(void **state)
     ex_net_fixture_close(&f);
 }
 
+static void test_direct_is_asked_of_the_library(void **state)
+{
+    (void)state;
+    char path[] = "/tmp/excise-algorithms-XXXXXX";
+    ex_net_fixture f;
+    close(mkstemp(path));
+    ex_emulated_reset(1);
+    ex_net_fixture_open(&f, 0, 2, 1, EX_CONV_DIRECT);
+    make_plan(&f);
+    assert_ok(ex_device_write_algorithms(f.device, path));
+    const char *text = read_text(path);
+    assert_non_null(strstr(text, "\"fp32 direct 0:"));
+    assert_null(strstr(text, "\"fp32 0:"));
+    unlink(path);
+    ex_net_fixture_close(&f);
+}
+
 /* Devices that are not there, and memory that does not suffice. */
 static void test_what_cannot_be_used_says_why(void **state)
 {
@@ -125,6 +142,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_choices_are_written_and_read_back),
         cmocka_unit_test(test_direct_times_nothing),
+        cmocka_unit_test(test_direct_is_asked_of_the_library),
         cmocka_unit_test(test_what_cannot_be_used_says_why),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

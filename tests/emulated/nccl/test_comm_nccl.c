@@ -327,6 +327,7 @@ static void train(ex_federation *f, trained *t)
     if (t->status == EX_OK)
         t->status = ex_federation_round(f, &full, &t->result[0]);
     f->params[0] += 0.5f; /* as rank 0 alone may do: load, unlearn on the server */
+    f->seed += 1;         /* as unlearn.seed has it */
     if (t->status == EX_OK)
         t->status = ex_federation_round(f, &masked, &t->result[1]);
     ex_ledger_end(f->ledger);
