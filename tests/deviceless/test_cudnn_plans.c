@@ -91,7 +91,7 @@ static answer ask(ex_dnn_handle *handle, const ex_dnn_graph *g)
 }
 
 /* How many of the models' graphs have no plan, or one that is slow to make. */
-static int check(ex_dnn_handle *handle, int batch, ex_precision precision)
+static int check(ex_dnn_handle *handle, int batch, ex_precision precision, bool direct)
 {
     static const char *const PRECISIONS[] = {"fp32", "tf32", "bf16"};
     ex_model_graphs graphs;
@@ -99,6 +99,7 @@ static int check(ex_dnn_handle *handle, int batch, ex_precision precision)
     char text[EX_GRAPH_TEXT];
     ex_model_graphs_init(&graphs, batch, precision);
     for (int i = 0; i < graphs.count; i++) {
+        graphs.list[i].direct = direct;
         const answer a = ask(handle, &graphs.list[i]);
         counts[a]++;
         ex_dnn_graph_describe(&graphs.list[i], text, sizeof text);
@@ -107,10 +108,11 @@ static int check(ex_dnn_handle *handle, int batch, ex_precision precision)
         if (a == COMPILED)
             print_message("compiled at run time: %s\n", text);
     }
-    print_message("%s, %s, batch %d: %d graphs: %d planned; %d compiled, not loaded; %d passed the "
-                  "check of support; %d without a plan\n",
-                  handle->kind, PRECISIONS[precision], batch, graphs.count, counts[BUILT],
-                  counts[COMPILED], counts[LISTED], counts[NONE]);
+    print_message(
+        "%s, %s%s, batch %d: %d graphs: %d planned; %d compiled, not loaded; %d passed the "
+        "check of support; %d without a plan\n",
+        handle->kind, PRECISIONS[precision], direct ? " direct" : "", batch, graphs.count,
+        counts[BUILT], counts[COMPILED], counts[LISTED], counts[NONE]);
     assert_true(graphs.count > 80);
     ex_model_graphs_close(&graphs);
     /* Nothing is compiled at run time but in bf16: it would take seconds a plan. */
@@ -128,7 +130,9 @@ static void test_every_graph_of_the_models_has_a_plan(void **state)
         const int batch = (int)strtol(p, &end, 10);
         assert_true(end != p && batch > 0);
         for (ex_precision precision = EX_FP32; precision <= EX_BF16; precision++)
-            none += check(handle, batch, precision);
+            none += check(handle, batch, precision, false);
+        none += check(handle, batch, EX_FP32, true);
+        none += check(handle, batch, EX_TF32, true);
         p = end;
     }
     ex_dnn_handle_destroy(&handle);
