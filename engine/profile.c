@@ -86,8 +86,7 @@ void ex_profile_lost(ex_profile *p, size_t calls)
     pthread_mutex_unlock(&p->lock);
 }
 
-/* --- showing ------------------------------------------------------------------------------------
- */
+/* --- showing ---------------------------------------------------------------------------------- */
 
 static int compare(const void *a, const void *b)
 {
@@ -206,8 +205,7 @@ ex_status ex_profile_write_csv(const ex_profile *p, const char *path)
     return status;
 }
 
-/* --- the process's profile -----------------------------------------------------------------------
- */
+/* --- the process's profile -------------------------------------------------------------------- */
 
 static ex_profile *current;
 static ex_profile_source source;

@@ -43,8 +43,7 @@ static inline void ex_profile_count(ex_profile_row *row, double seconds)
     row->calls++;
 }
 
-/* --- the process's profile ---------------------------------------------------------------------
- */
+/* --- the process's profile -------------------------------------------------------------------- */
 
 /* What hands in its rows at the end only, such as CUPTI; NULL: nothing does. */
 typedef ex_status (*ex_profile_source)(void);
