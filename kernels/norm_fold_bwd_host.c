@@ -1,8 +1,8 @@
 /* From the gradients of folded filters to those of the filters and of the norm.
  *
- *   W'_k = W_k * r_k      b'_k = shift_k + (b_k - mean_k) * r_k      r_k = scale_k / sqrt(var_k +
- * eps) dW_k = dW'_k * r_k    db_k = db'_k * r_k dscale_k = (<W_k, dW'_k> + (b_k - mean_k) * db'_k)
- * / sqrt(var_k + eps)
+ *   W'_k = W_k * r_k    b'_k = shift_k + (b_k - mean_k) * r_k    r_k = scale_k / sqrt(var_k + eps)
+ *   dW_k = dW'_k * r_k    db_k = db'_k * r_k
+ *   dscale_k = (<W_k, dW'_k> + (b_k - mean_k) * db'_k) / sqrt(var_k + eps)
  *
  * The scalar product and the mean's part nearly cancel where the layer's output varies little
  * around its mean: hence float64, in eight sums that are added in order. */

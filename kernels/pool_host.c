@@ -1,11 +1,12 @@
 /* Pooling: the largest or the mean value of each window.
  *
- *   fwd: y[n, c, p, q] = max or mean over r, s of x[n, c, p * stride - pad + r, q * stride - pad +
- * s] bwd: dx[n, c, h, w] = sum of dy[n, c, p, q] over the windows that took it      (max) sum of
- * dy[n, c, p, q] / (R * S) over the windows on it   (mean)
+ *   y[n, c, p, q] = max or mean of x[n, c, h, w] over the window of (p, q)
+ *   dx[n, c, h, w] = sum of dy[n, c, p, q] over the windows that took it    (max)
+ *                    sum of dy[n, c, p, q] / (R * S) over the windows on it (mean)
  *
- * x (N, C, H, W), y (N, C, out_H, out_W), one layout for both. A slab is what shares n and the
- * channel block: pixels of `block` neighbours, over which the innermost loops run. */
+ * x (N, C, H, W), y (N, C, out_H, out_W), one layout for both; the window of (p, q) begins at
+ * (p * stride - pad, q * stride - pad). A slab is what shares n and the channel block: pixels of
+ * `block` neighbours, over which the innermost loops run. */
 #include "host.h"
 #include "pool.h"
 
