@@ -28,19 +28,28 @@ static ex_status find_cpu(const ex_backend **out)
 /* Best first. `find` gives the back end, or EX_ERR_UNSUPPORTED with the reason. */
 static const struct {
     const char *name;
+    bool numbered; /* "name:N" is one of several devices */
     ex_status (*find)(const ex_backend **out);
     ex_status (*prepare)(void); /* before a device is opened; may be NULL */
-} backends[] = {{"cuda", ex_cuda_module, ex_cuda_module_profile}, {"cpu", find_cpu, NULL}};
+} backends[] = {{"cuda", true, ex_cuda_module, ex_cuda_module_profile},
+                {"cpu", false, find_cpu, NULL}};
 
 enum { BACKENDS = sizeof backends / sizeof *backends };
 
 /* --- devices ---------------------------------------------------------------------------------- */
 
-/* "cuda:1" names the back end "cuda". */
-static bool names(const char *device, const char *backend)
+/* "cuda" and "cuda:1" name the back end "cuda"; "cuda:x" and "cpu:0" name none, on any machine. */
+static bool names(const char *device, int i)
 {
-    const size_t length = strcspn(device, ":");
-    return strlen(backend) == length && strncmp(device, backend, length) == 0;
+    enum { DIGITS = 5 };
+    const size_t length = strlen(backends[i].name);
+    if (strncmp(device, backends[i].name, length) != 0)
+        return false;
+    const char *rest = device + length;
+    if (!*rest || *rest != ':' || !backends[i].numbered)
+        return !*rest;
+    const size_t digits = strspn(rest + 1, "0123456789");
+    return digits > 0 && digits <= DIGITS && !rest[1 + digits];
 }
 
 static ex_status find(const ex_backend **out, int i)
@@ -89,7 +98,7 @@ ex_status ex_device_open(ex_device **out, const ex_device_options *options)
     if (strcmp(device, "auto") == 0)
         return open_best(out, options);
     for (int i = 0; i < BACKENDS; i++) {
-        if (!names(device, backends[i].name))
+        if (!names(device, i))
             continue;
         EX_TRY(find(&backend, i));
         return open_on(out, backend, i, options);

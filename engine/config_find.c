@@ -73,12 +73,27 @@ static void consider(const char *key, const char *name, size_t length, size_t *b
     snprintf(nearest, room, "%s", candidate);
 }
 
+/* The field of the same name, in a section that was misspelt or, failing that, in any. */
+static const ex_field *find_name(const char *key)
+{
+    enum { SLIP = 2 };
+    const ex_field *first = NULL;
+    for (const ex_field *f = ex_fields(); f->key; f++) {
+        if (strcmp(last_part(f->key), last_part(key)) != 0)
+            continue;
+        if (distance(key, f->key) <= SLIP)
+            return f;
+        if (!first)
+            first = f;
+    }
+    return first;
+}
+
 const char *ex_field_suggest(const char *key)
 {
-    /* The right name in the wrong section. */
-    for (const ex_field *f = ex_fields(); f->key; f++)
-        if (strcmp(last_part(f->key), last_part(key)) == 0)
-            return f->key;
+    const ex_field *same = find_name(key);
+    if (same)
+        return same->key;
     static _Thread_local char nearest[64];
     const size_t length = strlen(last_part(key));
     const size_t start = (length < 4 ? 1 : length / 3) + 1;

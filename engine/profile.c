@@ -176,7 +176,7 @@ static void write_quoted(FILE *f, const char *text)
 
 static void write_rows(FILE *f, const ex_profile_row *rows, size_t count, double total)
 {
-    fputs("time_percent,time_s,calls,average_s,minimum_s,maximum_s,name\n", f);
+    fputs(EX_PROFILE_CSV_HEADER, f);
     for (size_t i = 0; i < count; i++) {
         const ex_profile_row *row = &rows[i];
         fprintf(f, "%.4f,%.9g,%zu,%.9g,%.9g,%.9g,", percent(row->total, total), row->total,

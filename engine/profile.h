@@ -31,7 +31,8 @@ void ex_profile_lost(ex_profile *p, size_t calls);
 ex_status ex_profile_rows(const ex_profile *p, ex_profile_row **rows, size_t *count);
 /* Time (%), time, calls, average, minimum, maximum, name, one row a line, as nvprof had it. */
 ex_status ex_profile_print(const ex_profile *p, FILE *f);
-/* time_percent,time_s,calls,average_s,minimum_s,maximum_s,name */
+#define EX_PROFILE_CSV_HEADER "time_percent,time_s,calls,average_s,minimum_s,maximum_s,name\n"
+/* The header and a line for each row. */
 ex_status ex_profile_write_csv(const ex_profile *p, const char *path);
 
 /* Counts a call into a row that its owner keeps. */

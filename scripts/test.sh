@@ -3,6 +3,7 @@
 # summary. Arguments go to ctest: scripts/test.sh -R golden
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 
+case ${1:-} in -h | --help) print_usage ;; esac
 "$root/scripts/setup.sh" --mpi
 build_tree "$build" -DEXCISE_TESTS=ON
 exec ctest --test-dir "$build" --output-on-failure "$@"

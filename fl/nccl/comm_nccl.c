@@ -97,7 +97,9 @@ static ex_status take_gpu(nccl_comm *c, const ex_comm_options *o, char *error)
 {
     int count = 0;
     if (cudaGetDeviceCount(&count) != cudaSuccess || count == 0) {
-        snprintf(error, EX_COMM_TEXT, "no GPU answers");
+        snprintf(error, EX_COMM_TEXT,
+                 "no GPU answers (`excise devices` tells why); without GPUs, take comm=mpi and "
+                 "device=cpu");
         return EX_ERR_UNSUPPORTED;
     }
     const int named = strncmp(o->device, "cuda:", 5) == 0 ? atoi(o->device + 5) : -1;

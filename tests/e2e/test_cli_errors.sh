@@ -16,6 +16,7 @@ set_to() { # set_to KEY=VALUE WORDS
 # --- the command line
 refuses 2 "a command is expected"
 refuses 2 'unknown command "trian"' trian
+refuses 2 "unknown option -V; a command is expected, or one of --help" -V
 refuses 2 "--nonsense" train --nonsense
 refuses 2 "-x" train -x
 refuses 2 "--seed" train --seed
@@ -60,7 +61,9 @@ done
 absent new
 
 # --- devices
-refuses 2 'device is "tpu"' train -c tiny.yaml --device tpu -o new
+for device in tpu cuda: cuda:x cuda:-1 cuda:1x cudax cpu:0 CPU ""; do # whatever is there
+    refuses 2 "device is \"$device\"; one of auto, cpu, cuda, cuda:N" train -c tiny.yaml --device "$device" -o new
+done
 if "$excise" devices --json | grep -q '"cuda'; then
     "$excise" devices | grep -q '^cuda:0 .*; [0-9]* lanes' ||
         refuses 2 "cuda" train -c tiny.yaml --device cuda -o new

@@ -9,6 +9,8 @@ train="-c tiny.yaml -s rounds=1 -s server.threads=1"
     succeeds train $train -o profiled --profile=train.csv --json
     json out 'd["command"] == "train"' # the table is not in the way
     same plain/model.safetensors profiled/model.safetensors
+    succeeds train $train -o within --profile=within/train.csv --quiet
+    grep -q "^time_percent" within/train.csv || fail "no profile in the run's own folder"
     succeeds train $train -o again --profile --quiet
 }
 has err "Time(%)"
@@ -45,9 +47,17 @@ done
 # --- a file that cannot be made is told, a run that failed has no table
 refuses 2 "rounds" train -c tiny.yaml -s rounds=none -o new --profile
 ! grep -q "Time(%)" err || fail "a refused run has a profile"
-excise eval plain --profile=/nowhere/p.csv
+refuses 2 "/nowhere/p.csv: the folder /nowhere does not exist" eval plain --profile=/nowhere/p.csv
+refuses 2 "is a folder" train $train -o new --profile=plain
+absent new
+cp tiny.yaml kept.yaml
+refuses 2 "tiny.yaml exists and is no profile" train $train -o new --profile=tiny.yaml
+same tiny.yaml kept.yaml
+refuses 2 "joined to it: --profile=p.csv" train $train -o new --profile p.csv
+succeeds eval plain -s server.threads=1 --profile=train.csv # an earlier one is replaced
+excise eval plain -s server.threads=1 --profile=/dev/full
 [ $? -eq 1 ] || fail "a profile that cannot be written was not noticed"
-has err "/nowhere/p.csv"
+has err "/dev/full"
 
 # --- ranges for tools that watch from outside: phases, rounds, clients, each closed by its thread
 tool=$1/tests/module/nvtx_tool.so

@@ -278,6 +278,7 @@ static void test_set_names_what_is_wrong(void **state)
         {"lr=", "lr is \"\""},
         {"server=2", "is a section"},
         {"leyers=all", "\"unlearn.layers\""},
+        {"unlern.seed=3", "\"unlearn.seed\""},
         {"model=\xff\xfe", "not UTF-8"},
     };
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {

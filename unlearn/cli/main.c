@@ -1,5 +1,6 @@
 /* excise: dispatch, version, exit status. */
 #include "cli.h"
+#include "output.h"
 #include "ranks.h"
 
 #include "base/log.h"
@@ -62,16 +63,30 @@ static const cli_command *find_command(const char *name)
 
 static ex_status fail_unknown(const char *name)
 {
+    if (*name == '-')
+        return EX_FAIL(EX_ERR_USAGE,
+                       "unknown option %s; a command is expected, or one of --help, "
+                       "--version, --config-help",
+                       name);
     char known[256] = "";
     for (int i = 0; commands[i]; i++)
         ex_append(known, sizeof known, "%s%s", i ? ", " : "", commands[i]->name);
     return EX_FAIL(EX_ERR_USAGE, "unknown command \"%s\"; one of %s", name, known);
 }
 
+static bool is_in(const char *path, const char *folder)
+{
+    const size_t length = folder ? strlen(folder) : 0;
+    return length > 0 && strncmp(path, folder, length) == 0 &&
+           (path[length] == '/' || folder[length - 1] == '/');
+}
+
 /* A run that was interrupted has its profile too; one that failed has none. */
 static ex_status run_profiled(const cli_command *command, const cli_args *args)
 {
     char message[2048];
+    if (*args->profile && !is_in(args->profile, args->output)) /* RUN is yet to be made */
+        EX_TRY(cli_check_profile(args->profile));
     EX_TRY(ex_profile_begin());
     const ex_status status = command->run(args);
     if (status == EX_OK)

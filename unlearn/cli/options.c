@@ -113,9 +113,12 @@ static int find_letter(const cli_option *const *all, int count, int letter)
 static ex_status take_subject(cli_args *args, const cli_command *command, int count, char **words)
 {
     const int wanted = command->takes_subject + command->takes_target;
+    const bool profile_apart = args->profile && !*args->profile;
     if (count > wanted)
-        return EX_FAIL(EX_ERR_USAGE, "\"%s\" is one argument too many; see `excise %s --help`",
-                       words[wanted], command->name);
+        return EX_FAIL(EX_ERR_USAGE, "\"%s\" is one argument too many; see `excise %s --help`%s%s",
+                       words[wanted], command->name,
+                       profile_apart ? "; a file for --profile is joined to it: --profile=" : "",
+                       profile_apart ? words[wanted] : "");
     if (count == 1 && wanted == 2)
         return EX_FAIL(EX_ERR_USAGE, "a file to write is expected after %s; see `excise %s --help`",
                        words[0], command->name);

@@ -21,6 +21,8 @@ void cli_format_bytes(double bytes, char *text, size_t room);
 /* Whether a file of results can be written to `path`: EX_ERR_EXISTS if it is there and not to be
  * overwritten, EX_ERR_USAGE if it is a folder or its own folder is missing. */
 ex_status cli_check_target(const char *path, bool overwrite);
+/* The same of --profile's FILE.csv, which replaces an earlier profile and nothing else. */
+ex_status cli_check_profile(const char *path);
 /* logits (test samples, classes) and labels of the test samples, in their order, as .safetensors.
  */
 ex_status cli_write_logits(ex_federation *f, const char *path);

@@ -1,6 +1,8 @@
 /* Where a single file of results goes: checked before minutes are spent on what goes there. */
 #include "output.h"
 
+#include "profile.h"
+
 #include <limits.h>
 #include <stdio.h>
 #include <string.h>
@@ -31,4 +33,22 @@ ex_status cli_check_target(const char *path, bool overwrite)
         return EX_FAIL(EX_ERR_USAGE, "%s: the folder %s does not exist or cannot be written to",
                        path, slash ? folder : ".");
     return EX_OK;
+}
+
+ex_status cli_check_profile(const char *path)
+{
+    char start[sizeof EX_PROFILE_CSV_HEADER] = "";
+    struct stat info;
+    EX_TRY(cli_check_target(path, true));
+    if (stat(path, &info) != 0 || !S_ISREG(info.st_mode) || info.st_size == 0)
+        return EX_OK;
+    FILE *file = fopen(path, "rb");
+    if (!file)
+        return EX_OK; /* writing tells why */
+    const size_t length = fread(start, 1, sizeof start - 1, file);
+    fclose(file);
+    if (length == sizeof start - 1 && strcmp(start, EX_PROFILE_CSV_HEADER) == 0)
+        return EX_OK;
+    return EX_FAIL(EX_ERR_EXISTS, "%s exists and is no profile; name another file for --profile",
+                   path);
 }
