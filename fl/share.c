@@ -179,11 +179,14 @@ static ex_status make_file(ex_share *s)
 {
     if (s->file[0])
         return EX_OK;
-    snprintf(s->file, sizeof s->file, "/tmp/excise-algorithms-XXXXXX");
-    const int fd = mkstemp(s->file);
+    const char *folder = getenv("TMPDIR");
+    const int length = snprintf(s->file, sizeof s->file, "%s/excise-algorithms-XXXXXX",
+                                folder && *folder ? folder : "/tmp");
+    const int fd = length < (int)sizeof s->file ? mkstemp(s->file) : -1;
     if (fd < 0) {
         s->file[0] = '\0';
-        return EX_FAIL(EX_ERR_IO, "no temporary file for algorithms can be made in /tmp");
+        return EX_FAIL(EX_ERR_IO, "no temporary file for algorithms can be made in %s",
+                       folder && *folder ? folder : "/tmp");
     }
     close(fd);
     return EX_OK;

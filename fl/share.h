@@ -9,6 +9,8 @@
 
 #include "federation.h"
 
+#include <limits.h>
+
 /* For ranks other than 0: opens what rank 0 opens, and does its rounds until it lets them go. Takes
  * the communicator. *reported: rank 0 tells the user of the error. */
 ex_status ex_federation_serve(ex_comm **comm, bool *reported);
@@ -23,7 +25,7 @@ struct ex_share {
     ex_norm_mode norm;
     ex_samples *samples; /* (num_clients) ranks other than 0: the round's */
     ex_status trouble;   /* this rank cannot do the round that the others do */
-    char file[64];       /* of this rank's own, for algorithms; "": not made yet */
+    char file[PATH_MAX]; /* of this rank's own, for algorithms; "": not made yet */
 };
 
 ex_status ex_share_create(ex_share **out, const ex_federation *f);

@@ -1,7 +1,7 @@
 /* The CUDA instance of the operation table: what the CUDA back end needs of it, and what its files
  * share. Only the CUDA module and the tests link it. */
-#ifndef EX_KERNELS_CUDA_H
-#define EX_KERNELS_CUDA_H
+#ifndef EX_KERNELS_TABLE_CUDA_H
+#define EX_KERNELS_TABLE_CUDA_H
 
 #include "kernels.h"
 

@@ -96,6 +96,12 @@ static void CUPTIAPI complete(CUcontext context, uint32_t stream, uint8_t *buffe
         cupti.host->profile_lost(dropped);
 }
 
+static void disable_all(void)
+{
+    for (int i = 0; i < KINDS; i++)
+        (void)cupti.disable(kinds[i]); /* nothing hangs on it any more */
+}
+
 ex_status ex_cupti_begin(const ex_cuda_host *host)
 {
     EX_TRY(load());
@@ -104,15 +110,16 @@ ex_status ex_cupti_begin(const ex_cuda_host *host)
     if (code != CUPTI_SUCCESS)
         return fail(code, "cuptiActivityRegisterCallbacks");
     for (int i = 0; i < KINDS; i++)
-        if ((code = cupti.enable(kinds[i])) != CUPTI_SUCCESS)
+        if ((code = cupti.enable(kinds[i])) != CUPTI_SUCCESS) {
+            disable_all();
             return fail(code, "cuptiActivityEnable");
+        }
     return EX_OK;
 }
 
 ex_status ex_cupti_end(void)
 {
     const CUptiResult code = cupti.flush(CUPTI_ACTIVITY_FLAG_FLUSH_FORCED);
-    for (int i = 0; i < KINDS; i++)
-        (void)cupti.disable(kinds[i]); /* the run is over anyway */
+    disable_all();
     return code == CUPTI_SUCCESS ? EX_OK : fail(code, "cuptiActivityFlushAll");
 }
