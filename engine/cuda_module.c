@@ -11,7 +11,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 static const char FILE_NAME[] = "libexcise_cuda.so";
 
@@ -34,8 +33,7 @@ static ex_status locate(char path[PATH_MAX])
                        "EXCISE_CUDA_MODULE, or use --device cpu",
                        ex_error_message());
     }
-    snprintf(path, PATH_MAX, "%s", named);
-    if (access(path, F_OK) != 0)
+    if (!realpath(named, path)) /* dlopen does not look for a bare name in the working folder */
         return EX_FAIL(EX_ERR_UNSUPPORTED,
                        "EXCISE_CUDA_MODULE is %s: %s; name the file %s, or unset it", named,
                        strerror(errno), FILE_NAME);

@@ -37,6 +37,7 @@ STAND_IN_GPUS=0 refused "shows no GPU"
 refused "EXCISE_CUDA_MODULE is $work/nowhere.so: No such file"
 echo "no library" >"$work/text.so"
 EXCISE_CUDA_MODULE=$work/text.so refused "text.so cannot be loaded: "
+EXCISE_CUDA_MODULE=text.so refused "$work/text.so cannot be loaded: " # in the working folder
 EXCISE_CUDA_MODULE=$modules/no_entry.so refused "no_entry.so is no module of excise"
 EXCISE_CUDA_MODULE=$modules/other_abi.so refused "was built from another version of excise: its interface has number"
 EXCISE_CUDA_MODULE=$modules/other_build.so refused "was built from another version of excise, 0.0.9 (0123456789abcdef)"
