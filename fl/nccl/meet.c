@@ -66,7 +66,7 @@ static ex_status publish(const meeting *m, const void *head, size_t head_bytes, 
     snprintf(beside, sizeof beside, "%s.tmp", name);
     FILE *file = fopen(beside, "we");
     const bool written = file && fwrite(head, 1, head_bytes, file) == head_bytes &&
-                         fwrite(rest, 1, rest_bytes, file) == rest_bytes;
+                         (!rest_bytes || fwrite(rest, 1, rest_bytes, file) == rest_bytes);
     const bool closed = file && fclose(file) == 0;
     if (written && closed && rename(beside, name) == 0)
         return EX_OK;
@@ -86,7 +86,8 @@ static bool look(const meeting *m, int rank, void *head, size_t head_bytes, void
     if (!file)
         return false;
     const bool whole = fread(head, 1, head_bytes, file) == head_bytes &&
-                       fread(rest, 1, rest_bytes, file) == rest_bytes && fgetc(file) == EOF;
+                       (!rest_bytes || fread(rest, 1, rest_bytes, file) == rest_bytes) &&
+                       fgetc(file) == EOF;
     fclose(file);
     return whole;
 }
