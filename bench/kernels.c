@@ -73,13 +73,14 @@ static void norm_bwd(work *w)
 
 static void add_relu(work *w)
 {
-    ex_kernels_host.add_relu_fwd(w->buffer[0], w->buffer[2], w->buffer[3], w->map_floats, w->s);
+    ex_kernels_host.add_relu_fwd(w->buffer[0], w->buffer[2], w->buffer[3], w->map_floats,
+                                 EX_MAP_F32, w->s);
 }
 
 static void add_relu_bwd(work *w)
 {
     ex_kernels_host.add_relu_bwd(w->buffer[0], w->buffer[2], w->buffer[3], w->buffer[4],
-                                 w->map_floats, w->s);
+                                 w->map_floats, EX_MAP_F32, w->s);
 }
 
 static ex_pool_shape pool_of(const work *w)

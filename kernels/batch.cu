@@ -33,11 +33,11 @@ static inline __device__ origin origin_of(uint32_t i, const gather &g)
     return origin{inside ? at : -1, g.scale[p.c], g.shift[p.c]};
 }
 
-/* Reads 1 byte a pixel and channel inside the image, 4 an image (index); writes 4 an output
- * element. WIDTH > 1 needs maps that are a multiple of it. */
-template <int WIDTH>
+/* Reads 1 byte a pixel and channel inside the image, 4 an image (index); writes a
+ * value an output element. WIDTH > 1 needs maps that are a multiple of it. */
+template <int WIDTH, typename T>
 static __global__ void __launch_bounds__(EX_BLOCK)
-    batch_gather_kernel(float *__restrict__ out, const uint8_t *__restrict__ images,
+    batch_gather_kernel(T *__restrict__ out, const uint8_t *__restrict__ images,
                         const uint32_t *__restrict__ index, gather g, int N)
 {
     const uint32_t stride = (uint32_t)ex_threads() * WIDTH;
@@ -59,9 +59,9 @@ static __global__ void __launch_bounds__(EX_BLOCK)
 
 /* The same with a view of its own for each image: places of the output are worked out once, the
  * view's draws and the origins for each image. Draws are some 60 integer operations an image. */
-template <int WIDTH>
+template <int WIDTH, typename T>
 static __global__ void __launch_bounds__(EX_BLOCK)
-    batch_augment_kernel(float *__restrict__ out, const uint8_t *__restrict__ images,
+    batch_augment_kernel(T *__restrict__ out, const uint8_t *__restrict__ images,
                          const uint32_t *__restrict__ index, gather g, ex_augment augment, int N)
 {
     const uint32_t stride = (uint32_t)ex_threads() * WIDTH;
@@ -90,8 +90,9 @@ static __global__ void __launch_bounds__(EX_BLOCK)
     }
 }
 
-void ex_batch_gather_cuda(float *out, const uint8_t *images, const uint32_t *index,
-                          const ex_gather_shape *s, ex_stream stream)
+template <typename T>
+static void batch_gather(void *out, const uint8_t *images, const uint32_t *index,
+                         const ex_gather_shape *s, ex_stream stream)
 {
     gather g;
     g.H = (uint32_t)s->H, g.W = (uint32_t)s->W;
@@ -105,13 +106,21 @@ void ex_batch_gather_cuda(float *out, const uint8_t *images, const uint32_t *ind
         return;
     const bool quads = g.map % EX_QUAD == 0 && ex_aligned(out);
     if (s->augment) {
-        const auto augment_kernel = quads ? batch_augment_kernel<EX_QUAD> : batch_augment_kernel<1>;
+        const auto augment_kernel =
+            quads ? batch_augment_kernel<EX_QUAD, T> : batch_augment_kernel<1, T>;
         const dim3 views = ex_launch_grid(quads ? g.map / EX_QUAD : g.map, (size_t)s->N, 1);
-        EX_LAUNCH(augment_kernel, views, EX_BLOCK, 0, stream, out, images, index, g, *s->augment,
-                  s->N);
+        EX_LAUNCH(augment_kernel, views, EX_BLOCK, 0, stream, (T *)out, images, index, g,
+                  *s->augment, s->N);
         return;
     }
-    const auto gather_kernel = quads ? batch_gather_kernel<EX_QUAD> : batch_gather_kernel<1>;
+    const auto gather_kernel = quads ? batch_gather_kernel<EX_QUAD, T> : batch_gather_kernel<1, T>;
     const dim3 grid = ex_launch_grid(quads ? g.map / EX_QUAD : g.map, (size_t)s->N, 1);
-    EX_LAUNCH(gather_kernel, grid, EX_BLOCK, 0, stream, out, images, index, g, s->N);
+    EX_LAUNCH(gather_kernel, grid, EX_BLOCK, 0, stream, (T *)out, images, index, g, s->N);
+}
+
+void ex_batch_gather_cuda(void *out, const uint8_t *images, const uint32_t *index,
+                          const ex_gather_shape *g, ex_stream s)
+{
+    (g->type == EX_MAP_BF16 ? batch_gather<ex_bf16> : batch_gather<float>)(out, images, index, g,
+                                                                           s);
 }

@@ -7,7 +7,7 @@
  * right: black, pixels, black. Without padding a whole plane is one row. Augmentation gives each
  * image a (top, left) of its own, may read its rows backwards, and cuts a square out at the end. */
 #include "batch.h"
-#include "host.h"
+#include "map.h"
 
 /* Where the image lies in the output. */
 typedef struct window {
@@ -27,39 +27,43 @@ static window window_of(const ex_gather_shape *g)
                     .right = clamp(g->left + g->W, 0, g->out_W)};
 }
 
-/* out (count, block): black pixels. scale, shift: of the block's channels. */
-EX_INLINE void black(float *restrict out, const float *restrict scale, const float *restrict shift,
-                     int count, int block)
+/* out (count, block) from value `at` on: black pixels. scale, shift: of the block's channels. */
+EX_INLINE void black(void *restrict out, size_t at, ex_map_type type, const float *restrict scale,
+                     const float *restrict shift, int count, int block)
 {
     for (int x = 0; x < count; x++)
         for (int j = 0; j < block; j++)
-            out[x * block + j] = ex_pixel_body(0, scale[j], shift[j]);
+            ex_map_put(out, at + (size_t)(x * block + j), ex_pixel_body(0, scale[j], shift[j]),
+                       type);
 }
 
 /* out (count, block) from `block` planes, `plane` bytes apart. */
-EX_INLINE void pixels(float *restrict out, const uint8_t *restrict in, size_t plane,
-                      const float *restrict scale, const float *restrict shift, int count,
-                      int block)
+EX_INLINE void pixels(void *restrict out, size_t at, ex_map_type type, const uint8_t *restrict in,
+                      size_t plane, const float *restrict scale, const float *restrict shift,
+                      int count, int block)
 {
     for (int x = 0; x < count; x++)
         for (int j = 0; j < block; j++)
-            out[x * block + j] =
-                ex_pixel_body(in[(size_t)j * plane + (size_t)x], scale[j], shift[j]);
+            ex_map_put(out, at + (size_t)(x * block + j),
+                       ex_pixel_body(in[(size_t)j * plane + (size_t)x], scale[j], shift[j]), type);
 }
 
 /* The same from right to left; `in` is the rightmost pixel. */
-EX_INLINE void mirrored_pixels(float *restrict out, const uint8_t *restrict in, size_t plane,
+EX_INLINE void mirrored_pixels(void *restrict out, size_t at, ex_map_type type,
+                               const uint8_t *restrict in, size_t plane,
                                const float *restrict scale, const float *restrict shift, int count,
                                int block)
 {
     for (int x = 0; x < count; x++)
         for (int j = 0; j < block; j++)
-            out[x * block + j] =
-                ex_pixel_body(*(in + (size_t)j * plane - (size_t)x), scale[j], shift[j]);
+            ex_map_put(out, at + (size_t)(x * block + j),
+                       ex_pixel_body(*(in + (size_t)j * plane - (size_t)x), scale[j], shift[j]),
+                       type);
 }
 
 /* Zeros in the square that the view cuts out of a slab (out_H, out_W, block). */
-EX_INLINE void cut_out(float *out, const ex_gather_shape *g, const ex_view *v, int block)
+EX_INLINE void cut_out(void *out, ex_map_type type, const ex_gather_shape *g, const ex_view *v,
+                       int block)
 {
     const int top = clamp(v->hole_top, 0, g->out_H);
     const int bottom = clamp(v->hole_top + v->hole, 0, g->out_H);
@@ -67,68 +71,78 @@ EX_INLINE void cut_out(float *out, const ex_gather_shape *g, const ex_view *v, i
     const int right = clamp(v->hole_left + v->hole, 0, g->out_W);
     for (int y = top; y < bottom; y++)
         for (int i = left * block; i < right * block; i++)
-            out[(size_t)y * (size_t)g->out_W * (size_t)block + (size_t)i] = 0.0f;
+            ex_map_put(out, (size_t)y * (size_t)g->out_W * (size_t)block + (size_t)i, 0.0f, type);
 }
 
 /* Channels first, ..., first + block of one image, into their slab (out_H, out_W, block). */
-EX_INLINE void gather_slab(float *out, const uint8_t *image, const ex_gather_shape *g, window w,
-                           int mirrored, int first, int block)
+EX_INLINE void gather_slab(void *out, ex_map_type type, const uint8_t *image,
+                           const ex_gather_shape *g, window w, int mirrored, int first, int block)
 {
     const size_t plane = (size_t)g->H * (size_t)g->W;
     const float *scale = g->scale + first, *shift = g->shift + first;
     const uint8_t *in = image + (size_t)first * plane;
-    for (int y = 0; y < g->out_H; y++, out += (size_t)g->out_W * (size_t)block) {
+    const size_t line = (size_t)g->out_W * (size_t)block;
+    size_t at = 0;
+    for (int y = 0; y < g->out_H; y++, at += line) {
         if (y < w.top || y >= w.bottom || w.left == w.right) {
-            black(out, scale, shift, g->out_W, block);
+            black(out, at, type, scale, shift, g->out_W, block);
             continue;
         }
         const int from = w.left - g->left;
         const size_t row = (size_t)(y - g->top) * (size_t)g->W;
-        black(out, scale, shift, w.left, block);
+        black(out, at, type, scale, shift, w.left, block);
         if (mirrored)
-            mirrored_pixels(out + w.left * block, in + row + (size_t)(g->W - 1 - from), plane,
-                            scale, shift, w.right - w.left, block);
+            mirrored_pixels(out, at + (size_t)(w.left * block), type,
+                            in + row + (size_t)(g->W - 1 - from), plane, scale, shift,
+                            w.right - w.left, block);
         else
-            pixels(out + w.left * block, in + row + (size_t)from, plane, scale, shift,
-                   w.right - w.left, block);
-        black(out + w.right * block, scale, shift, g->out_W - w.right, block);
+            pixels(out, at + (size_t)(w.left * block), type, in + row + (size_t)from, plane, scale,
+                   shift, w.right - w.left, block);
+        black(out, at + (size_t)(w.right * block), type, scale, shift, g->out_W - w.right, block);
     }
 }
 
 /* One image by its view: slabs of g->block channels. */
-EX_INLINE void gather_view(float *out, const uint8_t *image, const ex_gather_shape *batch,
-                           const ex_view *v)
+EX_INLINE void gather_view(void *out, ex_map_type type, const uint8_t *image,
+                           const ex_gather_shape *batch, const ex_view *v)
 {
     ex_gather_shape g = *batch;
     g.top = v->top, g.left = v->left;
     const window w = window_of(&g);
     const size_t plane = (size_t)g.out_H * (size_t)g.out_W;
     for (int first = 0; first < g.C; first += g.block) {
-        float *slab = out + (size_t)first * plane;
+        void *slab = ex_map_at(out, (ptrdiff_t)((size_t)first * plane), type);
         if (g.block == 3)
-            gather_slab(slab, image, &g, w, v->mirrored, first, 3);
+            gather_slab(slab, type, image, &g, w, v->mirrored, first, 3);
         else
-            gather_slab(slab, image, &g, w, v->mirrored, first, g.block);
-        cut_out(slab, &g, v, g.block);
+            gather_slab(slab, type, image, &g, w, v->mirrored, first, g.block);
+        cut_out(slab, type, &g, v, g.block);
     }
 }
 
-EX_CLONES static void augment_range(float *out, const uint8_t *images, const uint32_t *index,
-                                    const ex_gather_shape *g, size_t begin, size_t end)
+EX_INLINE void augment(void *out, ex_map_type type, const uint8_t *images, const uint32_t *index,
+                       const ex_gather_shape *g, size_t begin, size_t end)
 {
     const size_t image = (size_t)g->C * (size_t)g->H * (size_t)g->W;
     const size_t map = (size_t)g->C * (size_t)g->out_H * (size_t)g->out_W;
     for (size_t n = begin; n < end; n++) {
         const ex_view v =
             ex_view_body(g->augment, (uint32_t)n, g->top, g->left, g->out_H, g->out_W);
-        gather_view(out + n * map, images + (size_t)index[n] * image, g, &v);
+        gather_view(ex_map_at(out, (ptrdiff_t)(n * map), type), type,
+                    images + (size_t)index[n] * image, g, &v);
     }
+}
+
+EX_CLONES static void augment_range(void *out, const uint8_t *images, const uint32_t *index,
+                                    const ex_gather_shape *g, size_t begin, size_t end)
+{
+    EX_TYPED(g->type, T, augment(out, T, images, index, g, begin, end));
 }
 
 /* Images [begin, end) of the batch. The usual blocks are constants, so that their loops vectorise.
  */
-EX_CLONES static void gather_range(float *out, const uint8_t *images, const uint32_t *index,
-                                   const ex_gather_shape *g, size_t begin, size_t end)
+EX_INLINE void gather(void *out, ex_map_type type, const uint8_t *images, const uint32_t *index,
+                      const ex_gather_shape *g, size_t begin, size_t end)
 {
     const window w = window_of(g);
     const size_t image_size = (size_t)g->C * (size_t)g->H * (size_t)g->W;
@@ -136,18 +150,25 @@ EX_CLONES static void gather_range(float *out, const uint8_t *images, const uint
     for (size_t n = begin; n < end; n++) {
         const uint8_t *image = images + (size_t)index[n] * image_size;
         for (int first = 0; first < g->C; first += g->block) {
-            float *slab = out + (n * (size_t)g->C + (size_t)first) * plane;
+            void *slab =
+                ex_map_at(out, (ptrdiff_t)((n * (size_t)g->C + (size_t)first) * plane), type);
             if (g->block == 1)
-                gather_slab(slab, image, g, w, 0, first, 1);
+                gather_slab(slab, type, image, g, w, 0, first, 1);
             else if (g->block == 3)
-                gather_slab(slab, image, g, w, 0, first, 3);
+                gather_slab(slab, type, image, g, w, 0, first, 3);
             else
-                gather_slab(slab, image, g, w, 0, first, g->block);
+                gather_slab(slab, type, image, g, w, 0, first, g->block);
         }
     }
 }
 
-void ex_batch_gather_host(float *out, const uint8_t *images, const uint32_t *index,
+EX_CLONES static void gather_range(void *out, const uint8_t *images, const uint32_t *index,
+                                   const ex_gather_shape *g, size_t begin, size_t end)
+{
+    EX_TYPED(g->type, T, gather(out, T, images, index, g, begin, end));
+}
+
+void ex_batch_gather_host(void *out, const uint8_t *images, const uint32_t *index,
                           const ex_gather_shape *g, ex_stream s)
 {
     const size_t elements = (size_t)g->N * (size_t)g->C * (size_t)g->out_H * (size_t)g->out_W;

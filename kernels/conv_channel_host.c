@@ -14,8 +14,10 @@
 #include <stdbool.h>
 
 typedef struct update {
-    float *out, *scratch;
-    const float *pre, *weight;
+    void *out;
+    float *scratch;
+    const float *pre;
+    const void *weight;
     const ex_channel_change *change;
     const ex_conv_shape *c;
     int relu;
@@ -29,13 +31,13 @@ size_t ex_conv_channel_scratch_host(const ex_conv_shape *c, int V)
 
 /* --- differences ------------------------------------------------------------------------------ */
 
-static float difference(const ex_channel_change *x, size_t at, size_t v)
+EX_INLINE float difference(const ex_channel_change *x, size_t at, size_t v, ex_map_type type)
 {
-    const float changed = x->residual ? x->fill[v] + x->residual[at] : x->fill[v];
-    return x->in[at] - (x->relu ? ex_relu_body(changed) : changed);
+    const float changed = x->residual ? x->fill[v] + ex_map_get(x->residual, at, type) : x->fill[v];
+    return ex_map_get(x->in, at, type) - (x->relu ? ex_relu_body(changed) : changed);
 }
 
-static void fill_plane(float *plane, const update *u, size_t n, size_t v)
+EX_INLINE void fill_plane(float *plane, const update *u, size_t n, size_t v, ex_map_type type)
 {
     const ex_map_shape *in = &u->c->in;
     const ex_channel_plane size = ex_channel_plane_of(u->c);
@@ -46,7 +48,8 @@ static void fill_plane(float *plane, const update *u, size_t n, size_t v)
             const int h = y - u->c->pad, w = x - u->c->pad;
             const bool inside = h >= 0 && h < in->H && w >= 0 && w < in->W;
             plane[y * size.W + x] =
-                inside ? difference(u->change, channel + (size_t)(h * in->W + w) * block, v) : 0.0f;
+                inside ? difference(u->change, channel + (size_t)(h * in->W + w) * block, v, type)
+                       : 0.0f;
         }
 }
 
@@ -56,8 +59,9 @@ enum { TAPS_MAX = 9 };
 
 /* `pixels` of a row: out and pre `step` floats apart, d at the first one's window, d_line floats a
  * line of it. R, S and stride are constants where this is inlined. */
-EX_INLINE void update_row(float *out, const float *pre, size_t step, int pixels, const float *d,
-                          size_t d_line, const ex_wide *w, int R, int S, int stride, int relu)
+EX_INLINE void update_row(void *out, const float *pre, ex_map_type type, size_t step, int pixels,
+                          const float *d, size_t d_line, const ex_wide *w, int R, int S, int stride,
+                          int relu)
 {
     for (int i = 0; i < pixels; i++) {
         ex_wide sum = {0};
@@ -70,43 +74,47 @@ EX_INLINE void update_row(float *out, const float *pre, size_t step, int pixels,
         ex_wide value = ex_wide_load(pre + (size_t)i * step) - sum;
         if (relu)
             value = ex_wide_where_positive(value, value);
-        ex_wide_store(out + (size_t)i * step, value);
+        ex_wide_put(out, (size_t)i * step, value, type);
     }
 }
 
 /* All pixels of sixteen channels; `weight`: the first tap's, K apart. */
-EX_INLINE void update_slab(float *out, const float *pre, const float *plane, const float *weight,
-                           const ex_conv_shape *c, int R, int S, int stride, int relu)
+EX_INLINE void update_slab(void *out, const float *pre, const float *plane, const void *weight,
+                           ex_map_type type, const ex_conv_shape *c, int R, int S, int stride,
+                           int relu)
 {
     const size_t step = (size_t)c->out_block, line = step * (size_t)c->out_W;
     const size_t width = (size_t)ex_channel_plane_of(c).W;
     ex_wide w[TAPS_MAX];
     for (int t = 0; t < R * S; t++)
-        w[t] = ex_wide_load(weight + (size_t)t * (size_t)c->K);
+        w[t] = ex_wide_get(weight, (size_t)t * (size_t)c->K, type);
     for (int h = 0; h < c->out_H; h++)
-        update_row(out + (size_t)h * line, pre + (size_t)h * line, step, c->out_W,
-                   plane + (size_t)(h * stride) * width, width, w, R, S, stride, relu);
+        update_row(ex_map_at(out, (ptrdiff_t)((size_t)h * line), type), pre + (size_t)h * line,
+                   type, step, c->out_W, plane + (size_t)(h * stride) * width, width, w, R, S,
+                   stride, relu);
 }
 
-EX_INLINE void update_wide(float *out, const float *pre, const float *plane, const float *weight,
-                           const ex_conv_shape *c, int relu)
+EX_INLINE void update_wide(void *out, const float *pre, const float *plane, const void *weight,
+                           ex_map_type type, const ex_conv_shape *c, int relu)
 {
     const size_t block = (size_t)c->out_block, pixels = (size_t)(c->out_H * c->out_W);
     for (size_t k = 0; k < (size_t)c->K; k += EX_WIDE) {
         const size_t at = k / block * block * pixels + k % block;
+        void *to = ex_map_at(out, (ptrdiff_t)at, type);
+        const void *w = ex_map_in(weight, (ptrdiff_t)k, type);
         if (c->R == 3 && c->S == 3 && c->stride == 1)
-            update_slab(out + at, pre + at, plane, weight + k, c, 3, 3, 1, relu);
+            update_slab(to, pre + at, plane, w, type, c, 3, 3, 1, relu);
         else if (c->R == 3 && c->S == 3 && c->stride == 2)
-            update_slab(out + at, pre + at, plane, weight + k, c, 3, 3, 2, relu);
+            update_slab(to, pre + at, plane, w, type, c, 3, 3, 2, relu);
         else
-            update_slab(out + at, pre + at, plane, weight + k, c, c->R, c->S, c->stride, relu);
+            update_slab(to, pre + at, plane, w, type, c, c->R, c->S, c->stride, relu);
     }
 }
 
 /* --- any layout, any window ------------------------------------------------------------------- */
 
-EX_INLINE void update_plain(float *out, const float *pre, const float *plane, const float *weight,
-                            const ex_conv_shape *c, int relu)
+EX_INLINE void update_plain(void *out, const float *pre, const float *plane, const void *weight,
+                            ex_map_type type, const ex_conv_shape *c, int relu)
 {
     const size_t block = (size_t)c->out_block, pixels = (size_t)(c->out_H * c->out_W);
     const size_t width = (size_t)ex_channel_plane_of(c).W, K = (size_t)c->K;
@@ -117,46 +125,53 @@ EX_INLINE void update_plain(float *out, const float *pre, const float *plane, co
         float sum = 0.0f;
         for (size_t r = 0; r < (size_t)c->R; r++)
             for (size_t s = 0; s < (size_t)c->S; s++)
-                sum += weight[(r * (size_t)c->S + s) * K + k] * d[r * width + s];
+                sum += ex_map_get(weight, (r * (size_t)c->S + s) * K + k, type) * d[r * width + s];
         const float value = pre[i] - sum;
-        out[i] = relu ? ex_relu_body(value) : value;
+        ex_map_put(out, i, relu ? ex_relu_body(value) : value, type);
     }
 }
 
-EX_INLINE void copy_plain(float *restrict out, const float *restrict pre, size_t n, int relu)
+EX_INLINE void copy_plain(void *restrict out, const float *restrict pre, ex_map_type type, size_t n,
+                          int relu)
 {
     for (size_t i = 0; i < n; i++)
-        out[i] = relu ? ex_relu_body(pre[i]) : pre[i];
+        ex_map_put(out, i, relu ? ex_relu_body(pre[i]) : pre[i], type);
 }
 
 /* Units i = image * V + variant, for i in [begin, end). */
-EX_CLONES static void update_range(const update *u, size_t begin, size_t end)
+EX_INLINE void update_units(const update *u, ex_map_type type, size_t begin, size_t end)
 {
     const ex_conv_shape *c = u->c;
     const size_t taps = (size_t)(c->R * c->S);
     const bool wide = c->out_block % EX_WIDE == 0 && taps <= TAPS_MAX;
     for (size_t i = begin; i < end; i++) {
         const size_t n = i / u->V, v = i % u->V;
-        float *out = u->out + (v * u->N + n) * u->out_map;
+        void *out = ex_map_at(u->out, (ptrdiff_t)((v * u->N + n) * u->out_map), type);
         const float *pre = u->pre + n * u->out_map;
         const int32_t channel = u->change->channel[v];
         if (channel < 0) {
-            copy_plain(out, pre, u->out_map, u->relu);
+            copy_plain(out, pre, type, u->out_map, u->relu);
             continue;
         }
         float *plane = u->scratch + i * ex_channel_plane_floats(c);
-        const float *weight = u->weight + (size_t)channel * taps * (size_t)c->K;
-        fill_plane(plane, u, n, v);
+        const void *weight =
+            ex_map_in(u->weight, (ptrdiff_t)((size_t)channel * taps * (size_t)c->K), type);
+        fill_plane(plane, u, n, v, type);
         if (wide && u->relu)
-            update_wide(out, pre, plane, weight, c, 1);
+            update_wide(out, pre, plane, weight, type, c, 1);
         else if (wide)
-            update_wide(out, pre, plane, weight, c, 0);
+            update_wide(out, pre, plane, weight, type, c, 0);
         else
-            update_plain(out, pre, plane, weight, c, u->relu);
+            update_plain(out, pre, plane, weight, type, c, u->relu);
     }
 }
 
-void ex_conv_channel_update_host(float *out, const float *pre, const float *weight,
+EX_CLONES static void update_range(const update *u, size_t begin, size_t end)
+{
+    EX_TYPED(u->c->in.type, T, update_units(u, T, begin, end));
+}
+
+void ex_conv_channel_update_host(void *out, const float *pre, const void *weight,
                                  const ex_channel_change *change, const ex_conv_shape *c, int relu,
                                  float *scratch, ex_stream s)
 {

@@ -6,10 +6,11 @@ static double lost(const ex_channel_change *x, const ex_map_shape *m, int n, int
     if (y < 0 || y >= m->H || z < 0 || z >= m->W)
         return 0.0;
     const size_t at = ex_ref_offset(n, x->channel[v], y, z, m->C, m->H, m->W, m->block);
-    double changed = (double)x->fill[v] + (x->residual ? (double)x->residual[at] : 0.0);
+    const float *in = x->in, *residual = x->residual;
+    double changed = (double)x->fill[v] + (residual ? (double)residual[at] : 0.0);
     if (x->relu && changed < 0.0)
         changed = 0.0;
-    return (double)x->in[at] - changed;
+    return (double)in[at] - changed;
 }
 
 static double output(const float *pre, const float *weight, const ex_channel_change *x,

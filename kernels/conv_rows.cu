@@ -30,22 +30,24 @@ size_t ex_conv_rows_scratch_cuda(const ex_conv_shape *c, int rows)
 }
 
 /* What a channel of an image adds to one tap: this warp's pixels. */
-static inline __device__ float tap_sum(const float *x, const float *dy, const ex_conv_shape &c,
-                                       int r, int s, int warp)
+template <typename T>
+static inline __device__ float tap_sum(const T *x, const T *dy, const ex_conv_shape &c, int r,
+                                       int s, int warp)
 {
     float sum = 0.0f;
     for (int p = warp; p < c.out_H * c.out_W; p += ROWS_WARPS) {
         const int h = p / c.out_W * c.stride + r - c.pad, w = p % c.out_W * c.stride + s - c.pad;
         if (h >= 0 && h < c.in.H && w >= 0 && w < c.in.W)
-            sum += x[(size_t)(h * c.in.W + w) * (size_t)c.in.block] *
-                   dy[(size_t)p * (size_t)c.out_block];
+            sum += ex_value(x[(size_t)(h * c.in.W + w) * (size_t)c.in.block]) *
+                   ex_value(dy[(size_t)p * (size_t)c.out_block]);
     }
     return sum;
 }
 
 /* partial (groups, rows, R, S, C). Grid (rows * R * S, channels / 32, groups). */
+template <typename T>
 static __global__ void __launch_bounds__(EX_BLOCK)
-    conv_rows_kernel(float *partial, const float *x, const float *dy, const int32_t *row, int rows,
+    conv_rows_kernel(float *partial, const T *x, const T *dy, const int32_t *row, int rows,
                      ex_conv_shape c)
 {
     EX_SHARED(float, sums, EX_BLOCK);
@@ -90,8 +92,9 @@ static __global__ void __launch_bounds__(EX_BLOCK)
 }
 
 /* A block a selected filter. */
+template <typename T>
 static __global__ void __launch_bounds__(EX_BLOCK)
-    conv_rows_sum_kernel(float *dsum, const float *dy, const int32_t *row, ex_conv_shape c)
+    conv_rows_sum_kernel(float *dsum, const T *dy, const int32_t *row, ex_conv_shape c)
 {
     EX_SHARED(float, sums, EX_BLOCK);
     const int k = row[blockIdx.x];
@@ -100,7 +103,7 @@ static __global__ void __launch_bounds__(EX_BLOCK)
     dy += ex_layout_at(place, (uint32_t)c.out_H, (uint32_t)c.out_W, (uint32_t)c.out_block);
     float sum = 0.0f;
     for (size_t i = threadIdx.x; i < (size_t)c.in.N * pixels; i += EX_BLOCK)
-        sum += dy[i / pixels * (size_t)c.K * pixels + i % pixels * (size_t)c.out_block];
+        sum += ex_value(dy[i / pixels * (size_t)c.K * pixels + i % pixels * (size_t)c.out_block]);
     sums[threadIdx.x] = sum;
     for (unsigned half = EX_BLOCK / 2; half > 0; half /= 2) {
         __syncthreads();
@@ -111,9 +114,9 @@ static __global__ void __launch_bounds__(EX_BLOCK)
         dsum[k] = sums[0];
 }
 
-void ex_conv_rows_bwd_cuda(float *dw, float *dsum, const float *x, const float *dy,
-                           const int32_t *row, int rows, const ex_conv_shape *c, float *scratch,
-                           ex_stream s)
+template <typename T>
+static void backward(float *dw, float *dsum, const T *x, const T *dy, const int32_t *row, int rows,
+                     const ex_conv_shape *c, float *scratch, ex_stream s)
 {
     if (rows <= 0)
         return;
@@ -122,9 +125,21 @@ void ex_conv_rows_bwd_cuda(float *dw, float *dsum, const float *x, const float *
     const dim3 grid((unsigned)(rows * c->R * c->S),
                     (unsigned)ex_divide_up((size_t)c->in.C, EX_WARP), (unsigned)groups);
     if (groups > 0)
-        EX_LAUNCH_TOGETHER(conv_rows_kernel, grid, EX_BLOCK, 0, s, scratch, x, dy, row, rows, *c);
+        EX_LAUNCH_TOGETHER(conv_rows_kernel<T>, grid, EX_BLOCK, 0, s, scratch, x, dy, row, rows,
+                           *c);
     EX_LAUNCH(conv_rows_finish_kernel, ex_launch_blocks((size_t)rows * filter), EX_BLOCK, 0, s, dw,
               scratch, row, rows, filter, groups);
     if (dsum)
-        EX_LAUNCH_TOGETHER(conv_rows_sum_kernel, (unsigned)rows, EX_BLOCK, 0, s, dsum, dy, row, *c);
+        EX_LAUNCH_TOGETHER(conv_rows_sum_kernel<T>, (unsigned)rows, EX_BLOCK, 0, s, dsum, dy, row,
+                           *c);
+}
+
+void ex_conv_rows_bwd_cuda(float *dw, float *dsum, const void *x, const void *dy,
+                           const int32_t *row, int rows, const ex_conv_shape *c, float *scratch,
+                           ex_stream s)
+{
+    if (c->in.type == EX_MAP_BF16)
+        backward(dw, dsum, (const ex_bf16 *)x, (const ex_bf16 *)dy, row, rows, c, scratch, s);
+    else
+        backward(dw, dsum, (const float *)x, (const float *)dy, row, rows, c, scratch, s);
 }

@@ -13,7 +13,7 @@
 #include "wide.h"
 
 typedef struct rows_pass {
-    const float *x, *dy;
+    const void *x, *dy;
     const int32_t *row;
     int rows;
     const ex_conv_shape *c;
@@ -66,20 +66,25 @@ size_t ex_conv_rows_scratch_host(const ex_conv_shape *c, int rows)
 
 /* --- planes of dy ----------------------------------------------------------------------------- */
 
-EX_CLONES static void plane_range(const rows_pass *p, size_t begin, size_t end)
+EX_INLINE void planes(const rows_pass *p, ex_map_type type, size_t begin, size_t end)
 {
     const ex_conv_shape *c = p->c;
     const size_t pixels = out_pixels(c), block = (size_t)c->out_block;
     for (size_t u = begin; u < end; u++) { /* image, selected filter */
         const size_t n = u / (size_t)p->rows, k = (size_t)p->row[u % (size_t)p->rows];
-        const float *from = p->dy + (n * (size_t)c->K + k / block * block) * pixels + k % block;
+        const size_t from = (n * (size_t)c->K + k / block * block) * pixels + k % block;
         float *to = p->plane + u * pixels, sum = 0.0f;
         for (size_t i = 0; i < pixels; i++) {
-            to[i] = from[i * block];
+            to[i] = ex_map_get(p->dy, from + i * block, type);
             sum += to[i];
         }
         p->sum[u] = sum;
     }
+}
+
+EX_CLONES static void plane_range(const rows_pass *p, size_t begin, size_t end)
+{
+    EX_TYPED(p->c->in.type, T, planes(p, T, begin, end));
 }
 
 /* --- products --------------------------------------------------------------------------------- */
@@ -99,23 +104,26 @@ EX_INLINE span span_of(int shift, int stride, int size, int outputs)
 /* One tap of `rows` filters over rows [h.first, h.last) of one image: sums (rows, step apart) +=.
  * x: the channels at the tap's pixel of output (0, 0), perhaps outside the image; dy: a plane each.
  * A sum waits for the one before it: few filters get several sums each, of pixels in turn. */
-EX_INLINE void tap(float *sums, size_t step, const float *x, size_t x_line, size_t x_pixel,
-                   const float *dy, size_t plane, int width, span h, span w, int rows)
+EX_INLINE void tap(float *sums, size_t step, const void *x, ex_map_type type, size_t x_line,
+                   size_t x_pixel, const float *dy, size_t plane, int width, span h, span w,
+                   int rows)
 {
     ex_wide acc[BATCH] = {0};
     const int turns = rows < CHAINS ? CHAINS / rows : 1;
     for (int oh = h.first; oh < h.last; oh++) {
-        const float *line = x + (ptrdiff_t)oh * (ptrdiff_t)x_line;
+        const void *line = ex_map_in(x, (ptrdiff_t)oh * (ptrdiff_t)x_line, type);
         const float *d = dy + (size_t)oh * (size_t)width;
         int ow = w.first;
         for (; ow + turns <= w.last; ow += turns)
             for (int t = 0; t < turns; t++) {
-                const ex_wide v = ex_wide_load(line + (ptrdiff_t)(ow + t) * (ptrdiff_t)x_pixel);
+                const ex_wide v = ex_wide_get(
+                    ex_map_in(line, (ptrdiff_t)(ow + t) * (ptrdiff_t)x_pixel, type), 0, type);
                 for (int j = 0; j < rows; j++)
                     acc[t * rows + j] += v * d[(size_t)j * plane + (size_t)(ow + t)];
             }
         for (; ow < w.last; ow++) {
-            const ex_wide v = ex_wide_load(line + (ptrdiff_t)ow * (ptrdiff_t)x_pixel);
+            const ex_wide v =
+                ex_wide_get(ex_map_in(line, (ptrdiff_t)ow * (ptrdiff_t)x_pixel, type), 0, type);
             for (int j = 0; j < rows; j++)
                 acc[j] += v * d[(size_t)j * plane + (size_t)ow];
         }
@@ -129,15 +137,17 @@ EX_INLINE void tap(float *sums, size_t step, const float *x, size_t x_line, size
 }
 
 /* All taps of `rows` filters from the j-th on: a strip of output rows of image n, a slice of x. */
-EX_INLINE void taps(const rows_pass *p, float *partial, size_t n, size_t slice, int j, span strip,
-                    int rows)
+EX_INLINE void taps(const rows_pass *p, ex_map_type type, float *partial, size_t n, size_t slice,
+                    int j, span strip, int rows)
 {
     const ex_conv_shape *c = p->c;
     const size_t block = (size_t)c->in.block, plane = out_pixels(c), row = filter_floats(c);
     const size_t channel = slice * EX_WIDE;
     const size_t pixels = (size_t)c->in.H * (size_t)c->in.W;
-    const float *x =
-        p->x + (n * (size_t)c->in.C + channel / block * block) * pixels + channel % block;
+    const void *x = ex_map_in(
+        p->x,
+        (ptrdiff_t)((n * (size_t)c->in.C + channel / block * block) * pixels + channel % block),
+        type);
     const float *dy = p->plane + (n * (size_t)p->rows + (size_t)j) * plane;
     for (int r = 0; r < c->R; r++) {
         const span all = span_of(r - c->pad, c->stride, c->in.H, c->out_H);
@@ -147,31 +157,33 @@ EX_INLINE void taps(const rows_pass *p, float *partial, size_t n, size_t slice, 
             const span w = span_of(s - c->pad, c->stride, c->in.W, c->out_W);
             const ptrdiff_t shift = (ptrdiff_t)(r - c->pad) * c->in.W + (s - c->pad);
             tap(partial + (size_t)j * row + (size_t)(r * c->S + s) * (size_t)c->in.C + channel, row,
-                x + shift * (ptrdiff_t)block, (size_t)(c->stride * c->in.W) * block,
-                (size_t)c->stride * block, dy, plane, c->out_W, h, w, rows);
+                ex_map_in(x, shift * (ptrdiff_t)block, type), type,
+                (size_t)(c->stride * c->in.W) * block, (size_t)c->stride * block, dy, plane,
+                c->out_W, h, w, rows);
         }
     }
 }
 
-EX_INLINE void image_slice(const rows_pass *p, float *partial, size_t n, size_t slice)
+EX_INLINE void image_slice(const rows_pass *p, ex_map_type type, float *partial, size_t n,
+                           size_t slice)
 {
     const int strip = STRIP_PIXELS / p->c->out_W + 1;
     for (int top = 0; top < p->c->out_H; top += strip) {
         const span h = {top, top + strip < p->c->out_H ? top + strip : p->c->out_H};
         int j = 0;
         for (; j + BATCH <= p->rows; j += BATCH)
-            taps(p, partial, n, slice, j, h, BATCH);
+            taps(p, type, partial, n, slice, j, h, BATCH);
         for (; j + 4 <= p->rows; j += 4)
-            taps(p, partial, n, slice, j, h, 4);
+            taps(p, type, partial, n, slice, j, h, 4);
         for (; j + 2 <= p->rows; j += 2)
-            taps(p, partial, n, slice, j, h, 2);
+            taps(p, type, partial, n, slice, j, h, 2);
         if (j < p->rows)
-            taps(p, partial, n, slice, j, h, 1);
+            taps(p, type, partial, n, slice, j, h, 1);
     }
 }
 
 /* Layouts in which channels do not lie together by sixteen: images, for the first layer. */
-EX_INLINE void image_plain(const rows_pass *p, float *partial, size_t n)
+EX_INLINE void image_plain(const rows_pass *p, ex_map_type type, float *partial, size_t n)
 {
     const ex_conv_shape *c = p->c;
     const int C = c->in.C, block = c->in.block;
@@ -182,19 +194,24 @@ EX_INLINE void image_plain(const rows_pass *p, float *partial, size_t n)
             const int r = i / C / c->S, s = i / C % c->S, channel = i % C;
             const span h = span_of(r - c->pad, c->stride, c->in.H, c->out_H);
             const span w = span_of(s - c->pad, c->stride, c->in.W, c->out_W);
-            const float *x = p->x + (n * (size_t)C + (size_t)(channel / block * block)) * pixels +
-                             channel % block;
+            const size_t x = (n * (size_t)C + (size_t)(channel / block * block)) * pixels +
+                             (size_t)(channel % block);
             ex_wide wide = {0};
             float sum = 0.0f;
             for (int oh = h.first; oh < h.last; oh++) {
-                const float *line = x + (size_t)((oh * c->stride + r - c->pad) * c->in.W * block);
+                const void *line = ex_map_in(
+                    p->x,
+                    (ptrdiff_t)x + (ptrdiff_t)((oh * c->stride + r - c->pad) * c->in.W * block),
+                    type);
                 const float *d = dy + (size_t)(oh * c->out_W);
                 int ow = w.first;
                 if (block == 1 && c->stride == 1)
                     for (; ow + EX_WIDE <= w.last; ow += EX_WIDE)
-                        wide += ex_wide_load(line + ow + s - c->pad) * ex_wide_load(d + ow);
+                        wide += ex_wide_get(line, (size_t)(ow + s - c->pad), type) *
+                                ex_wide_load(d + ow);
                 for (; ow < w.last; ow++)
-                    sum += line[(ow * c->stride + s - c->pad) * block] * d[ow];
+                    sum += ex_map_get(line, (size_t)((ow * c->stride + s - c->pad) * block), type) *
+                           d[ow];
             }
             for (int lane = 0; lane < EX_WIDE; lane++)
                 sum += wide[lane];
@@ -203,7 +220,7 @@ EX_INLINE void image_plain(const rows_pass *p, float *partial, size_t n)
     }
 }
 
-EX_CLONES static void product_range(const rows_pass *p, size_t begin, size_t end)
+EX_INLINE void products(const rows_pass *p, ex_map_type type, size_t begin, size_t end)
 {
     const size_t images = (size_t)p->c->in.N;
     for (size_t u = begin; u < end; u++) {
@@ -211,11 +228,16 @@ EX_CLONES static void product_range(const rows_pass *p, size_t begin, size_t end
         float *partial = p->partial + g * (size_t)p->rows * filter_floats(p->c);
         for (size_t n = images * g / p->groups; n < images * (g + 1) / p->groups; n++) {
             if (is_wide(p->c))
-                image_slice(p, partial, n, slice);
+                image_slice(p, type, partial, n, slice);
             else
-                image_plain(p, partial, n);
+                image_plain(p, type, partial, n);
         }
     }
+}
+
+EX_CLONES static void product_range(const rows_pass *p, size_t begin, size_t end)
+{
+    EX_TYPED(p->c->in.type, T, products(p, T, begin, end));
 }
 
 /* --- the sum ---------------------------------------------------------------------------------- */
@@ -239,7 +261,7 @@ static void finish(float *dw, float *dsum, const rows_pass *p)
     }
 }
 
-void ex_conv_rows_bwd_host(float *dw, float *dsum, const float *x, const float *dy,
+void ex_conv_rows_bwd_host(float *dw, float *dsum, const void *x, const void *dy,
                            const int32_t *row, int rows, const ex_conv_shape *c, float *scratch,
                            ex_stream s)
 {

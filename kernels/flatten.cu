@@ -17,9 +17,10 @@ typedef struct flat {
     float rate, scale;
 } flat;
 
-/* Reads 4 bytes a value, writes 4. */
+/* Reads each value once, writes it once. */
+template <typename T>
 static __global__ void __launch_bounds__(EX_BLOCK)
-    flatten_kernel(float *__restrict__ to, const float *__restrict__ from, flat f)
+    flatten_kernel(T *__restrict__ to, const T *__restrict__ from, flat f)
 {
     const size_t groups = (f.total + 3) / 4;
     for (size_t g = ex_thread(); g < groups; g += ex_threads()) {
@@ -32,15 +33,15 @@ static __global__ void __launch_bounds__(EX_BLOCK)
             const uint32_t c = in_row / f.pixels, p = in_row % f.pixels;
             const size_t at =
                 n * f.row + ((size_t)(c / f.block) * f.pixels + p) * f.block + c % f.block;
-            float value = from[f.forward ? at : i];
+            float value = ex_value(from[f.forward ? at : i]);
             if (f.dropping)
                 value = ex_dropout_body(value, words.v[j], f.rate, f.scale);
-            to[f.forward ? i : at] = value;
+            ex_keep(to + (f.forward ? i : at), value);
         }
     }
 }
 
-static void flatten(float *to, const float *from, const ex_map_shape *shape, const ex_dropout *drop,
+static void flatten(void *to, const void *from, const ex_map_shape *shape, const ex_dropout *drop,
                     int forward, ex_stream s)
 {
     flat f = {};
@@ -57,16 +58,22 @@ static void flatten(float *to, const float *from, const ex_map_shape *shape, con
     }
     if (f.total == 0)
         return;
-    EX_LAUNCH(flatten_kernel, ex_launch_blocks((f.total + 3) / 4), EX_BLOCK, 0, s, to, from, f);
+    const unsigned blocks = ex_launch_blocks((f.total + 3) / 4);
+    if (shape->type == EX_MAP_BF16)
+        EX_LAUNCH(flatten_kernel<ex_bf16>, blocks, EX_BLOCK, 0, s, (ex_bf16 *)to,
+                  (const ex_bf16 *)from, f);
+    else
+        EX_LAUNCH(flatten_kernel<float>, blocks, EX_BLOCK, 0, s, (float *)to, (const float *)from,
+                  f);
 }
 
-void ex_flatten_fwd_cuda(float *out, const float *in, const ex_map_shape *shape,
+void ex_flatten_fwd_cuda(void *out, const void *in, const ex_map_shape *shape,
                          const ex_dropout *drop, ex_stream s)
 {
     flatten(out, in, shape, drop, 1, s);
 }
 
-void ex_flatten_bwd_cuda(float *din, const float *dout, const ex_map_shape *shape,
+void ex_flatten_bwd_cuda(void *din, const void *dout, const ex_map_shape *shape,
                          const ex_dropout *drop, ex_stream s)
 {
     flatten(din, dout, shape, drop, 0, s);

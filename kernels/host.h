@@ -48,7 +48,9 @@ enum { EX_PARALLEL_MIN = 1 << 17 };
         }                                                                                          \
     } while (0)
 
-void ex_batch_gather_host(float *out, const uint8_t *images, const uint32_t *index,
+void ex_convert_host(void *out, ex_map_type out_type, const void *in, ex_map_type in_type, size_t n,
+                     ex_stream s);
+void ex_batch_gather_host(void *out, const uint8_t *images, const uint32_t *index,
                           const ex_gather_shape *g, ex_stream s);
 void ex_softmax_xent_host(float *dlogits, float *loss, int32_t *predicted, const float *logits,
                           const uint16_t *label, int N, int K, float grad_scale, ex_stream s);
@@ -73,35 +75,36 @@ void ex_norm_fold_bwd_host(const ex_norm_fold_gradient *g, const int32_t *channe
 void ex_norm_running_host(float *running_mean, float *running_var, const float *batch_mean,
                           const float *batch_var, const uint8_t *selected, size_t count,
                           float momentum, int C, ex_stream s);
-void ex_norm_train_fwd_host(float *y, const float *x, const float *residual, const ex_norm_train *n,
+void ex_norm_train_fwd_host(void *y, const void *x, const void *residual, const ex_norm_train *n,
                             ex_stream s);
 void ex_norm_train_bwd_host(const ex_norm_train_gradient *g, const ex_norm_train *n, ex_stream s);
 size_t ex_norm_train_scratch_host(const ex_map_shape *shape);
-void ex_add_relu_fwd_host(float *out, const float *a, const float *b, size_t n, ex_stream s);
-void ex_add_relu_bwd_host(float *dx, const float *g1, const float *g2, const float *y, size_t n,
+void ex_add_relu_fwd_host(void *out, const void *a, const void *b, size_t n, ex_map_type type,
                           ex_stream s);
-void ex_shortcut_a_fwd_host(float *out, const float *in, const ex_map_shape *in_shape, int K,
+void ex_add_relu_bwd_host(void *dx, const void *g1, const void *g2, const void *y, size_t n,
+                          ex_map_type type, ex_stream s);
+void ex_shortcut_a_fwd_host(void *out, const void *in, const ex_map_shape *in_shape, int K,
                             int out_block, int stride, ex_stream s);
-void ex_shortcut_a_bwd_host(float *din, const float *dout, const ex_map_shape *in_shape, int K,
+void ex_shortcut_a_bwd_host(void *din, const void *dout, const ex_map_shape *in_shape, int K,
                             int out_block, int stride, ex_stream s);
-void ex_maxpool_fwd_host(float *y, int8_t *index, const float *x, const ex_pool_shape *p,
+void ex_maxpool_fwd_host(void *y, int8_t *index, const void *x, const ex_pool_shape *p,
                          ex_stream s);
-void ex_maxpool_bwd_host(float *dx, const float *dy, const int8_t *index, const ex_pool_shape *p,
+void ex_maxpool_bwd_host(void *dx, const void *dy, const int8_t *index, const ex_pool_shape *p,
                          ex_stream s);
-void ex_avgpool_fwd_host(float *y, const float *x, const ex_pool_shape *p, ex_stream s);
-void ex_avgpool_bwd_host(float *dx, const float *dy, const ex_pool_shape *p, ex_stream s);
-void ex_conv_rows_bwd_host(float *dw, float *dsum, const float *x, const float *dy,
+void ex_avgpool_fwd_host(void *y, const void *x, const ex_pool_shape *p, ex_stream s);
+void ex_avgpool_bwd_host(void *dx, const void *dy, const ex_pool_shape *p, ex_stream s);
+void ex_conv_rows_bwd_host(float *dw, float *dsum, const void *x, const void *dy,
                            const int32_t *row, int rows, const ex_conv_shape *c, float *scratch,
                            ex_stream s);
 size_t ex_conv_rows_scratch_host(const ex_conv_shape *c, int rows);
-void ex_flatten_fwd_host(float *out, const float *in, const ex_map_shape *shape,
+void ex_flatten_fwd_host(void *out, const void *in, const ex_map_shape *shape,
                          const ex_dropout *drop, ex_stream s);
-void ex_flatten_bwd_host(float *din, const float *dout, const ex_map_shape *shape,
+void ex_flatten_bwd_host(void *din, const void *dout, const ex_map_shape *shape,
                          const ex_dropout *drop, ex_stream s);
-void ex_channel_ablate_host(float *out, const float *in, const float *residual,
-                            const int32_t *channel, const float *fill, int relu, int V,
-                            const ex_map_shape *shape, ex_stream s);
-void ex_conv_channel_update_host(float *out, const float *pre, const float *weight,
+void ex_channel_ablate_host(void *out, const void *in, const void *residual, const int32_t *channel,
+                            const float *fill, int relu, int V, const ex_map_shape *shape,
+                            ex_stream s);
+void ex_conv_channel_update_host(void *out, const float *pre, const void *weight,
                                  const ex_channel_change *change, const ex_conv_shape *c, int relu,
                                  float *scratch, ex_stream s);
 size_t ex_conv_channel_scratch_host(const ex_conv_shape *c, int V);

@@ -11,8 +11,8 @@
  * ex_map_shape, ex_conv_shape, ex_pool_shape, ex_dropout, ex_norm_train, ex_norm_train_gradient,
  * ex_norm_fold_gradient, ex_channel_change) are read on the host, before the call returns; the
  * vectors and maps inside are device pointers. The call returns when the work is queued: data must
- * stay until it ran. Pointers that are multiples of 16 bytes are faster, others are correct. A launch
- * that fails is kept: ex_kernels_cuda_error (table_cuda.h).
+ * stay until it ran. Pointers that are multiples of 16 bytes are faster, others are correct. A
+ * launch that fails is kept: ex_kernels_cuda_error (table_cuda.h).
  *
  * Legend for shapes, used in the whole project:
  *   N batch   C channels in   K channels out (classes for logits)   H W map   R S filter
@@ -22,7 +22,13 @@
  * the pixel h * W + w, lies at
  *     n*C*H*W + (c / block)*H*W*block + p*block + c % block
  * so block = 1 is NCHW, block = C is NHWC and block = 16 is oneDNN's nChw16c. C is a multiple of
- * block. */
+ * block.
+ *
+ * Type of maps. Maps (activations and their gradients) are float32 or bf16, as the description's
+ * `type` says: void pointers, all maps of a call alike. Everything else is float32: filters,
+ * coefficients, statistics, logits and their gradient, gradients of values, scratch. A value of a
+ * bf16 map is read exactly, the operation computes in float32, and what it stores in a map is
+ * rounded once, to nearest, ties to even; a NaN stays one. */
 #ifndef EX_KERNELS_H
 #define EX_KERNELS_H
 
@@ -39,6 +45,14 @@ typedef struct ex_stream {
     int threads;
     void *queue;
 } ex_stream;
+
+/* What a map's values are. bf16: the upper half of a float32. */
+typedef enum ex_map_type { EX_MAP_F32, EX_MAP_BF16 } ex_map_type;
+
+static inline size_t ex_map_type_bytes(ex_map_type type)
+{
+    return type == EX_MAP_BF16 ? 2 : 4;
+}
 
 /* A run of floats [offset, offset + length) in a flat vector; lists are sorted and disjoint. */
 typedef struct ex_segment {
@@ -75,6 +89,7 @@ typedef struct ex_gather_shape {
     int N, C, H, W;
     int out_H, out_W, top, left;
     int block;                 /* layout of the output; C must be a multiple */
+    ex_map_type type;          /* of the output */
     const float *scale;        /* (C) out = byte * scale[c] + shift[c] */
     const float *shift;        /* (C) */
     const ex_augment *augment; /* of the host, read before the call returns; NULL: none */
@@ -84,9 +99,11 @@ typedef struct ex_gather_shape {
 typedef struct ex_map_shape {
     int N, C, H, W;
     int block;
+    ex_map_type type;
 } ex_map_shape;
 
-/* A convolution's tensors: in (N, C, H, W), out (N, K, out_H, out_W), filters (K, R, S, C). Output
+/* A convolution's tensors: in (N, C, H, W), out (N, K, out_H, out_W), both maps of in.type,
+ * filters (K, R, S, C). Output
  * (h, w) reads the input from (h * stride - pad, w * stride - pad) on; outside of it are zeros. */
 typedef struct ex_conv_shape {
     ex_map_shape in;
@@ -136,21 +153,21 @@ typedef struct ex_norm_train {
 } ex_norm_train;
 
 typedef struct ex_norm_train_gradient {
-    float *dx;              /* (N, C, H, W) "="; may be g1 unless keep */
+    void *dx;               /* (N, C, H, W) "="; may be g1 unless keep */
     float *dscale, *dshift; /* (C) "=" */
-    float *g1;       /* (N, C, H, W) gradient of y; becomes g if keep, else stays unless dx */
-    const float *g2; /* (N, C, H, W) a second one, or NULL; needs keep */
-    const float *x;  /* (N, C, H, W) as given to norm_train_fwd */
-    const float *y; /* (N, C, H, W) its output, where it had a residual and a ReLU: needs keep; else
-                       NULL, and where the ReLU passes follows from x */
+    void *g1;       /* (N, C, H, W) gradient of y; becomes g if keep, else stays unless dx */
+    const void *g2; /* (N, C, H, W) a second one, or NULL; needs keep */
+    const void *x;  /* (N, C, H, W) as given to norm_train_fwd */
+    const void *y;  /* (N, C, H, W) its output, where it had a residual and a ReLU: needs keep; else
+                        NULL, and where the ReLU passes follows from x */
     int keep;
 } ex_norm_train_gradient;
 
 /* V variants of a map, each with one channel replaced as channel_ablate does it. */
 typedef struct ex_channel_change {
-    const float *in, *residual; /* (N, C, H, W) in one layout; residual may be NULL */
-    const int32_t *channel;     /* (V), -1 for no change */
-    const float *fill;          /* (V) */
+    const void *in, *residual; /* (N, C, H, W) in one layout; residual may be NULL */
+    const int32_t *channel;    /* (V), -1 for no change */
+    const float *fill;         /* (V) */
     int relu, V;
 } ex_channel_change;
 
@@ -167,13 +184,19 @@ typedef struct ex_norm_fold_gradient {
 typedef struct ex_kernels {
     const char *name; /* "host" or "cuda" */
 
+    /* --- types ------------------------------------------------------------------------------ */
+
+    /* out[i] = in[i], n values of one type as another. out is not in. */
+    void (*convert)(void *out, ex_map_type out_type, const void *in, ex_map_type in_type, size_t n,
+                    ex_stream s);
+
     /* --- batch ------------------------------------------------------------------------------ */
 
     /* out[n] = normalised, padded image index[n]. One pass over the batch.
      * out (N, C, out_H, out_W) in g->block; images (count, C, H, W); index (N), each < count.
      * An image may reach beyond the output, top and left may be negative: it is cropped.
      * g->augment moves and mirrors each image in its place, on black, and cuts a square out. */
-    void (*batch_gather)(float *out, const uint8_t *images, const uint32_t *index,
+    void (*batch_gather)(void *out, const uint8_t *images, const uint32_t *index,
                          const ex_gather_shape *g, ex_stream s);
 
     /* --- loss ------------------------------------------------------------------------------- */
@@ -252,7 +275,7 @@ typedef struct ex_kernels {
 
     /* y (N, C, H, W) "=" the norm of x (N, C, H, W), + residual (N, C, H, W, or NULL), ReLU; all in
      * n->shape.block. Unless frozen, mean and var "=" the batch's. A NaN stays one. */
-    void (*norm_train_fwd)(float *y, const float *x, const float *residual, const ex_norm_train *n,
+    void (*norm_train_fwd)(void *y, const void *x, const void *residual, const ex_norm_train *n,
                            ex_stream s);
     /* The gradients of x, scale and shift, as ex_norm_train_gradient says. */
     void (*norm_train_bwd)(const ex_norm_train_gradient *g, const ex_norm_train *n, ex_stream s);
@@ -263,34 +286,34 @@ typedef struct ex_kernels {
 
     /* out = max(a + b, 0), n elements of any layout (the same for all three); out may be a or b.
      * A NaN stays one. */
-    void (*add_relu_fwd)(float *out, const float *a, const float *b, size_t n, ex_stream s);
+    void (*add_relu_fwd)(void *out, const void *a, const void *b, size_t n, ex_map_type type,
+                         ex_stream s);
 
     /* dx = (g1 + g2) where y > 0, else 0; g2 may be NULL; y NULL means no ReLU (dx = g1 + g2).
      * dx may be g1 or g2. n elements of any one layout. */
-    void (*add_relu_bwd)(float *dx, const float *g1, const float *g2, const float *y, size_t n,
-                         ex_stream s);
+    void (*add_relu_bwd)(void *dx, const void *g1, const void *g2, const void *y, size_t n,
+                         ex_map_type type, ex_stream s);
 
     /* Option-A shortcut: out (N, K, ceil(H/2), ceil(W/2)) "=" in (N, C, H, W) at even rows and
      * columns, its C channels placed after (K - C) / 2 channels of zeros, the rest zeros.
      * in_block, out_block: layouts. stride 1 or 2. */
-    void (*shortcut_a_fwd)(float *out, const float *in, const ex_map_shape *in_shape, int K,
+    void (*shortcut_a_fwd)(void *out, const void *in, const ex_map_shape *in_shape, int K,
                            int out_block, int stride, ex_stream s);
     /* din (N, C, H, W) "+=" the gradient. */
-    void (*shortcut_a_bwd)(float *din, const float *dout, const ex_map_shape *in_shape, int K,
+    void (*shortcut_a_bwd)(void *din, const void *dout, const ex_map_shape *in_shape, int K,
                            int out_block, int stride, ex_stream s);
 
     /* --- pools ------------------------------------------------------------------------------ */
 
     /* y "=" the largest value of each window of x, of those within the map; a NaN is. index (as y)
      * "=" where it lay first, r * S + s; NULL skips it. R * S is at most 127. */
-    void (*maxpool_fwd)(float *y, int8_t *index, const float *x, const ex_pool_shape *p,
-                        ex_stream s);
+    void (*maxpool_fwd)(void *y, int8_t *index, const void *x, const ex_pool_shape *p, ex_stream s);
     /* dx (as in) "=" the gradient; windows that overlap add, in their order. */
-    void (*maxpool_bwd)(float *dx, const float *dy, const int8_t *index, const ex_pool_shape *p,
+    void (*maxpool_bwd)(void *dx, const void *dy, const int8_t *index, const ex_pool_shape *p,
                         ex_stream s);
     /* y "=" the mean of each window; no padding. dx "=" the gradient. */
-    void (*avgpool_fwd)(float *y, const float *x, const ex_pool_shape *p, ex_stream s);
-    void (*avgpool_bwd)(float *dx, const float *dy, const ex_pool_shape *p, ex_stream s);
+    void (*avgpool_fwd)(void *y, const void *x, const ex_pool_shape *p, ex_stream s);
+    void (*avgpool_bwd)(void *dx, const void *dy, const ex_pool_shape *p, ex_stream s);
 
     /* --- selected filters ------------------------------------------------------------------- */
 
@@ -299,9 +322,8 @@ typedef struct ex_kernels {
      *   dsum[k]        "=" sum of dy[n, k, h, w]; dsum NULL skips it
      * Other filters of dw (K, R, S, C) and dsum (K) stay. x, dy: c's in and out. scratch:
      * conv_rows_scratch floats. A NaN stays one. */
-    void (*conv_rows_bwd)(float *dw, float *dsum, const float *x, const float *dy,
-                          const int32_t *row, int rows, const ex_conv_shape *c, float *scratch,
-                          ex_stream s);
+    void (*conv_rows_bwd)(float *dw, float *dsum, const void *x, const void *dy, const int32_t *row,
+                          int rows, const ex_conv_shape *c, float *scratch, ex_stream s);
     /* Floats of scratch memory that it needs. */
     size_t (*conv_rows_scratch)(const ex_conv_shape *c, int rows);
 
@@ -310,10 +332,10 @@ typedef struct ex_kernels {
     /* The rows that a linear layer reads: out (N, C * H * W) "=" in (N, C, H, W) in shape->block,
      * each row in the order c, h, w. drop: on the way each value becomes 0, or value / (1 - rate);
      * value i is out's element i. NULL: nothing is dropped. out is not in. */
-    void (*flatten_fwd)(float *out, const float *in, const ex_map_shape *shape,
+    void (*flatten_fwd)(void *out, const void *in, const ex_map_shape *shape,
                         const ex_dropout *drop, ex_stream s);
     /* din (N, C, H, W) "=" the gradient, under the same drop. */
-    void (*flatten_bwd)(float *din, const float *dout, const ex_map_shape *shape,
+    void (*flatten_bwd)(void *din, const void *dout, const ex_map_shape *shape,
                         const ex_dropout *drop, ex_stream s);
 
     /* --- ablation --------------------------------------------------------------------------- */
@@ -323,18 +345,19 @@ typedef struct ex_kernels {
      *   through max(., 0) if relu.
      * out (V, N, C, H, W); in, residual (N, C, H, W), all in shape->block; channel, fill (V).
      * channel[v] = -1 copies the map unchanged. */
-    void (*channel_ablate)(float *out, const float *in, const float *residual,
-                           const int32_t *channel, const float *fill, int relu, int V,
-                           const ex_map_shape *shape, ex_stream s);
+    void (*channel_ablate)(void *out, const void *in, const void *residual, const int32_t *channel,
+                           const float *fill, int relu, int V, const ex_map_shape *shape,
+                           ex_stream s);
 
     /* What a convolution makes of such copies, from what it made of the map itself: with x' the
      * change to the convolution's input x = change->in, and c = channel[v],
      *   out[v, n, k, h, w] = pre[n, k, h, w]
      *       - sum of weight[c, r, s, k] * (x - x')[n, c, h*stride + r - pad, w*stride + s - pad],
      *   through max(., 0) if relu; out[v] = pre where channel[v] = -1.
-     * out (V, N, K, out_H, out_W), pre (N, K, out_H, out_W), with bias and residual but no ReLU;
-     * weight (C, R, S, K); scratch: conv_channel_scratch floats. A NaN stays one. */
-    void (*conv_channel_update)(float *out, const float *pre, const float *weight,
+     * out (V, N, K, out_H, out_W); pre (N, K, out_H, out_W), float32, with bias and residual but no
+     * ReLU; weight (C, R, S, K), of the maps' type, as the convolution had it; scratch:
+     * conv_channel_scratch floats. A NaN stays one. */
+    void (*conv_channel_update)(void *out, const float *pre, const void *weight,
                                 const ex_channel_change *change, const ex_conv_shape *c, int relu,
                                 float *scratch, ex_stream s);
     /* Floats of scratch memory that it needs. */

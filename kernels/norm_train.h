@@ -11,8 +11,8 @@
 typedef struct ex_norm_pass {
     const ex_norm_train *norm;
     const ex_norm_train_gradient *gradient;
-    const float *x, *residual;
-    float *y;
+    const void *x, *residual;
+    void *y;
     float *sums; /* (N, C, 2): per chunk block of the first, block of the second */
     float *ratio, *slope, *constant; /* (C) */
     size_t chunk;                    /* floats */

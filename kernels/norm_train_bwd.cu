@@ -1,21 +1,22 @@
 /* Training's batch norm backward: sums of the gradient by parts, as norm_train_fwd.cu makes them,
  * and from them the input's gradient; the formulas stand in kernels.h.
  *
- * 16 bytes read and 4 written a float of the map; g2 and y are 4 more to read each, and a g that is
- * kept 4 to write. */
+ * Four values read and one written for each of the map; g2 and y are one more to read each, and a g
+ * that is kept one to write. */
 #include "norm_affine.h"
 #include "norm_parts.h"
 
 /* What the backward pass reads, with NULL for what it does without. */
-typedef struct gradient {
-    float *g1;
-    const float *g2, *x, *y;
+template <typename T> struct gradient {
+    T *g1;
+    const T *g2, *x, *y;
     bool relu, keep;
-} gradient;
+};
 
 /* Sums of g and of g * (x - mean); g replaces g1 if it is to be kept. */
+template <typename T>
 static __global__ void __launch_bounds__(EX_BLOCK)
-    norm_train_reduce_kernel(float *sums, gradient g, ex_norm_channels norm, ex_norm_parts parts)
+    norm_train_reduce_kernel(float *sums, gradient<T> g, ex_norm_channels norm, ex_norm_parts parts)
 {
     for (uint32_t unit = blockIdx.x; unit < parts.units; unit += gridDim.x) {
         const ex_norm_part p = ex_norm_part_of(unit, threadIdx.x, parts);
@@ -23,12 +24,12 @@ static __global__ void __launch_bounds__(EX_BLOCK)
         float first = 0.0f, second = 0.0f;
         for (uint32_t pixel = p.row; pixel < p.pixels; pixel += parts.rows) {
             const size_t at = p.start + (size_t)pixel * parts.block;
-            const float x = g.x[at];
-            float v = g.g1[at] + (g.g2 ? g.g2[at] : 0.0f);
+            const float x = ex_value(g.x[at]);
+            float v = ex_value(g.g1[at]) + (g.g2 ? ex_value(g.g2[at]) : 0.0f);
             if (g.relu)
-                v = ex_norm_where_positive(v, g.y ? g.y[at] : ex_norm_apply(x, k));
+                v = ex_norm_where_positive(v, g.y ? ex_value(g.y[at]) : ex_norm_apply(x, k));
             if (g.keep)
-                g.g1[at] = v;
+                ex_keep(g.g1 + at, v);
             first += v;
             second += v * (x - k.mean);
         }
@@ -68,10 +69,10 @@ static __global__ void __launch_bounds__(EX_BLOCK)
 }
 
 /* relu: g1 is still the gradient of y. dx may be g1. */
-template <int WIDTH>
+template <int WIDTH, typename T>
 static __global__ void __launch_bounds__(EX_BLOCK)
-    norm_train_bwd_kernel(float *dx, const float *g1, const float *x, const float *slope,
-                          const float *constant, ex_norm_channels norm, ex_norm_map map, bool relu)
+    norm_train_bwd_kernel(T *dx, const T *g1, const T *x, const float *slope, const float *constant,
+                          ex_norm_channels norm, ex_norm_map map, bool relu)
 {
     const uint32_t stride = (uint32_t)ex_threads() * WIDTH;
     for (uint32_t i = (uint32_t)ex_thread() * WIDTH; i < map.floats; i += stride) {
@@ -98,23 +99,30 @@ static __global__ void __launch_bounds__(EX_BLOCK)
     }
 }
 
-void ex_norm_train_bwd_cuda(const ex_norm_train_gradient *g, const ex_norm_train *n, ex_stream s)
+template <typename T>
+static void backward(const ex_norm_train_gradient *g, const ex_norm_train *n, ex_stream s)
 {
     if (ex_norm_empty(&n->shape))
         return;
     const ex_norm_parts parts = ex_norm_parts_of(&n->shape);
     const ex_norm_map map = ex_norm_map_of(&n->shape);
     const ex_norm_channels norm = ex_norm_channels_of(n);
-    const gradient in = {g->g1, g->g2, g->x, g->y, n->relu != 0, g->keep != 0};
+    const gradient<T> in = {(T *)g->g1,      (const T *)g->g2, (const T *)g->x,
+                            (const T *)g->y, n->relu != 0,     g->keep != 0};
     float *const slope = n->scratch + 2 * (size_t)parts.parts * parts.C;
     float *const constant = slope + parts.C;
-    EX_LAUNCH_TOGETHER(norm_train_reduce_kernel, ex_norm_part_blocks(parts), EX_BLOCK, 0, s,
+    EX_LAUNCH_TOGETHER(norm_train_reduce_kernel<T>, ex_norm_part_blocks(parts), EX_BLOCK, 0, s,
                        n->scratch, in, norm, parts);
     EX_LAUNCH_TOGETHER(norm_train_slope_kernel, ex_norm_warp_blocks(parts), EX_BLOCK, 0, s,
                        g->dscale, g->dshift, slope, constant, n->scratch, norm, n->frozen != 0,
                        parts);
     const bool quads = map.floats % EX_QUAD == 0 && ex_aligned(g->dx, g->g1, g->x);
-    const auto kernel = quads ? norm_train_bwd_kernel<EX_QUAD> : norm_train_bwd_kernel<1>;
-    EX_LAUNCH(kernel, ex_norm_map_grid(map, quads), EX_BLOCK, 0, s, g->dx, g->g1, g->x, slope,
+    const auto kernel = quads ? norm_train_bwd_kernel<EX_QUAD, T> : norm_train_bwd_kernel<1, T>;
+    EX_LAUNCH(kernel, ex_norm_map_grid(map, quads), EX_BLOCK, 0, s, (T *)g->dx, in.g1, in.x, slope,
               constant, norm, map, in.relu && !in.keep);
+}
+
+void ex_norm_train_bwd_cuda(const ex_norm_train_gradient *g, const ex_norm_train *n, ex_stream s)
+{
+    (n->shape.type == EX_MAP_BF16 ? backward<ex_bf16> : backward<float>)(g, n, s);
 }

@@ -5,40 +5,41 @@
 #include <math.h>
 
 /* The gradient through the ReLU; with a residual its sign is y's, else it follows from x. */
-EX_INLINE ex_wide through_relu(ex_wide g, ex_wide x, const float *y, ex_norm_channel k, int relu,
-                               size_t some)
+EX_INLINE ex_wide through_relu(ex_wide g, ex_wide x, const void *y, size_t i, ex_norm_channel k,
+                               int relu, size_t some, ex_map_type type)
 {
     if (y)
-        return ex_wide_where_positive(g, some == EX_WIDE ? ex_wide_load(y)
-                                                         : ex_wide_load_some(y, some));
+        return ex_wide_where_positive(g, some == EX_WIDE ? ex_wide_get(y, i, type)
+                                                         : ex_wide_get_some(y, i, some, type));
     return relu ? ex_wide_where_positive(g, ex_norm_apply(x, k)) : g;
 }
 
-EX_INLINE void reduce_chunk(float *sums, float *g1, const float *g2, const float *x, const float *y,
-                            ex_norm_channel k, int relu, int keep, size_t count, int block)
+EX_INLINE void reduce_chunk(float *sums, void *g1, const void *g2, const void *x, const void *y,
+                            ex_norm_channel k, int relu, int keep, ex_map_type type, size_t count,
+                            int block)
 {
     ex_wide first = {0}, second = {0};
     size_t i = 0;
     for (; i + EX_WIDE <= count; i += EX_WIDE) {
-        const ex_wide v = ex_wide_load(x + i);
-        ex_wide g = ex_wide_load(g1 + i);
+        const ex_wide v = ex_wide_get(x, i, type);
+        ex_wide g = ex_wide_get(g1, i, type);
         if (g2)
-            g += ex_wide_load(g2 + i);
-        g = through_relu(g, v, y ? y + i : NULL, k, relu, EX_WIDE);
+            g += ex_wide_get(g2, i, type);
+        g = through_relu(g, v, y, i, k, relu, EX_WIDE, type);
         if (keep)
-            ex_wide_store(g1 + i, g);
+            ex_wide_put(g1, i, g, type);
         first += g;
         second += g * (v - k.mean);
     }
     if (i < count) { /* g is 0 in the missing lanes */
         const size_t some = count - i;
-        const ex_wide v = ex_wide_load_some(x + i, some);
-        ex_wide g = ex_wide_load_some(g1 + i, some);
+        const ex_wide v = ex_wide_get_some(x, i, some, type);
+        ex_wide g = ex_wide_get_some(g1, i, some, type);
         if (g2)
-            g += ex_wide_load_some(g2 + i, some);
-        g = through_relu(g, v, y ? y + i : NULL, k, relu, some);
+            g += ex_wide_get_some(g2, i, some, type);
+        g = through_relu(g, v, y, i, k, relu, some, type);
         if (keep)
-            ex_wide_store_some(g1 + i, g, some);
+            ex_wide_put_some(g1, i, g, some, type);
         first += g;
         second += g * (v - k.mean);
     }
@@ -46,23 +47,30 @@ EX_INLINE void reduce_chunk(float *sums, float *g1, const float *g2, const float
     ex_wide_fold(sums + block, second, block);
 }
 
-EX_CLONES static void reduce_range(const ex_norm_pass *p, size_t begin, size_t end)
+EX_INLINE void reduce(const ex_norm_pass *p, ex_map_type type, size_t begin, size_t end)
 {
     const ex_norm_train_gradient *d = p->gradient;
     const int block = p->norm->shape.block, relu = p->norm->relu;
     for (size_t u = begin; u < end; u++) {
-        const size_t at = u * p->chunk;
+        const ptrdiff_t at = (ptrdiff_t)(u * p->chunk);
         const ex_norm_channel k =
             ex_norm_channel_at(p, u % (size_t)p->blocks * (size_t)block, block);
-        float *sums = p->sums + u * 2 * (size_t)block, *g1 = d->g1 + at;
-        const float *x = d->x + at, *y = d->y ? d->y + at : NULL;
+        float *sums = p->sums + u * 2 * (size_t)block;
+        void *g1 = ex_map_at(d->g1, at, type);
+        const void *x = ex_map_in(d->x, at, type), *y = ex_map_in(d->y, at, type);
         if (!d->keep)
-            reduce_chunk(sums, g1, NULL, x, NULL, k, relu, 0, p->chunk, block);
+            reduce_chunk(sums, g1, NULL, x, NULL, k, relu, 0, type, p->chunk, block);
         else if (!d->g2)
-            reduce_chunk(sums, g1, NULL, x, y, k, relu, 1, p->chunk, block);
+            reduce_chunk(sums, g1, NULL, x, y, k, relu, 1, type, p->chunk, block);
         else
-            reduce_chunk(sums, g1, d->g2 + at, x, y, k, relu, 1, p->chunk, block);
+            reduce_chunk(sums, g1, ex_map_in(d->g2, at, type), x, y, k, relu, 1, type, p->chunk,
+                         block);
     }
+}
+
+EX_CLONES static void reduce_range(const ex_norm_pass *p, size_t begin, size_t end)
+{
+    EX_TYPED(p->norm->shape.type, T, reduce(p, T, begin, end));
 }
 
 /* Gradients of scale and shift; dx = ratio g + slope (x - mean) + constant. */
@@ -87,37 +95,48 @@ static void backward_coefficients(const ex_norm_pass *p)
     }
 }
 
-EX_INLINE void input_chunk(float *dx, const float *g1, const float *x, ex_norm_channel k,
-                           ex_wide slope, ex_wide constant, int relu, size_t count)
+EX_INLINE void input_chunk(void *dx, const void *g1, const void *x, ex_norm_channel k,
+                           ex_wide slope, ex_wide constant, int relu, ex_map_type type,
+                           size_t count)
 {
     size_t i = 0;
     for (; i + EX_WIDE <= count; i += EX_WIDE) {
-        const ex_wide v = ex_wide_load(x + i),
-                      g = through_relu(ex_wide_load(g1 + i), v, NULL, k, relu, EX_WIDE);
-        ex_wide_store(dx + i, g * k.ratio + (v - k.mean) * slope + constant);
+        const ex_wide v = ex_wide_get(x, i, type),
+                      g = through_relu(ex_wide_get(g1, i, type), v, NULL, i, k, relu, EX_WIDE,
+                                       type);
+        ex_wide_put(dx, i, g * k.ratio + (v - k.mean) * slope + constant, type);
     }
     if (i < count) {
         const size_t some = count - i;
-        const ex_wide v = ex_wide_load_some(x + i, some);
-        const ex_wide g = through_relu(ex_wide_load_some(g1 + i, some), v, NULL, k, relu, some);
-        ex_wide_store_some(dx + i, g * k.ratio + (v - k.mean) * slope + constant, some);
+        const ex_wide v = ex_wide_get_some(x, i, some, type);
+        const ex_wide g =
+            through_relu(ex_wide_get_some(g1, i, some, type), v, NULL, i, k, relu, some, type);
+        ex_wide_put_some(dx, i, g * k.ratio + (v - k.mean) * slope + constant, some, type);
+    }
+}
+
+EX_INLINE void input(const ex_norm_pass *p, ex_map_type type, size_t begin, size_t end)
+{
+    const ex_norm_train_gradient *d = p->gradient;
+    const int block = p->norm->shape.block, relu = p->norm->relu && !d->keep;
+    for (size_t u = end; u-- > begin;) {
+        const size_t c = u % (size_t)p->blocks * (size_t)block;
+        const ptrdiff_t at = (ptrdiff_t)(u * p->chunk);
+        void *dx = ex_map_at(d->dx, at, type);
+        const void *g1 = ex_map_in(d->g1, at, type), *x = ex_map_in(d->x, at, type);
+        const ex_norm_channel k = ex_norm_channel_at(p, c, block);
+        const ex_wide slope = ex_wide_repeat(p->slope + c, block),
+                      constant = ex_wide_repeat(p->constant + c, block);
+        if (relu)
+            input_chunk(dx, g1, x, k, slope, constant, 1, type, p->chunk);
+        else
+            input_chunk(dx, g1, x, k, slope, constant, 0, type, p->chunk);
     }
 }
 
 EX_CLONES static void input_range(const ex_norm_pass *p, size_t begin, size_t end)
 {
-    const ex_norm_train_gradient *d = p->gradient;
-    const int block = p->norm->shape.block, relu = p->norm->relu && !d->keep;
-    for (size_t u = end; u-- > begin;) {
-        const size_t c = u % (size_t)p->blocks * (size_t)block, at = u * p->chunk;
-        const ex_norm_channel k = ex_norm_channel_at(p, c, block);
-        const ex_wide slope = ex_wide_repeat(p->slope + c, block),
-                      constant = ex_wide_repeat(p->constant + c, block);
-        if (relu)
-            input_chunk(d->dx + at, d->g1 + at, d->x + at, k, slope, constant, 1, p->chunk);
-        else
-            input_chunk(d->dx + at, d->g1 + at, d->x + at, k, slope, constant, 0, p->chunk);
-    }
+    EX_TYPED(p->norm->shape.type, T, input(p, T, begin, end));
 }
 
 void ex_norm_train_bwd_host(const ex_norm_train_gradient *g, const ex_norm_train *n, ex_stream s)

@@ -6,22 +6,23 @@
  * sums a channel, reading runs of whole tiles; a warp a channel then joins the parts in float64.
  * How the work is cut depends on the shape alone, so results do not depend on the device.
  *
- * 8 bytes read and 4 written a float of the map, 4 more read with a residual. */
+ * Two values read and one written for each of the map, one more read with a residual. */
 #include "norm_affine.h"
 #include "norm_parts.h"
 
 /* Sums of x - k and (x - k)^2, with k the part's first pixel, become the part's mean and the sum of
  * squares about it: values far from 0 lose nothing. */
+template <typename T>
 static __global__ void __launch_bounds__(EX_BLOCK)
-    norm_train_stats_kernel(float *sums, const float *x, ex_norm_parts parts)
+    norm_train_stats_kernel(float *sums, const T *x, ex_norm_parts parts)
 {
     for (uint32_t unit = blockIdx.x; unit < parts.units; unit += gridDim.x) {
         const ex_norm_part p = ex_norm_part_of(unit, threadIdx.x, parts);
         float first = 0.0f, second = 0.0f, k = 0.0f;
         if (p.busy)
-            k = x[p.start];
+            k = ex_value(x[p.start]);
         for (uint32_t pixel = p.row; pixel < p.pixels; pixel += parts.rows) {
-            const float d = x[p.start + (size_t)pixel * parts.block] - k;
+            const float d = ex_value(x[p.start + (size_t)pixel * parts.block]) - k;
             first += d;
             second += d * d;
         }
@@ -58,10 +59,10 @@ static __global__ void __launch_bounds__(EX_BLOCK)
     }
 }
 
-/* A thread owns WIDTH neighbouring floats of an image and walks the batch. */
-template <int WIDTH>
+/* A thread owns WIDTH neighbouring values of an image and walks the batch. */
+template <int WIDTH, typename T>
 static __global__ void __launch_bounds__(EX_BLOCK)
-    norm_train_fwd_kernel(float *y, const float *x, const float *residual, ex_norm_channels norm,
+    norm_train_fwd_kernel(T *y, const T *x, const T *residual, ex_norm_channels norm,
                           ex_norm_map map, bool relu)
 {
     const uint32_t stride = (uint32_t)ex_threads() * WIDTH;
@@ -92,21 +93,30 @@ size_t ex_norm_train_scratch_cuda(const ex_map_shape *shape)
     return 2 * (size_t)parts.parts * parts.C + 2 * (size_t)parts.C;
 }
 
-void ex_norm_train_fwd_cuda(float *y, const float *x, const float *residual, const ex_norm_train *n,
-                            ex_stream s)
+template <typename T>
+static void forward(T *y, const T *x, const T *residual, const ex_norm_train *n, ex_stream s)
 {
     if (ex_norm_empty(&n->shape))
         return;
     const ex_norm_parts parts = ex_norm_parts_of(&n->shape);
     const ex_norm_map map = ex_norm_map_of(&n->shape);
     if (!n->frozen) {
-        EX_LAUNCH_TOGETHER(norm_train_stats_kernel, ex_norm_part_blocks(parts), EX_BLOCK, 0, s,
+        EX_LAUNCH_TOGETHER(norm_train_stats_kernel<T>, ex_norm_part_blocks(parts), EX_BLOCK, 0, s,
                            n->scratch, x, parts);
         EX_LAUNCH_TOGETHER(norm_train_join_kernel, ex_norm_warp_blocks(parts), EX_BLOCK, 0, s,
                            n->mean, n->var, n->scratch, parts);
     }
     const bool quads = map.floats % EX_QUAD == 0 && ex_aligned(y, x, residual);
-    const auto kernel = quads ? norm_train_fwd_kernel<EX_QUAD> : norm_train_fwd_kernel<1>;
+    const auto kernel = quads ? norm_train_fwd_kernel<EX_QUAD, T> : norm_train_fwd_kernel<1, T>;
     EX_LAUNCH(kernel, ex_norm_map_grid(map, quads), EX_BLOCK, 0, s, y, x, residual,
               ex_norm_channels_of(n), map, n->relu != 0);
+}
+
+void ex_norm_train_fwd_cuda(void *y, const void *x, const void *residual, const ex_norm_train *n,
+                            ex_stream s)
+{
+    if (n->shape.type == EX_MAP_BF16)
+        forward((ex_bf16 *)y, (const ex_bf16 *)x, (const ex_bf16 *)residual, n, s);
+    else
+        forward((float *)y, (const float *)x, (const float *)residual, n, s);
 }

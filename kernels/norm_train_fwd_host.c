@@ -21,13 +21,16 @@ ex_norm_pass ex_norm_pass_of(const ex_norm_train *n)
 }
 
 /* Sums of x - k and (x - k)^2, with k the chunk's first pixel: values far from 0 lose nothing. */
-EX_INLINE void stats_chunk(float *sums, const float *x, size_t count, int block)
+EX_INLINE void stats_chunk(float *sums, const void *x, ex_map_type type, size_t count, int block)
 {
-    const ex_wide k = ex_wide_repeat(x, block);
+    float pixel[EX_WIDE];
+    for (int c = 0; c < block; c++)
+        pixel[c] = ex_map_get(x, (size_t)c, type);
+    const ex_wide k = ex_wide_repeat(pixel, block);
     ex_wide first[2] = {{0}}, second[2] = {{0}};
     size_t i = 0;
     for (; i + 2 * EX_WIDE <= count; i += 2 * EX_WIDE) {
-        const ex_wide d0 = ex_wide_load(x + i) - k, d1 = ex_wide_load(x + i + EX_WIDE) - k;
+        const ex_wide d0 = ex_wide_get(x, i, type) - k, d1 = ex_wide_get(x, i + EX_WIDE, type) - k;
         first[0] += d0;
         first[1] += d1;
         second[0] += d0 * d0;
@@ -35,7 +38,7 @@ EX_INLINE void stats_chunk(float *sums, const float *x, size_t count, int block)
     }
     for (; i < count; i += EX_WIDE) {
         const size_t some = count - i < EX_WIDE ? count - i : EX_WIDE;
-        ex_wide d = ex_wide_load_some(x + i, some) - k;
+        ex_wide d = ex_wide_get_some(x, i, some, type) - k;
         for (size_t j = some; j < EX_WIDE; j++)
             d[j] = 0.0f;
         first[0] += d;
@@ -51,17 +54,22 @@ EX_INLINE void stats_chunk(float *sums, const float *x, size_t count, int block)
     }
 }
 
-EX_CLONES static void stats_range(const ex_norm_pass *p, size_t begin, size_t end)
+EX_INLINE void stats(const ex_norm_pass *p, ex_map_type type, size_t begin, size_t end)
 {
     const int block = p->norm->shape.block;
     for (size_t u = begin; u < end; u++) {
         float *sums = p->sums + u * 2 * (size_t)block;
-        const float *x = p->x + u * p->chunk;
+        const void *x = ex_map_in(p->x, (ptrdiff_t)(u * p->chunk), type);
         if (block == EX_WIDE)
-            stats_chunk(sums, x, p->chunk, EX_WIDE);
+            stats_chunk(sums, x, type, p->chunk, EX_WIDE);
         else
-            stats_chunk(sums, x, p->chunk, block);
+            stats_chunk(sums, x, type, p->chunk, block);
     }
+}
+
+EX_CLONES static void stats_range(const ex_norm_pass *p, size_t begin, size_t end)
+{
+    EX_TYPED(p->norm->shape.type, T, stats(p, T, begin, end));
 }
 
 /* Mean and variance of all chunks from those of each, in float64 and in order. */
@@ -92,40 +100,47 @@ void ex_norm_pass_ratio(const ex_norm_pass *p)
         p->ratio[c] = ex_norm_ratio_body(n->scale[c], n->var[c], n->eps);
 }
 
-EX_INLINE void apply_chunk(float *y, const float *x, const float *residual, ex_norm_channel k,
-                           int relu, size_t count)
+EX_INLINE void apply_chunk(void *y, const void *x, const void *residual, ex_norm_channel k,
+                           int relu, ex_map_type type, size_t count)
 {
     size_t i = 0;
     for (; i + EX_WIDE <= count; i += EX_WIDE) {
-        ex_wide v = ex_norm_apply(ex_wide_load(x + i), k);
+        ex_wide v = ex_norm_apply(ex_wide_get(x, i, type), k);
         if (residual)
-            v += ex_wide_load(residual + i);
-        ex_wide_store(y + i, relu ? ex_wide_where_positive(v, v) : v);
+            v += ex_wide_get(residual, i, type);
+        ex_wide_put(y, i, relu ? ex_wide_where_positive(v, v) : v, type);
     }
     if (i < count) {
-        ex_wide v = ex_norm_apply(ex_wide_load_some(x + i, count - i), k);
+        ex_wide v = ex_norm_apply(ex_wide_get_some(x, i, count - i, type), k);
         if (residual)
-            v += ex_wide_load_some(residual + i, count - i);
-        ex_wide_store_some(y + i, relu ? ex_wide_where_positive(v, v) : v, count - i);
+            v += ex_wide_get_some(residual, i, count - i, type);
+        ex_wide_put_some(y, i, relu ? ex_wide_where_positive(v, v) : v, count - i, type);
     }
 }
 
 /* Backwards through memory: what the pass before read last is still in cache. */
-EX_CLONES static void apply_range(const ex_norm_pass *p, size_t begin, size_t end)
+EX_INLINE void apply(const ex_norm_pass *p, ex_map_type type, size_t begin, size_t end)
 {
     const int block = p->norm->shape.block, relu = p->norm->relu;
     for (size_t u = end; u-- > begin;) {
-        const size_t at = u * p->chunk;
+        const ptrdiff_t at = (ptrdiff_t)(u * p->chunk);
+        void *y = ex_map_at(p->y, at, type);
+        const void *x = ex_map_in(p->x, at, type);
         const ex_norm_channel k =
             ex_norm_channel_at(p, u % (size_t)p->blocks * (size_t)block, block);
         if (p->residual)
-            apply_chunk(p->y + at, p->x + at, p->residual + at, k, relu, p->chunk);
+            apply_chunk(y, x, ex_map_in(p->residual, at, type), k, relu, type, p->chunk);
         else
-            apply_chunk(p->y + at, p->x + at, NULL, k, relu, p->chunk);
+            apply_chunk(y, x, NULL, k, relu, type, p->chunk);
     }
 }
 
-void ex_norm_train_fwd_host(float *y, const float *x, const float *residual, const ex_norm_train *n,
+EX_CLONES static void apply_range(const ex_norm_pass *p, size_t begin, size_t end)
+{
+    EX_TYPED(p->norm->shape.type, T, apply(p, T, begin, end));
+}
+
+void ex_norm_train_fwd_host(void *y, const void *x, const void *residual, const ex_norm_train *n,
                             ex_stream s)
 {
     if (ex_norm_empty(&n->shape))

@@ -63,10 +63,10 @@ void ex_norm_train_fwd_ref(float *y, const float *x, const float *residual, cons
 /* The gradient behind the ReLU. */
 static double passed(const ex_norm_train_gradient *g, const ex_norm_train *n, int c, size_t at)
 {
-    const double sum = (double)g->g1[at] + (g->g2 ? (double)g->g2[at] : 0.0);
-    const double y =
-        g->y ? (double)g->y[at]
-             : normalised(n, c, (double)g->x[at], (double)n->mean[c], (double)n->var[c]);
+    const float *g1 = g->g1, *g2 = g->g2, *x = g->x, *out = g->y;
+    const double sum = (double)g1[at] + (g2 ? (double)g2[at] : 0.0);
+    const double y = out ? (double)out[at]
+                         : normalised(n, c, (double)x[at], (double)n->mean[c], (double)n->var[c]);
     return n->relu && y <= 0.0 ? 0.0 : sum;
 }
 
@@ -74,6 +74,8 @@ void ex_norm_train_bwd_ref(const ex_norm_train_gradient *g, const ex_norm_train 
 {
     const ex_map_shape *m = &n->shape;
     const double count = elements(m);
+    const float *x = g->x;
+    float *g1 = g->g1, *dx = g->dx;
     for (int c = 0; c < m->C && elements(m) > 0; c++) {
         const double mean = (double)n->mean[c], r = ratio(n, (double)n->var[c]);
         double dshift = 0.0, dscale = 0.0;
@@ -81,15 +83,15 @@ void ex_norm_train_bwd_ref(const ex_norm_train_gradient *g, const ex_norm_train 
             const size_t at = element(m, c, i);
             const double d = passed(g, n, c, at);
             dshift += d;
-            dscale += d * ((double)g->x[at] - mean) * r;
+            dscale += d * ((double)x[at] - mean) * r;
         }
         for (int i = 0; i < elements(m); i++) {
             const size_t at = element(m, c, i);
-            const double d = passed(g, n, c, at), centred = (double)g->x[at] - mean;
+            const double d = passed(g, n, c, at), centred = (double)x[at] - mean;
             const double batch = n->frozen ? 0.0 : (dshift + centred * r * dscale) / count;
             if (g->keep)
-                g->g1[at] = (float)d;
-            g->dx[at] = (float)((double)n->scale[c] * r * (d - batch));
+                g1[at] = (float)d;
+            dx[at] = (float)((double)n->scale[c] * r * (d - batch));
         }
         g->dshift[c] = (float)dshift;
         g->dscale[c] = (float)dscale;

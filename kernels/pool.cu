@@ -26,11 +26,10 @@ static __device__ uint32_t place_at(uint32_t c, int y, int x, int H, int W, cons
     return ex_layout_at(p, (uint32_t)H, (uint32_t)W, (uint32_t)g.block);
 }
 
-/* Reads R * S * 4 bytes a value of y (at stride R each value of x once), writes 4 and the index. */
-template <int WIDTH, bool LARGEST>
+/* Reads R * S values a value of y (at stride R each of x once), writes it and the index. */
+template <int WIDTH, bool LARGEST, typename T>
 static __global__ void __launch_bounds__(EX_BLOCK)
-    pool_fwd_kernel(float *__restrict__ y, int8_t *__restrict__ index, const float *__restrict__ x,
-                    pool g)
+    pool_fwd_kernel(T *__restrict__ y, int8_t *__restrict__ index, const T *__restrict__ x, pool g)
 {
     const uint32_t stride = (uint32_t)ex_threads() * WIDTH;
     for (uint32_t i = (uint32_t)ex_thread() * WIDTH; i < g.out_map; i += stride) {
@@ -67,12 +66,12 @@ static __global__ void __launch_bounds__(EX_BLOCK)
     }
 }
 
-/* Reads 4 bytes and the index for each window on a value of dx, writes 4. Five blocks a
+/* Reads a value and the index for each window on a value of dx, writes it. Five blocks a
  * multiprocessor: at the eight that fill it the sums spill. */
-template <int WIDTH, bool LARGEST>
+template <int WIDTH, bool LARGEST, typename T>
 static __global__ void __launch_bounds__(EX_BLOCK, 5)
-    pool_bwd_kernel(float *__restrict__ dx, const float *__restrict__ dy,
-                    const int8_t *__restrict__ index, pool g)
+    pool_bwd_kernel(T *__restrict__ dx, const T *__restrict__ dy, const int8_t *__restrict__ index,
+                    pool g)
 {
     const uint32_t stride = (uint32_t)ex_threads() * WIDTH;
     for (uint32_t i = (uint32_t)ex_thread() * WIDTH; i < g.in_map; i += stride) {
@@ -112,54 +111,57 @@ static pool pool_of(const ex_pool_shape *p)
     return g;
 }
 
-static bool in_quads(const pool &g, const float *a, const float *b)
+static bool in_quads(const pool &g, const void *a, const void *b)
 {
     return g.block % EX_QUAD == 0 && ex_aligned(a, b);
 }
 
-template <bool LARGEST>
-static void forward(float *y, int8_t *index, const float *x, const ex_pool_shape *p, ex_stream s)
+template <bool LARGEST, typename T>
+static void forward(void *y, int8_t *index, const void *x, const ex_pool_shape *p, ex_stream s)
 {
     const pool g = pool_of(p);
     if (g.N <= 0 || g.out_map == 0)
         return;
     const bool quads = in_quads(g, x, y);
-    const auto fwd_kernel = quads ? pool_fwd_kernel<EX_QUAD, LARGEST> : pool_fwd_kernel<1, LARGEST>;
+    const auto fwd_kernel =
+        quads ? pool_fwd_kernel<EX_QUAD, LARGEST, T> : pool_fwd_kernel<1, LARGEST, T>;
     const dim3 grid = ex_launch_grid(quads ? g.out_map / EX_QUAD : g.out_map, (size_t)g.N, 1);
-    EX_LAUNCH(fwd_kernel, grid, EX_BLOCK, 0, s, y, index, x, g);
+    EX_LAUNCH(fwd_kernel, grid, EX_BLOCK, 0, s, (T *)y, index, (const T *)x, g);
 }
 
-template <bool LARGEST>
-static void backward(float *dx, const float *dy, const int8_t *index, const ex_pool_shape *p,
+template <bool LARGEST, typename T>
+static void backward(void *dx, const void *dy, const int8_t *index, const ex_pool_shape *p,
                      ex_stream s)
 {
     const pool g = pool_of(p);
     if (g.N <= 0 || g.in_map == 0)
         return;
     const bool quads = in_quads(g, dx, dy);
-    const auto bwd_kernel = quads ? pool_bwd_kernel<EX_QUAD, LARGEST> : pool_bwd_kernel<1, LARGEST>;
+    const auto bwd_kernel =
+        quads ? pool_bwd_kernel<EX_QUAD, LARGEST, T> : pool_bwd_kernel<1, LARGEST, T>;
     const dim3 grid = ex_launch_grid(quads ? g.in_map / EX_QUAD : g.in_map, (size_t)g.N, 1);
-    EX_LAUNCH(bwd_kernel, grid, EX_BLOCK, 0, s, dx, dy, index, g);
+    EX_LAUNCH(bwd_kernel, grid, EX_BLOCK, 0, s, (T *)dx, (const T *)dy, index, g);
 }
 
-void ex_maxpool_fwd_cuda(float *y, int8_t *index, const float *x, const ex_pool_shape *p,
+void ex_maxpool_fwd_cuda(void *y, int8_t *index, const void *x, const ex_pool_shape *p, ex_stream s)
+{
+    (p->in.type == EX_MAP_BF16 ? forward<true, ex_bf16> : forward<true, float>)(y, index, x, p, s);
+}
+
+void ex_maxpool_bwd_cuda(void *dx, const void *dy, const int8_t *index, const ex_pool_shape *p,
                          ex_stream s)
 {
-    forward<true>(y, index, x, p, s);
+    (p->in.type == EX_MAP_BF16 ? backward<true, ex_bf16> : backward<true, float>)(dx, dy, index, p,
+                                                                                  s);
 }
 
-void ex_maxpool_bwd_cuda(float *dx, const float *dy, const int8_t *index, const ex_pool_shape *p,
-                         ex_stream s)
+void ex_avgpool_fwd_cuda(void *y, const void *x, const ex_pool_shape *p, ex_stream s)
 {
-    backward<true>(dx, dy, index, p, s);
+    (p->in.type == EX_MAP_BF16 ? forward<false, ex_bf16> : forward<false, float>)(y, NULL, x, p, s);
 }
 
-void ex_avgpool_fwd_cuda(float *y, const float *x, const ex_pool_shape *p, ex_stream s)
+void ex_avgpool_bwd_cuda(void *dx, const void *dy, const ex_pool_shape *p, ex_stream s)
 {
-    forward<false>(y, NULL, x, p, s);
-}
-
-void ex_avgpool_bwd_cuda(float *dx, const float *dy, const ex_pool_shape *p, ex_stream s)
-{
-    backward<false>(dx, dy, NULL, p, s);
+    (p->in.type == EX_MAP_BF16 ? backward<false, ex_bf16> : backward<false, float>)(dx, dy, NULL, p,
+                                                                                    s);
 }

@@ -12,6 +12,9 @@ size_t ex_ref_offset(int n, int c, int y, int x, int C, int H, int W, int block)
 /* Word `index` of a stream. */
 uint32_t ex_ref_word(const ex_draws *draws, size_t index);
 
+/* The other references have maps of float32 alone: what an operation makes of bf16 maps is the same
+ * but for this one at both ends. */
+void ex_convert_ref(void *out, ex_map_type out_type, const void *in, ex_map_type in_type, size_t n);
 void ex_batch_gather_ref(float *out, const uint8_t *images, const uint32_t *index,
                          const ex_gather_shape *g);
 /* In float64, rounded once at the end. */

@@ -8,8 +8,8 @@
 #include "quad.h"
 #include "residual.h"
 
-template <int WIDTH>
-static inline __device__ void add_relu_fwd(float *out, const float *a, const float *b)
+template <int WIDTH, typename T>
+static inline __device__ void add_relu_fwd(T *out, const T *a, const T *b)
 {
     float left[WIDTH], right[WIDTH];
     ex_quad_load(left, a);
@@ -19,9 +19,10 @@ static inline __device__ void add_relu_fwd(float *out, const float *a, const flo
     ex_quad_store(out, left);
 }
 
-/* Reads 8 bytes an element, writes 4. */
+/* Reads two values an element, writes one. */
+template <typename T>
 static __global__ void __launch_bounds__(EX_BLOCK)
-    add_relu_fwd_kernel(float *out, const float *a, const float *b, size_t quads, size_t n)
+    add_relu_fwd_kernel(T *out, const T *a, const T *b, size_t quads, size_t n)
 {
     for (size_t i = ex_thread(); i < quads; i += ex_threads())
         add_relu_fwd<EX_QUAD>(out + i * EX_QUAD, a + i * EX_QUAD, b + i * EX_QUAD);
@@ -30,9 +31,8 @@ static __global__ void __launch_bounds__(EX_BLOCK)
 }
 
 /* Elements i, ... of dx; g2 and y may be NULL. */
-template <int WIDTH>
-static inline __device__ void add_relu_bwd(float *dx, const float *g1, const float *g2,
-                                           const float *y, size_t i)
+template <int WIDTH, typename T>
+static inline __device__ void add_relu_bwd(T *dx, const T *g1, const T *g2, const T *y, size_t i)
 {
     float g[WIDTH], other[WIDTH];
     ex_quad_load(g, g1 + i);
@@ -49,10 +49,10 @@ static inline __device__ void add_relu_bwd(float *dx, const float *g1, const flo
     ex_quad_store(dx + i, g);
 }
 
-/* Reads 4 bytes an element and 4 for each of g2 and y that is given, writes 4. */
+/* Reads a value an element and one for each of g2 and y that is given, writes one. */
+template <typename T>
 static __global__ void __launch_bounds__(EX_BLOCK)
-    add_relu_bwd_kernel(float *dx, const float *g1, const float *g2, const float *y, size_t quads,
-                        size_t n)
+    add_relu_bwd_kernel(T *dx, const T *g1, const T *g2, const T *y, size_t quads, size_t n)
 {
     for (size_t i = ex_thread(); i < quads; i += ex_threads())
         add_relu_bwd<EX_QUAD>(dx, g1, g2, y, i * EX_QUAD);
@@ -60,21 +60,34 @@ static __global__ void __launch_bounds__(EX_BLOCK)
         add_relu_bwd<1>(dx, g1, g2, y, i);
 }
 
-void ex_add_relu_fwd_cuda(float *out, const float *a, const float *b, size_t n, ex_stream s)
+template <typename T>
+static void forward(void *out, const void *a, const void *b, size_t n, ex_stream s)
+{
+    const size_t quads = ex_quads(ex_aligned(out, a, b), n);
+    EX_LAUNCH(add_relu_fwd_kernel<T>, ex_launch_blocks(quads ? quads : n), EX_BLOCK, 0, s, (T *)out,
+              (const T *)a, (const T *)b, quads, n);
+}
+
+template <typename T>
+static void backward(void *dx, const void *g1, const void *g2, const void *y, size_t n, ex_stream s)
+{
+    const size_t quads = ex_quads(ex_aligned(dx, g1, g2, y), n);
+    EX_LAUNCH(add_relu_bwd_kernel<T>, ex_launch_blocks(quads ? quads : n), EX_BLOCK, 0, s, (T *)dx,
+              (const T *)g1, (const T *)g2, (const T *)y, quads, n);
+}
+
+void ex_add_relu_fwd_cuda(void *out, const void *a, const void *b, size_t n, ex_map_type type,
+                          ex_stream s)
 {
     if (n == 0)
         return;
-    const size_t quads = ex_quads(ex_aligned(out, a, b), n);
-    EX_LAUNCH(add_relu_fwd_kernel, ex_launch_blocks(quads ? quads : n), EX_BLOCK, 0, s, out, a, b,
-              quads, n);
+    (type == EX_MAP_BF16 ? forward<ex_bf16> : forward<float>)(out, a, b, n, s);
 }
 
-void ex_add_relu_bwd_cuda(float *dx, const float *g1, const float *g2, const float *y, size_t n,
-                          ex_stream s)
+void ex_add_relu_bwd_cuda(void *dx, const void *g1, const void *g2, const void *y, size_t n,
+                          ex_map_type type, ex_stream s)
 {
     if (n == 0 || (!g2 && !y && dx == g1))
         return;
-    const size_t quads = ex_quads(ex_aligned(dx, g1, g2, y), n);
-    EX_LAUNCH(add_relu_bwd_kernel, ex_launch_blocks(quads ? quads : n), EX_BLOCK, 0, s, dx, g1, g2,
-              y, quads, n);
+    (type == EX_MAP_BF16 ? backward<ex_bf16> : backward<float>)(dx, g1, g2, y, n, s);
 }

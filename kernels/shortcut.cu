@@ -12,15 +12,15 @@
 
 typedef struct shortcut {
     uint32_t C, K, pad, H, W, out_H, out_W, stride, in_block, out_block;
-    uint32_t in_map, out_map; /* floats of one image */
+    uint32_t in_map, out_map; /* values of one image */
     int N;
 } shortcut;
 
-/* Reads 4 bytes an element of `out` that is not padding, writes 4 an element of `out`. In NHWC with
+/* Reads a value an element of `out` that is not padding, writes one an element. In NHWC with
  * stride 2 a quarter of the lines of `in` is read, each whole. */
-template <int WIDTH>
+template <int WIDTH, typename T>
 static __global__ void __launch_bounds__(EX_BLOCK)
-    shortcut_a_fwd_kernel(float *__restrict__ out, const float *__restrict__ in, shortcut g)
+    shortcut_a_fwd_kernel(T *__restrict__ out, const T *__restrict__ in, shortcut g)
 {
     const uint32_t stride = (uint32_t)ex_threads() * WIDTH;
     for (uint32_t i = (uint32_t)ex_thread() * WIDTH; i < g.out_map; i += stride) {
@@ -38,10 +38,10 @@ static __global__ void __launch_bounds__(EX_BLOCK)
 }
 
 /* Walks the pixels of `in` that have a place in `out`: as an image of out_H x out_W in in_block.
- * Reads 8 bytes and writes 4 for each of their elements; touches no others. */
-template <int WIDTH>
+ * Reads two values and writes one for each of their elements; touches no others. */
+template <int WIDTH, typename T>
 static __global__ void __launch_bounds__(EX_BLOCK)
-    shortcut_a_bwd_kernel(float *__restrict__ din, const float *__restrict__ dout, shortcut g)
+    shortcut_a_bwd_kernel(T *__restrict__ din, const T *__restrict__ dout, shortcut g)
 {
     const uint32_t stride = (uint32_t)ex_threads() * WIDTH, count = g.C * g.out_H * g.out_W;
     for (uint32_t i = (uint32_t)ex_thread() * WIDTH; i < count; i += stride) {
@@ -51,7 +51,7 @@ static __global__ void __launch_bounds__(EX_BLOCK)
         const uint32_t to = ex_layout_at(in_p, g.H, g.W, g.in_block);
         const uint32_t from = ex_layout_at(out_p, g.out_H, g.out_W, g.out_block);
         for (int n = (int)blockIdx.y; n < g.N; n += (int)gridDim.y) {
-            float *target = din + (size_t)n * g.in_map + to;
+            T *target = din + (size_t)n * g.in_map + to;
             float sum[WIDTH], value[WIDTH];
             ex_quad_load(sum, target);
             ex_quad_load(value, dout + (size_t)n * g.out_map + from);
@@ -75,33 +75,49 @@ static shortcut shortcut_of(const ex_map_shape *in, int K, int out_block, int st
 }
 
 /* Whether four neighbouring channels stay neighbours, at multiples of 16 bytes, on both sides. */
-static bool in_quads(const shortcut &g, const float *in, const float *out)
+static bool in_quads(const shortcut &g, const void *in, const void *out)
 {
     return g.in_block % EX_QUAD == 0 && g.out_block % EX_QUAD == 0 && g.pad % EX_QUAD == 0 &&
            ex_aligned(in, out);
 }
 
-void ex_shortcut_a_fwd_cuda(float *out, const float *in, const ex_map_shape *in_shape, int K,
-                            int out_block, int stride, ex_stream s)
+template <typename T>
+static void forward(void *out, const void *in, const ex_map_shape *in_shape, int K, int out_block,
+                    int stride, ex_stream s)
 {
     const shortcut g = shortcut_of(in_shape, K, out_block, stride);
     if (g.N <= 0 || g.out_map == 0)
         return;
     const bool quads = in_quads(g, in, out);
-    const auto fwd_kernel = quads ? shortcut_a_fwd_kernel<EX_QUAD> : shortcut_a_fwd_kernel<1>;
+    const auto fwd_kernel = quads ? shortcut_a_fwd_kernel<EX_QUAD, T> : shortcut_a_fwd_kernel<1, T>;
     const dim3 grid = ex_launch_grid(quads ? g.out_map / EX_QUAD : g.out_map, (size_t)g.N, 1);
-    EX_LAUNCH(fwd_kernel, grid, EX_BLOCK, 0, s, out, in, g);
+    EX_LAUNCH(fwd_kernel, grid, EX_BLOCK, 0, s, (T *)out, (const T *)in, g);
 }
 
-void ex_shortcut_a_bwd_cuda(float *din, const float *dout, const ex_map_shape *in_shape, int K,
-                            int out_block, int stride, ex_stream s)
+template <typename T>
+static void backward(void *din, const void *dout, const ex_map_shape *in_shape, int K,
+                     int out_block, int stride, ex_stream s)
 {
     const shortcut g = shortcut_of(in_shape, K, out_block, stride);
     if (g.N <= 0 || g.in_map == 0)
         return;
     const bool quads = in_quads(g, din, dout);
     const size_t count = (size_t)g.C * g.out_H * g.out_W;
-    const auto bwd_kernel = quads ? shortcut_a_bwd_kernel<EX_QUAD> : shortcut_a_bwd_kernel<1>;
+    const auto bwd_kernel = quads ? shortcut_a_bwd_kernel<EX_QUAD, T> : shortcut_a_bwd_kernel<1, T>;
     const dim3 grid = ex_launch_grid(quads ? count / EX_QUAD : count, (size_t)g.N, 1);
-    EX_LAUNCH(bwd_kernel, grid, EX_BLOCK, 0, s, din, dout, g);
+    EX_LAUNCH(bwd_kernel, grid, EX_BLOCK, 0, s, (T *)din, (const T *)dout, g);
+}
+
+void ex_shortcut_a_fwd_cuda(void *out, const void *in, const ex_map_shape *in_shape, int K,
+                            int out_block, int stride, ex_stream s)
+{
+    (in_shape->type == EX_MAP_BF16 ? forward<ex_bf16> : forward<float>)(out, in, in_shape, K,
+                                                                        out_block, stride, s);
+}
+
+void ex_shortcut_a_bwd_cuda(void *din, const void *dout, const ex_map_shape *in_shape, int K,
+                            int out_block, int stride, ex_stream s)
+{
+    (in_shape->type == EX_MAP_BF16 ? backward<ex_bf16> : backward<float>)(din, dout, in_shape, K,
+                                                                          out_block, stride, s);
 }

@@ -6,6 +6,7 @@ static constexpr ex_kernels table()
 {
     ex_kernels k = {};
     k.name = "cuda";
+    k.convert = ex_convert_cuda;
     k.batch_gather = ex_batch_gather_cuda;
     k.softmax_xent = ex_softmax_xent_cuda;
     k.feed_next = ex_feed_next_cuda;

@@ -3,6 +3,7 @@
 
 const ex_kernels ex_kernels_host = {
     .name = "host",
+    .convert = ex_convert_host,
     .batch_gather = ex_batch_gather_host,
     .softmax_xent = ex_softmax_xent_host,
     .feed_next = ex_feed_next_host,

@@ -5,13 +5,15 @@
 #ifndef EX_KERNELS_WIDE_H
 #define EX_KERNELS_WIDE_H
 
-#include "host.h"
+#include "map.h"
 
 #include <string.h>
 
 enum { EX_WIDE = 16 };
 
 typedef float ex_wide __attribute__((vector_size(EX_WIDE * sizeof(float))));
+typedef uint32_t ex_wide_bits __attribute__((vector_size(EX_WIDE * sizeof(float))));
+typedef uint16_t ex_wide_halves __attribute__((vector_size(EX_WIDE * sizeof(uint16_t))));
 typedef int32_t ex_wide_mask __attribute__((vector_size(EX_WIDE * sizeof(float))));
 
 EX_INLINE ex_wide ex_wide_load(const float *p)
@@ -26,19 +28,44 @@ EX_INLINE void ex_wide_store(float *p, ex_wide v)
     memcpy(p, &v, sizeof v);
 }
 
-/* The last, incomplete group of a chunk; missing lanes are 0. */
-EX_INLINE ex_wide ex_wide_load_some(const float *p, size_t count)
+/* Values of maps of either type: sixteen from i on, or the `count` that are left of a chunk;
+ * missing lanes are 0. */
+EX_INLINE ex_wide ex_wide_get(const void *map, size_t i, ex_map_type type)
+{
+    if (type == EX_MAP_F32)
+        return ex_wide_load((const float *)map + i);
+    ex_wide_halves h;
+    memcpy(&h, (const uint16_t *)map + i, sizeof h);
+    return (ex_wide)(__builtin_convertvector(h, ex_wide_bits) << 16);
+}
+
+/* As ex_bf16_bits_body rounds. */
+EX_INLINE void ex_wide_put(void *map, size_t i, ex_wide v, ex_map_type type)
+{
+    if (type == EX_MAP_F32) {
+        ex_wide_store((float *)map + i, v);
+        return;
+    }
+    const ex_wide_bits word = (ex_wide_bits)v, high = word >> 16;
+    const ex_wide_bits rounded = (word + 0x7fffu + (high & 1u)) >> 16;
+    const ex_wide_bits nan = (ex_wide_bits)(v != v);
+    const ex_wide_halves h =
+        __builtin_convertvector((rounded & ~nan) | ((high | 0x40u) & nan), ex_wide_halves);
+    memcpy((uint16_t *)map + i, &h, sizeof h);
+}
+
+EX_INLINE ex_wide ex_wide_get_some(const void *map, size_t i, size_t count, ex_map_type type)
 {
     ex_wide v = {0};
-    for (size_t i = 0; i < count; i++)
-        v[i] = p[i];
+    for (size_t j = 0; j < count; j++)
+        v[j] = ex_map_get(map, i + j, type);
     return v;
 }
 
-EX_INLINE void ex_wide_store_some(float *p, ex_wide v, size_t count)
+EX_INLINE void ex_wide_put_some(void *map, size_t i, ex_wide v, size_t count, ex_map_type type)
 {
-    for (size_t i = 0; i < count; i++)
-        p[i] = v[i];
+    for (size_t j = 0; j < count; j++)
+        ex_map_put(map, i + j, v[j], type);
 }
 
 /* `block` values of one per channel, repeated. */

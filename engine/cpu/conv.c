@@ -174,11 +174,11 @@ static ex_status folded_forward(ex_cpu_plan *plan, int node)
 static ex_status run_residual(ex_cpu_plan *plan, const ex_cpu_step *step)
 {
     if (step->relu)
-        ex_kernels_host.add_relu_fwd(step->at[0], step->at[0], step->at[1], step->n,
+        ex_kernels_host.add_relu_fwd(step->at[0], step->at[0], step->at[1], step->n, EX_MAP_F32,
                                      ex_cpu_stream(plan));
     else
         ex_kernels_host.add_relu_bwd(step->at[0], step->at[0], step->at[1], NULL, step->n,
-                                     ex_cpu_stream(plan));
+                                     EX_MAP_F32, ex_cpu_stream(plan));
     return EX_OK;
 }
 

@@ -39,7 +39,7 @@ static ex_status run_zero(ex_cpu_plan *plan, const ex_cpu_step *step)
 static ex_status run_sum(ex_cpu_plan *plan, const ex_cpu_step *step)
 {
     ex_kernels_host.add_relu_bwd(step->at[0], step->at[0], step->at[1], step->at[2], step->n,
-                                 ex_cpu_stream(plan));
+                                 EX_MAP_F32, ex_cpu_stream(plan));
     return EX_OK;
 }
 

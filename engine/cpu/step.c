@@ -68,7 +68,7 @@ ex_status ex_cpu_op_end(ex_cpu_plan *plan)
 
 static ex_status run_copy(ex_cpu_plan *plan, const ex_cpu_step *step)
 {
-    ex_kernels_host.add_relu_bwd(step->at[0], step->at[1], NULL, NULL, step->n,
+    ex_kernels_host.add_relu_bwd(step->at[0], step->at[1], NULL, NULL, step->n, EX_MAP_F32,
                                  ex_cpu_stream(plan));
     return EX_OK;
 }

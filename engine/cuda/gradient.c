@@ -35,7 +35,7 @@ static ex_status run_zero(ex_cuda_plan *plan, const ex_cuda_step *step)
 static ex_status run_sum(ex_cuda_plan *plan, const ex_cuda_step *step)
 {
     ex_kernels_cuda.add_relu_bwd(step->at[0], step->at[0], step->at[1], step->at[2], step->n,
-                                 ex_cuda_stream(plan));
+                                 EX_MAP_F32, ex_cuda_stream(plan));
     return EX_OK;
 }
 

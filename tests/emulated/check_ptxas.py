@@ -17,14 +17,30 @@ REGISTERS = re.compile(r"Used (\d+) registers")
 
 
 def plain_name(mangled):
-    """op_dir_kernel or op_dir_kernel<4>, from the name that C++ gives it."""
+    """op_dir_kernel or op_dir_kernel<4,float>, from the name that C++ gives it."""
     match = re.match(r"_ZL?(\d+)", mangled)
     if not match:
         return mangled
     end = match.end() + int(match.group(1))
     name, rest = mangled[match.end():end], mangled[end:]
-    template = re.match(r"I((?:L[ib]\d+E)+)E", rest)
-    return name + ("<%s>" % ",".join(re.findall(r"\d+", template.group(1))) if template else "")
+    if not rest.startswith("I"):
+        return name
+    arguments, rest = [], rest[1:]
+    while rest and not rest.startswith("E"):
+        if match := re.match(r"L[ib](\d+)E", rest):
+            arguments.append(match.group(1))
+        elif match := re.match(r"f", rest):
+            arguments.append("float")
+        elif match := re.match(r"S\d*_", rest):  # the type before it, again
+            arguments.append(arguments[-1])
+        elif match := re.match(r"(\d+)", rest):  # a type's name, after its length
+            start, length = match.end(), int(match.group(1))
+            match = re.match(r".{%d}" % (start + length), rest)
+            arguments.append(rest[start:start + length])
+        else:
+            return name
+        rest = rest[match.end():]
+    return "%s<%s>" % (name, ",".join(arguments))
 
 
 def parse(text):

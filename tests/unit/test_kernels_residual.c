@@ -29,13 +29,13 @@ static void test_add_relu_equals_the_reference(void **state)
         for (int t = 0; t < KERNEL_THREADS_COUNT; t++) {
             const ex_stream s = threads_stream(KERNEL_THREADS[t]);
             poison(o.out, n);
-            k->add_relu_fwd(o.out, o.a, o.b, n, s);
+            k->add_relu_fwd(o.out, o.a, o.b, n, EX_MAP_F32, s);
             assert_same_floats(o.out, o.expected, n);
             memcpy(o.out, o.a, n * sizeof *o.out); /* in place, either side */
-            k->add_relu_fwd(o.out, o.out, o.b, n, s);
+            k->add_relu_fwd(o.out, o.out, o.b, n, EX_MAP_F32, s);
             assert_same_floats(o.out, o.expected, n);
             memcpy(o.out, o.b, n * sizeof *o.out);
-            k->add_relu_fwd(o.out, o.a, o.out, n, s);
+            k->add_relu_fwd(o.out, o.a, o.out, n, EX_MAP_F32, s);
             assert_same_floats(o.out, o.expected, n);
         }
         free_operands(&o);
@@ -51,14 +51,14 @@ static void check_backward(size_t n, bool with_g2, bool with_y)
     for (int t = 0; t < KERNEL_THREADS_COUNT; t++) {
         const ex_stream s = threads_stream(KERNEL_THREADS[t]);
         poison(o.out, n);
-        k->add_relu_bwd(o.out, o.a, g2, y, n, s);
+        k->add_relu_bwd(o.out, o.a, g2, y, n, EX_MAP_F32, s);
         assert_same_floats(o.out, o.expected, n);
         memcpy(o.out, o.a, n * sizeof *o.out);
-        k->add_relu_bwd(o.out, o.out, g2, y, n, s);
+        k->add_relu_bwd(o.out, o.out, g2, y, n, EX_MAP_F32, s);
         assert_same_floats(o.out, o.expected, n);
         if (with_g2) {
             memcpy(o.out, o.b, n * sizeof *o.out);
-            k->add_relu_bwd(o.out, o.a, o.out, y, n, s);
+            k->add_relu_bwd(o.out, o.a, o.out, y, n, EX_MAP_F32, s);
             assert_same_floats(o.out, o.expected, n);
         }
     }
@@ -79,13 +79,13 @@ static void check_alignment(size_t shift_out, size_t shift_a, size_t shift_b)
     float *a = shifted_floats(n, shift_a, 1), *b = shifted_floats(n, shift_b, 2);
     float *expected = ex_guard_floats(n), *out = shifted_output(n, shift_out);
     ex_add_relu_fwd_ref(expected, a, b, n);
-    k->add_relu_fwd(out, a, b, n, threads_stream(1));
+    k->add_relu_fwd(out, a, b, n, EX_MAP_F32, threads_stream(1));
     assert_same_shifted(out, shift_out, expected, n);
     ex_add_relu_bwd_ref(expected, a, b, b, n);
-    k->add_relu_bwd(out, a, b, b, n, threads_stream(1));
+    k->add_relu_bwd(out, a, b, b, n, EX_MAP_F32, threads_stream(1));
     assert_same_shifted(out, shift_out, expected, n);
     ex_add_relu_bwd_ref(expected, a, NULL, b, n);
-    k->add_relu_bwd(out, a, NULL, b, n, threads_stream(1));
+    k->add_relu_bwd(out, a, NULL, b, n, EX_MAP_F32, threads_stream(1));
     assert_same_shifted(out, shift_out, expected, n);
     free_shifted(a, shift_a), free_shifted(b, shift_b), free_shifted(out, shift_out);
     ex_guard_free(expected);
@@ -104,7 +104,7 @@ static void test_add_relu_keeps_nan(void **state)
     for (size_t n = 1; n <= 33; n += 16) {
         operands o = make_operands(n);
         o.a[n - 1] = NAN;
-        k->add_relu_fwd(o.out, o.a, o.b, n, threads_stream(1));
+        k->add_relu_fwd(o.out, o.a, o.b, n, EX_MAP_F32, threads_stream(1));
         assert_true(isnan(o.out[n - 1]));
         for (size_t i = 0; i + 1 < n; i++)
             assert_true(o.out[i] >= 0.0f);

@@ -52,5 +52,5 @@ void device_test_dies(void (*body)(void), const char *text)
 void device_test_add(float *out, const float *a, const float *b, size_t n, cudaStream_t stream)
 {
     const ex_stream s = {.threads = 1, .queue = stream};
-    ex_kernels_cuda.add_relu_fwd(out, a, b, n, s);
+    ex_kernels_cuda.add_relu_fwd(out, a, b, n, EX_MAP_F32, s);
 }
