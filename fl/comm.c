@@ -1,5 +1,4 @@
-/* Choosing a communicator, and what all have in common: waiting with a timeout, errors, agreement.
- */
+/* What all communicators have in common: waiting with a timeout, errors, agreement. */
 #include "comm_impl.h"
 
 #include "base/clock.h"
@@ -14,65 +13,6 @@ enum {
     PAUSE_MIN = 10000,
     PAUSE_MAX = 1000000, /* nanoseconds: waiting takes no core from those who still train */
 };
-
-/* --- choice --------------------------------------------------------------------------------- */
-
-static bool wants_gpu(const char *device)
-{
-    return strncmp(device, "cuda", 4) == 0;
-}
-
-ex_status ex_comm_create_as(ex_comm **out, const ex_communicator *kind,
-                            const ex_comm_options *options)
-{
-    char error[EX_COMM_TEXT] = "";
-    *out = NULL;
-    const ex_status status = kind->create(out, options, error);
-    if (status != EX_OK)
-        return EX_FAIL(status, "rank %d of %d, communicator %s: %s", options->ranks.rank,
-                       options->ranks.size, kind->name, error);
-    (*out)->timeout = options->timeout;
-    return EX_OK;
-}
-
-static ex_status create(ex_comm **out, const char *name, const ex_comm_options *options)
-{
-    const ex_communicator *kind = &ex_communicator_local;
-    if (strcmp(name, "local") != 0)
-        EX_TRY(ex_comm_module(&kind, name));
-    return ex_comm_create_as(out, kind, options);
-}
-
-/* nccl where a GPU was asked for, or is there to be found; else mpi. */
-static ex_status create_best(ex_comm **out, const ex_comm_options *options)
-{
-    if (options->ranks.size == 1)
-        return create(out, "local", options);
-    if (strcmp(options->device, "cpu") == 0)
-        return create(out, "mpi", options);
-    const ex_status status = create(out, "nccl", options);
-    return status == EX_ERR_UNSUPPORTED && !wants_gpu(options->device) ? create(out, "mpi", options)
-                                                                       : status;
-}
-
-ex_status ex_comm_create(ex_comm **out, const ex_comm_options *options)
-{
-    static const char *const names[] = {"local", "mpi", "nccl"};
-    *out = NULL;
-    if (strcmp(options->name, "auto") == 0)
-        return create_best(out, options);
-    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
-        if (strcmp(options->name, names[i]) == 0)
-            return create(out, names[i], options);
-    return EX_FAIL(EX_ERR_CONFIG, "communicator \"%s\"; one of auto, local, mpi, nccl",
-                   options->name);
-}
-
-void ex_comm_destroy(ex_comm **comm)
-{
-    if (*comm)
-        (*comm)->kind->destroy(comm);
-}
 
 int ex_comm_rank(const ex_comm *comm)
 {
@@ -92,6 +32,11 @@ const char *ex_comm_name(const ex_comm *comm)
 int ex_comm_gpu(const ex_comm *comm)
 {
     return comm->gpu;
+}
+
+double ex_comm_timeout(const ex_comm *comm)
+{
+    return comm->timeout;
 }
 
 bool ex_comm_broken(const ex_comm *comm)

@@ -1,9 +1,9 @@
 /* Communication between the processes (ranks) that share a federation's work.
  *
- * Every rank calls the same operations in the same order. Sums are of integers, so that neither the
- * number of ranks nor their order changes a bit. An operation that the others do not join within
- * the timeout is given up: EX_ERR_BACKEND, and the communicator is broken, which makes every later
- * call fail at once. */
+ * Every rank calls the same operations in the same order, one at a time, from any of its threads.
+ * Sums are of integers, so that neither the number of ranks nor their order changes a bit. An
+ * operation that the others do not join within the timeout is given up: EX_ERR_BACKEND, and the
+ * communicator is broken, which makes every later call fail at once. */
 #ifndef EX_COMM_H
 #define EX_COMM_H
 
@@ -25,7 +25,7 @@ typedef struct ex_ranks {
 } ex_ranks;
 
 /* Reads the environment of mpirun (Open MPI, MPICH), srun and torchrun. EX_ERR_CONFIG where it
- * makes no sense. */
+ * makes no sense, or tells of several processes but not which of them this is. */
 ex_status ex_ranks_find(ex_ranks *out);
 
 typedef struct ex_comm_options {
@@ -36,9 +36,10 @@ typedef struct ex_comm_options {
     double timeout;     /* seconds */
 } ex_comm_options;
 
-/* Joins the other ranks, which call the same. `auto` is local for one rank, nccl where a GPU is
- * used, else mpi. EX_ERR_CONFIG for an unknown name, EX_ERR_UNSUPPORTED for one that is not built
- * or cannot be used here, saying why. */
+/* Joins the other ranks, which call the same. `auto` is local for one rank, nccl where every rank
+ * has a GPU to use, mpi where none has. EX_ERR_CONFIG for an unknown name, for local where several
+ * ranks were started, and where some ranks have a GPU and others have not; EX_ERR_UNSUPPORTED for
+ * one that is not built or cannot be used here, saying why. */
 ex_status ex_comm_create(ex_comm **out, const ex_comm_options *options);
 void ex_comm_destroy(ex_comm **comm);
 
@@ -47,6 +48,8 @@ int ex_comm_size(const ex_comm *comm);
 const char *ex_comm_name(const ex_comm *comm);
 /* The GPU that the communicator has taken for this rank, or -1. */
 int ex_comm_gpu(const ex_comm *comm);
+/* Seconds that an operation waits for the others. */
+double ex_comm_timeout(const ex_comm *comm);
 /* Whether an operation has failed, or the communicator was given up. */
 bool ex_comm_broken(const ex_comm *comm);
 

@@ -9,17 +9,21 @@
 
 #include "comm.h"
 
-enum { EX_COMM_ABI = 1, EX_COMM_TEXT = 512 };
+enum { EX_COMM_ABI = 2, EX_COMM_TEXT = 512 };
 
 /* All give EX_OK or another status with a text in the error. */
 typedef struct ex_communicator {
     int abi; /* EX_COMM_ABI */
     const char *name;
-    /* Joins the other ranks, within options->timeout. error: EX_COMM_TEXT bytes.
-     * EX_ERR_UNSUPPORTED: it cannot be used on this machine. */
-    ex_status (*create)(ex_comm **out, const ex_comm_options *options, char *error);
-    /* After abort it must not wait for other ranks. */
-    void (*destroy)(ex_comm **comm);
+    size_t size; /* of its own struct, which starts with ex_comm */
+    /* Whether this rank could take it, found out alone; error: EX_COMM_TEXT bytes. NULL: it can. */
+    ex_status (*usable)(const ex_comm_options *options, char *error);
+    /* Joins the other ranks, within options->timeout. comm: `size` bytes, zero but for the base,
+     * and its gpu to be set. EX_ERR_UNSUPPORTED: it cannot be used on this machine. After an error
+     * nothing is left of it. NULL: there is nothing to join. */
+    ex_status (*join)(ex_comm *comm, const ex_comm_options *options);
+    /* Gives back what join took. After abort it must not wait for other ranks. NULL: nothing. */
+    void (*leave)(ex_comm *comm);
     void (*abort)(ex_comm *comm);
     /* One operation at a time is begun, then tested until it is done; values and bytes stay
      * until then. */
@@ -28,12 +32,12 @@ typedef struct ex_communicator {
     ex_status (*test)(ex_comm *comm, bool *done);
 } ex_communicator;
 
-/* What every communicator's own struct starts with. */
+/* What every communicator's own struct starts with; comm_choice.c makes it. */
 struct ex_comm {
     const ex_communicator *kind;
     int rank, size;
-    int gpu; /* -1: none */
-    double timeout;
+    int gpu;        /* -1: none */
+    double timeout; /* seconds */
     bool broken;
     char error[EX_COMM_TEXT];
 };
@@ -42,6 +46,11 @@ extern const ex_communicator ex_communicator_local;
 
 ex_status ex_comm_create_as(ex_comm **out, const ex_communicator *kind,
                             const ex_comm_options *options);
+
+/* Whether all ranks of `comm` could take NCCL; `mine`, and the message where that is not EX_OK, are
+ * this rank's. All ranks get EX_ERR_UNSUPPORTED with the first's reason if none could, and
+ * EX_ERR_CONFIG naming two of them where they differ. */
+ex_status ex_comm_ask_nccl(ex_comm *comm, ex_status mine);
 
 /* The symbol of a module, of type ex_communicator. */
 #define EX_COMM_MODULE_SYMBOL "ex_communicator_module"

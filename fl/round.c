@@ -334,6 +334,7 @@ ex_status ex_federation_round(ex_federation *f, const ex_round *round, ex_round_
         ex_comm_abort(f->comm); /* the others wait for a sum that this rank cannot join */
     }
 done:
+    ex_share_rest(f);
     work_close(&w);
     ex_range_end();
     return status;

@@ -3,11 +3,13 @@
  * Only rank 0 decides, evaluates, ablates and writes. Before a round it tells the others what the
  * round is, and what of it they do not hold yet: global values that are not those of the round
  * before, samples, mask, algorithms. Then every rank trains its part of the cohort, one sum joins
- * them, and all hold the same new model. An error of any rank becomes that of all. */
+ * them, and all hold the same new model. Between rounds rank 0 tells the others that it lives. An
+ * error of any rank becomes that of all. */
 #ifndef EX_SHARE_H
 #define EX_SHARE_H
 
 #include "federation.h"
+#include "pulse.h"
 
 #include <limits.h>
 
@@ -25,17 +27,22 @@ struct ex_share {
     ex_norm_mode norm;
     ex_samples *samples; /* (num_clients) ranks other than 0: the round's */
     ex_status trouble;   /* this rank cannot do the round that the others do */
+    ex_pulse *pulse;     /* rank 0's sign of life between rounds; NULL on the others */
     char file[PATH_MAX]; /* of this rank's own, for algorithms; "": not made yet */
 };
 
-ex_status ex_share_create(ex_share **out, const ex_federation *f);
+/* Rank 0 is not yet taken for alone (ex_share_rest). */
+ex_status ex_share_create(ex_share **out, const ex_federation *f, ex_comm *comm);
 void ex_share_destroy(ex_share **share, int num_clients);
 /* Rank 0: tells the others to open a federation with its configuration. */
 ex_status ex_share_open(ex_comm *comm, const ex_config *config);
-/* Rank 0: tells the others of the round that it now begins. */
+/* Rank 0: tells the others of the round that it now begins. The communicator is the round's until
+ * ex_share_rest. */
 ex_status ex_share_round(ex_federation *f, const ex_round *round);
 /* All ranks, after a round: its values need not be sent. */
 void ex_share_keep(ex_federation *f);
+/* All ranks: the round is over. Rank 0 works alone until the next, and tells the others so. */
+void ex_share_rest(ex_federation *f);
 /* What client `client` trains in a round. */
 ex_fit ex_round_fit(const ex_federation *f, const ex_round *round, int client);
 /* Opens on each rank, and agrees on how that went. */

@@ -1,12 +1,13 @@
 #include "meet.h"
 
+#include "base/clock.h"
+
 #include <errno.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
-#include <time.h>
 #include <unistd.h>
 
 /* What rank 0 publishes; its cards (size) follow. */
@@ -25,22 +26,16 @@ typedef struct meeting {
     char *error;
 } meeting;
 
-static double now(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
-
 static void nap(void)
 {
     nanosleep(&(struct timespec){.tv_nsec = 5000000}, NULL);
 }
 
-void ex_meet_fill(ex_meet_card *card, const char *gpu)
+void ex_meet_fill(ex_meet_card *card, const char *gpu, ex_status status, const char *why)
 {
-    *card = (ex_meet_card){0};
+    *card = (ex_meet_card){.status = (int64_t)status};
     snprintf(card->gpu, sizeof card->gpu, "%s", gpu);
+    snprintf(card->why, sizeof card->why, "%s", why);
     if (gethostname(card->host, sizeof card->host - 1) != 0)
         snprintf(card->host, sizeof card->host, "a machine without a name");
     FILE *file = fopen("/proc/sys/kernel/random/boot_id", "re");
@@ -149,7 +144,7 @@ static ex_status lead(meeting *m, const void *id)
             break;
         if (changed)
             status = publish_notice(m);
-        else if (now() > m->deadline)
+        else if (ex_now() > m->deadline)
             status = too_late(m, missing);
         else
             nap();
@@ -157,7 +152,7 @@ static ex_status lead(meeting *m, const void *id)
     m->notice.open = 1;
     if (status == EX_OK)
         status = publish_notice(m);
-    while (status == EX_OK && !all_gone(m) && now() < m->deadline)
+    while (status == EX_OK && !all_gone(m) && ex_now() < m->deadline)
         nap();
     name_of(name, m, 0);
     unlink(name);
@@ -180,7 +175,7 @@ static ex_status follow(meeting *m, ex_meet_card *mine, void *id)
             status = publish(m, mine, sizeof *mine, NULL, 0);
         }
         open = known && m->notice.open;
-        if (!open && now() > m->deadline)
+        if (!open && ex_now() > m->deadline)
             status = too_late(m, 0);
         else if (!open)
             nap();
@@ -197,7 +192,7 @@ ex_status ex_meet(const char *path, int rank, int size, double timeout, ex_meet_
     meeting m = {.path = path,
                  .rank = rank,
                  .size = size,
-                 .deadline = now() + timeout,
+                 .deadline = ex_now() + timeout,
                  .cards = cards,
                  .error = error};
     if (strlen(path) > PATH_MAX - 32) {
@@ -207,7 +202,7 @@ ex_status ex_meet(const char *path, int rank, int size, double timeout, ex_meet_
     ex_meet_card mine = cards[rank];
     while (mine.number == 0)
         if (getrandom(&mine.number, sizeof mine.number, 0) != (ssize_t)sizeof mine.number)
-            mine.number = (uint64_t)getpid() << 32 ^ (uint64_t)(now() * 1e9);
+            mine.number = (uint64_t)getpid() << 32 ^ (uint64_t)(ex_now() * 1e9);
     cards[rank] = mine;
     return rank == 0 ? lead(&m, id) : follow(&m, &mine, id);
 }

@@ -10,17 +10,19 @@
 
 #include "comm_impl.h"
 
-enum { EX_MEET_ID = 128, EX_MEET_TEXT = 64 };
+enum { EX_MEET_ID = 128, EX_MEET_TEXT = 64, EX_MEET_REASON = 160 };
 
 typedef struct ex_meet_card {
     uint64_t number, accepted; /* drawn for this run; rank 0's, once it is known */
     char host[EX_MEET_TEXT];   /* its name */
     char boot[EX_MEET_TEXT];   /* names the machine, in containers too */
-    char gpu[EX_MEET_TEXT];    /* PCI bus id */
+    char gpu[EX_MEET_TEXT];    /* PCI bus id; "": it has none to use, and comes to say so ... */
+    char why[EX_MEET_REASON];  /* ... with the reason ... */
+    int64_t status;            /* ... and this instead of EX_OK */
 } ex_meet_card;
 
 /* The rank's card but for its number. */
-void ex_meet_fill(ex_meet_card *card, const char *gpu);
+void ex_meet_fill(ex_meet_card *card, const char *gpu, ex_status status, const char *why);
 /* cards (size): this rank's own is filled in, then all are. id (EX_MEET_ID): rank 0's goes to all.
  * EX_ERR_BACKEND with a text in error (EX_COMM_TEXT). */
 ex_status ex_meet(const char *path, int rank, int size, double timeout, ex_meet_card *cards,

@@ -24,7 +24,7 @@ if(NOT NCCL_INCLUDE_DIR OR NOT NCCL_LIBRARY OR NOT TARGET CUDA::cudart_static)
   return()
 endif()
 message(STATUS "Ranks over NCCL (libexcise_nccl.so): ${NCCL_LIBRARY}")
-add_library(excise_nccl MODULE nccl/comm_nccl.c nccl/meet.c)
+add_library(excise_nccl MODULE nccl/comm_nccl.c nccl/gpus.c nccl/meet.c)
 set_target_properties(excise_nccl PROPERTIES LIBRARY_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}
                       INSTALL_RPATH_USE_LINK_PATH ON)
 target_include_directories(excise_nccl PRIVATE ${CMAKE_CURRENT_SOURCE_DIR}

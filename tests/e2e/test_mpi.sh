@@ -4,6 +4,8 @@
 source "$(dirname "$0")/cli_common.sh"
 command -v mpirun >/dev/null && [ -e "$1/libexcise_mpi.so" ] || exit 77
 compare=$tests/compare_runs.py
+root=$tests/../..
+kill_at=$1/faults/kill_at.so half_nccl=$1/faults/half_nccl.so modules=$1
 export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1
 # Open MPI keeps memory and unloads the modules that hold it, so that no suppression can name it.
 export ASAN_OPTIONS=${ASAN_OPTIONS:+$ASAN_OPTIONS:}detect_leaks=0
@@ -36,6 +38,17 @@ equal() {
     python3 "$compare" "$1" "$2" >differences || fail "$(cat differences)"
 }
 
+# No process of ours outlives its mpirun.
+all_gone() {
+    wait_for 20 nobody_here
+}
+nobody_here() {
+    local process
+    for process in $(pgrep -x excise); do
+        [ "$(readlink "/proc/$process/cwd")" != "$work" ] || return 1
+    done
+}
+
 # The process of a rank of the newest mpirun.
 rank_process() {
     local process
@@ -47,8 +60,14 @@ rank_process() {
 
 # --- training; with two of five clients in a round some ranks have nothing to do
 succeeds train -c small.yaml -o one
+documented=$(sed -n 's/^    \(mpirun -n 4 .*excise train .*\)$/\1/p' "$root/README.md")
 for count in 2 4; do
-    ranks $count train -c small.yaml -o ranks$count || fail "$count ranks gave $?"
+    if [ $count = 4 ]; then # as the README has it
+        OMPI_MCA_rmaps_base_oversubscribe=1 bash -c "$(sed "
+            s|build/excise|$excise|; s|EXP.yaml|small.yaml|; s|runs/mine|ranks4|" <<<"$documented")" >out 2>err
+    else
+        ranks $count train -c small.yaml -o ranks$count
+    fi || fail "$count ranks gave $?"
     [ "$(grep -c '^run  ' out)" -eq 1 ] || fail "$count ranks printed other than one report"
     [ "$(grep -c '^round 2/2' err)" -eq 1 ] || fail "$count ranks logged other than once"
     equal one ranks$count
@@ -63,15 +82,28 @@ ranks 2 train -c small.yaml -s rounds=1 -s conv=auto -o auto || fail "conv=auto 
 succeeds train -c small.yaml -s rounds=1 -s conv=auto --algorithms auto/algorithms.json -o again
 same auto/model.safetensors again/model.safetensors
 
-# --- a run goes on with another number of processes
-ranks 3 train -c small.yaml -s rounds=1 -o resumed || fail "a first round gave $?"
-ranks 2 train -o resumed -s rounds=2 --resume || fail "going on gave $?"
+# --- a run goes on with another number of processes; here as a job of Slurm's, whose srun is a
+# stand-in that starts them by mpirun
+mkdir bin
+cat >bin/srun <<'SH'
+#!/usr/bin/env bash
+while [ "${1#-}" != "$1" ]; do shift; done
+exec mpirun --oversubscribe -n "$TASKS" "$@"
+SH
+chmod +x bin/srun
+for tasks in 3 2; do
+    PATH=$work/bin:$PATH TASKS=$tasks EXCISE=$excise bash "$root/scripts/slurm_train.sh" \
+        small.yaml resumed -s rounds=$((4 - tasks)) >out 2>err || fail "$tasks tasks gave $?"
+done
 same one/model.safetensors resumed/model.safetensors
 
-# --- unlearning by clients, by retraining, and by the server, which does it alone
-for method in de retrain ce; do
-    succeeds unlearn one --method $method --class 1 -o $method
-    ranks 2 unlearn one --method $method --class 1 -o ${method}2 || fail "$method gave $?"
+# --- unlearning by clients, by retraining, and by the server, which does it alone; --effects spares
+# the controls an ablation of their own
+for method in de retrain ce de-random head; do
+    options=(--method $method --class 1 -s comm_timeout=20)
+    [ $method != de-random ] || options+=(--effects de/effects.csv)
+    succeeds unlearn one "${options[@]}" -o $method
+    ranks 2 unlearn one "${options[@]}" -o ${method}2 || fail "$method gave $?"
     equal $method ${method}2
 done
 seeded=(unlearn one --method de --class 1 -s unlearn.seed=9 -s clients_per_round=3)
@@ -91,6 +123,35 @@ ranks 2 train -c small.yaml -s dataset=mnist -s data_dir=/nowhere -o nothing && 
 [ "$(grep -c '^excise: error: ' err)" -eq 1 ] || fail "no data: no single error"
 absent nothing
 
+# --- several processes that each would do all, in one folder
+ranks 2 train -c small.yaml -s comm=local -o racing && fail "comm=local was taken"
+has err "comm is local, but this is rank 1 of 2 that mpirun started"
+absent racing
+export WORLD_SIZE=2
+refuses 2 "RANK is missing" train -c small.yaml -o racing
+unset WORLD_SIZE
+absent racing
+
+# --- ranks that disagree on auto: all stop, and name the two
+mkdir mixed
+cp "$excise" "$modules/libexcise_mpi.so" mixed
+cp "$half_nccl" mixed/libexcise_nccl.so
+mpirun --oversubscribe -n 2 mixed/excise train -c small.yaml -o disagreed >out 2>err &&
+    fail "ranks that disagree went on"
+has err "rank 0 of 2 could talk over nccl, but rank 1 cannot: no GPU answers"
+absent disagreed
+
+# --- rank 0 is killed while it writes; another number of processes goes on
+code=0
+mpirun --oversubscribe -n 1 env LD_PRELOAD="$kill_at" EXCISE_KILL_AT=40 \
+    ASAN_OPTIONS="$ASAN_OPTIONS:verify_asan_link_order=0" "$excise" train -c small.yaml -o cut : \
+    -n 1 "$excise" train -c small.yaml -o cut >out 2>err || code=$?
+[ $code -ne 0 ] || fail "rank 0 was not killed"
+all_gone
+absent cut/report.json
+ranks 3 train -o cut --resume || fail "going on after rank 0 gave $?"
+equal one cut
+
 # --- a process that is killed, that hangs, and that is interrupted: what is complete stays
 for signal in KILL STOP TERM; do
     timeout=60
@@ -103,6 +164,7 @@ for signal in KILL STOP TERM; do
     [ -n "$process" ] || fail "rank 1 is not there"
     kill -s $signal "$process"
     wait $job && fail "SIG$signal in rank 1 went unnoticed"
+    all_gone
     [ $signal != STOP ] || has err "another rank did not join"
     [ $signal != TERM ] || has err "excise: interrupted; "
     absent by$signal/model.safetensors

@@ -2,6 +2,7 @@
 #include "comm.h"
 #include "test.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 static const char *const names[] = {"OMPI_COMM_WORLD_RANK",
@@ -86,12 +87,86 @@ static void test_an_environment_that_makes_no_sense_is_refused(void **state)
     }
 }
 
+/* One of several that takes itself for the only one would race the others in their folder. */
+static void test_half_of_a_launchers_environment_is_refused(void **state)
+{
+    static const struct {
+        const char *name, *value, *missing;
+    } lone[] = {{"WORLD_SIZE", "4", "RANK"},
+                {"RANK", "3", "WORLD_SIZE"},
+                {"OMPI_COMM_WORLD_SIZE", "2", "OMPI_COMM_WORLD_RANK"},
+                {"PMI_RANK", "1", "PMI_SIZE"},
+                {"WORLD_SIZE", "x", "RANK"}};
+    ex_ranks r;
+    for (size_t i = 0; i < sizeof lone / sizeof *lone; i++) {
+        char words[64];
+        forget(state);
+        setenv(lone[i].name, lone[i].value, 1);
+        assert_status(ex_ranks_find(&r), EX_ERR_CONFIG);
+        assert_message(lone[i].name);
+        snprintf(words, sizeof words, "but %s is missing", lone[i].missing);
+        assert_message(words);
+    }
+    /* What another launcher says whole counts. */
+    setenv("RANK", "1", 1);
+    setenv("WORLD_SIZE", "2", 1);
+    setenv("PMI_SIZE", "7", 1);
+    assert_ok(ex_ranks_find(&r));
+    assert_true(r.rank == 1 && r.size == 2);
+    /* No other process is told of. */
+    static const char *const alone[][2] = {
+        {"WORLD_SIZE", "1"}, {"WORLD_SIZE", ""}, {"RANK", "0"}, {"SLURM_PROCID", "3"}};
+    for (size_t i = 0; i < sizeof alone / sizeof *alone; i++) {
+        forget(state);
+        setenv(alone[i][0], alone[i][1], 1);
+        assert_ok(ex_ranks_find(&r));
+        assert_int_equal(r.size, 1);
+    }
+}
+
+static void test_ranks_that_sruns_pmi_tells_are_sruns(void **state)
+{
+    (void)state;
+    ex_ranks r;
+    setenv("PMI_RANK", "2", 1);
+    setenv("PMI_SIZE", "4", 1);
+    setenv("SLURM_PROCID", "2", 1);
+    setenv("SLURM_STEP_NUM_TASKS", "4", 1);
+    assert_ok(ex_ranks_find(&r));
+    assert_string_equal(r.launcher, "srun");
+    /* mpirun in a job, which starts its helpers by a step of its own. */
+    setenv("SLURM_STEP_NUM_TASKS", "1", 1);
+    setenv("SLURM_PROCID", "0", 1);
+    assert_ok(ex_ranks_find(&r));
+    assert_string_equal(r.launcher, "mpirun");
+}
+
+static void test_comm_local_is_refused_where_several_processes_were_started(void **state)
+{
+    (void)state;
+    ex_comm_options o = {.ranks = {.rank = 1, .size = 3, .launcher = "torchrun"},
+                         .name = "local",
+                         .device = "cpu",
+                         .timeout = 1};
+    ex_comm *comm;
+    assert_status(ex_comm_create(&comm, &o), EX_ERR_CONFIG);
+    assert_message("comm is local, but this is rank 1 of 3 that torchrun started");
+    assert_null(comm);
+    o.ranks = (ex_ranks){.size = 1};
+    assert_ok(ex_comm_create(&comm, &o));
+    ex_comm_destroy(&comm);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(test_a_process_by_itself_is_the_only_rank, forget),
         cmocka_unit_test_setup(test_launchers_are_understood, forget),
         cmocka_unit_test_setup(test_an_environment_that_makes_no_sense_is_refused, forget),
+        cmocka_unit_test_setup(test_half_of_a_launchers_environment_is_refused, forget),
+        cmocka_unit_test_setup(test_ranks_that_sruns_pmi_tells_are_sruns, forget),
+        cmocka_unit_test_setup(test_comm_local_is_refused_where_several_processes_were_started,
+                               forget),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -2,6 +2,7 @@
  * what they saw; the tests look at it after they have joined. */
 #include "comm_impl.h"
 #include "federation_fixture.h"
+#include "meet.h"
 #include "nccl_emulated.h"
 #include "share.h"
 #include "temp.h"
@@ -22,6 +23,7 @@ extern const ex_communicator ex_communicator_module;
 typedef struct rank {
     pthread_t thread;
     ex_comm_options options;
+    const char *device; /* NULL: as all */
     void (*work)(struct rank *r);
     ex_comm *comm;
     ex_status status;
@@ -61,7 +63,7 @@ static void run_ranks(rank *ranks, int count, int size, const char *device, void
         r->options = (ex_comm_options){
             .ranks = {.rank = i, .size = size, .local_rank = i, .launcher = "mpirun"},
             .name = "nccl",
-            .device = device,
+            .device = r->device ? r->device : device,
             .file = meeting(),
             .timeout = timeout};
         r->work = work;
@@ -256,11 +258,70 @@ static void test_a_gpu_for_two_ranks_is_refused_before_nccl_sees_it(void **state
 static void test_a_machine_without_gpu_is_told_so(void **state)
 {
     (void)state;
-    rank ranks[1] = {0};
+    rank ranks[2] = {0};
     ex_nccl_set_gpus(0);
-    run_ranks(ranks, 1, 2, "auto", nothing, 20);
-    assert_int_equal(ranks[0].status, EX_ERR_UNSUPPORTED);
+    run_ranks(ranks, 2, 2, "auto", nothing, 20);
+    for (int i = 0; i < 2; i++) {
+        assert_int_equal(ranks[i].status, EX_ERR_UNSUPPORTED);
+        assert_non_null(strstr(ranks[i].message, "no GPU answers"));
+        assert_true(ranks[i].seconds < 5);
+    }
     check_end();
+}
+
+/* The others would wait for it until the timeout, or go on over something else. */
+static void test_all_hear_which_rank_has_no_gpu_and_which_has(void **state)
+{
+    (void)state;
+    rank ranks[3] = {0};
+    ranks[1].device = "cuda:9";
+    run_ranks(ranks, 3, 3, "cuda", nothing, 20);
+    for (int i = 0; i < 3; i++) {
+        assert_int_equal(ranks[i].status, EX_ERR_CONFIG);
+        assert_non_null(strstr(ranks[i].message, "rank 0 ("));
+        assert_non_null(strstr(ranks[i].message, "has the GPU 0000:17:00.0, but rank 1 ("));
+        assert_non_null(strstr(ranks[i].message, "device is cuda:9, and there are 4 GPUs"));
+        assert_true(ranks[i].seconds < 5);
+    }
+    assert_int_equal(ex_nccl_inits(), 0);
+    check_end();
+}
+
+/* Which ranks could take NCCL, by their bits. */
+static void ask(rank *r)
+{
+    const unsigned can = *(const unsigned *)r->in;
+    const int me = ex_comm_rank(r->comm);
+    const ex_status mine = can >> me & 1 ? EX_OK : EX_FAIL(EX_ERR_UNSUPPORTED, "cause %d", me);
+    r->status = ex_comm_ask_nccl(r->comm, mine);
+    snprintf(r->out, MESSAGE, "%s", ex_error_message());
+}
+
+static void test_auto_is_decided_by_all_ranks_and_alike(void **state)
+{
+    (void)state;
+    static const struct {
+        unsigned can;
+        ex_status status;
+        const char *words;
+    } cases[] = {
+        {7, EX_OK, ""},
+        {0, EX_ERR_UNSUPPORTED, "cause 0"},
+        {5, EX_ERR_CONFIG, "rank 0 of 3 could talk over nccl, but rank 1 cannot: cause 1"},
+        {6, EX_ERR_CONFIG, "rank 1 of 3 could talk over nccl, but rank 0 cannot: cause 0"},
+    };
+    for (size_t k = 0; k < sizeof cases / sizeof *cases; k++) {
+        rank ranks[3] = {0};
+        char said[3][MESSAGE];
+        for (int i = 0; i < 3; i++)
+            ranks[i].in = &cases[k].can, ranks[i].out = said[i];
+        run_ranks(ranks, 3, 3, "cuda", ask, 20);
+        for (int i = 0; i < 3; i++) {
+            assert_int_equal(ranks[i].status, cases[k].status);
+            assert_non_null(strstr(said[i], cases[k].words));
+        }
+        check_end();
+    }
 }
 
 static void test_a_rank_that_does_not_come_is_named(void **state)
@@ -280,15 +341,16 @@ static void test_what_an_earlier_run_left_is_not_taken_for_this_one(void **state
 {
     (void)state;
     for (int left = 0; left < 3; left++) {
-        char path[4200], garbage[400];
+        enum { NOTICE = 144, CARD = sizeof(ex_meet_card) };
+        char path[4200], garbage[NOTICE + 2 * CARD];
         memset(garbage, 7 + left, sizeof garbage);
         for (int i = 0; i < 2; i++) {
             snprintf(path, sizeof path, "%s.%d", meeting(), i);
             FILE *file = fopen(path, "w");
             assert_non_null(file);
             /* A card, a notice of two cards, and neither. */
-            const size_t bytes = left == 2 ? 5 : i == 0 ? 144 + 2 * 208 : 208;
-            fwrite(garbage, 1, bytes < sizeof garbage ? bytes : sizeof garbage, file);
+            const size_t bytes = left == 2 ? 5 : i == 0 ? NOTICE + 2 * CARD : CARD;
+            fwrite(garbage, 1, bytes, file);
             fclose(file);
         }
         rank ranks[2] = {0};
@@ -399,7 +461,7 @@ static void test_a_round_that_a_rank_leaves_changes_nothing(void **state)
     rank ranks[2] = {0};
     assert_ok(ex_federation_open(&f, &c));
     ranks[0].in = &c, ranks[0].out = &t;
-    ex_nccl_hang(1, 9); /* after opening, and what the first round needs */
+    ex_nccl_hang(1, 10); /* after opening, and what the first round needs */
     run_ranks(ranks, 2, 2, "auto", share_training, 4);
     assert_int_equal(t.status, EX_ERR_BACKEND);
     assert_int_equal(ranks[1].status, EX_ERR_BACKEND);
@@ -407,6 +469,73 @@ static void test_a_round_that_a_rank_leaves_changes_nothing(void **state)
     ex_test_values_same(f, &t.values);
     ex_test_values_free(&t.values);
     ex_federation_close(&f);
+    check_end();
+}
+
+/* --- rank 0 alone --------------------------------------------------------------------------- */
+
+typedef struct solitude {
+    ex_config config;
+    double seconds;
+    ex_status status; /* of a round after them */
+    double round_seconds;
+    char message[MESSAGE];
+} solitude;
+
+static void work_alone(rank *r)
+{
+    ex_federation *f;
+    ex_round_result result;
+    solitude *s = r->out;
+    bool reported;
+    if (ex_comm_rank(r->comm) > 0) {
+        r->status = ex_federation_serve(&r->comm, &reported);
+        return;
+    }
+    r->status = ex_federation_open_shared(&f, &s->config, &r->comm);
+    if (r->status != EX_OK)
+        return;
+    usleep((useconds_t)(s->seconds * 1e6));
+    const ex_round round = ex_test_round(f, 0);
+    const double start = ex_now();
+    s->status = ex_ledger_begin(f->ledger, "train");
+    if (s->status == EX_OK)
+        s->status = ex_federation_round(f, &round, &result);
+    ex_ledger_end(f->ledger);
+    s->round_seconds = ex_now() - start;
+    snprintf(s->message, sizeof s->message, "%s", ex_error_message());
+    ex_federation_close(&f);
+}
+
+/* As a long ablation does. */
+static void test_rank_0_may_work_alone_for_longer_than_the_timeout(void **state)
+{
+    (void)state;
+    rank ranks[2] = {0};
+    solitude s = {.config = ex_test_config(), .seconds = 5};
+    s.config.train_samples = 60;
+    ranks[0].out = &s;
+    run_ranks(ranks, 2, 2, "auto", work_alone, 2);
+    for (int i = 0; i < 2; i++)
+        if (ranks[i].status != EX_OK)
+            fail_msg("rank %d: %s", i, ranks[i].message);
+    if (s.status != EX_OK)
+        fail_msg("%s", s.message);
+    check_end();
+}
+
+static void test_a_rank_that_is_lost_meanwhile_is_known_before_the_next_round(void **state)
+{
+    (void)state;
+    rank ranks[2] = {0};
+    solitude s = {.config = ex_test_config(), .seconds = 3};
+    ranks[0].out = &s;
+    ex_nccl_hang(1, 4); /* after opening */
+    run_ranks(ranks, 2, 2, "auto", work_alone, 1);
+    assert_int_equal(s.status, EX_ERR_BACKEND);
+    assert_non_null(strstr(s.message, "another rank did not join a broadcast within 1 s"));
+    assert_true(s.round_seconds < 0.5);
+    assert_int_equal(ranks[1].status, EX_ERR_BACKEND);
     check_end();
 }
 
@@ -419,10 +548,15 @@ int main(void)
         cmocka_unit_test_setup(test_an_error_of_nccl_is_told_and_ends_the_others, reset),
         cmocka_unit_test_setup(test_a_gpu_for_two_ranks_is_refused_before_nccl_sees_it, reset),
         cmocka_unit_test_setup(test_a_machine_without_gpu_is_told_so, reset),
+        cmocka_unit_test_setup(test_all_hear_which_rank_has_no_gpu_and_which_has, reset),
+        cmocka_unit_test_setup(test_auto_is_decided_by_all_ranks_and_alike, reset),
         cmocka_unit_test_setup(test_a_rank_that_does_not_come_is_named, reset),
         cmocka_unit_test_setup(test_what_an_earlier_run_left_is_not_taken_for_this_one, reset),
         cmocka_unit_test_setup(test_two_and_four_ranks_train_the_bits_of_one, reset),
         cmocka_unit_test_setup(test_a_round_that_a_rank_leaves_changes_nothing, reset),
+        cmocka_unit_test_setup(test_rank_0_may_work_alone_for_longer_than_the_timeout, reset),
+        cmocka_unit_test_setup(test_a_rank_that_is_lost_meanwhile_is_known_before_the_next_round,
+                               reset),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
