@@ -116,13 +116,14 @@ def main():
                  "found none; run scripts/run.sh")
     rows = [row_of(report, found, reports["retrain"]) for report in found]
     one = found[0]
-    facts = (f"{one['model']} on {one['dataset']}, class {one['class']}, seed {one['seed']}, "
+    named = f" ({one['class_name']})" if one.get("class_name") else ""
+    facts = (f"{one['model']} on {one['dataset']}, class {one['class']}{named}, seed {one['seed']}, "
              f"{one['device']} {one['precision']}; test accuracy; compute without evaluation, "
              "ablation and files")
     text = text_of(rows, facts)
     table = {"schema": 1, "model": one["model"], "dataset": one["dataset"], "class": one["class"],
-             "seed": one["seed"], "device": one["device"], "precision": one["precision"],
-             "rows": rows}
+             "class_name": one.get("class_name"), "seed": one["seed"], "device": one["device"],
+             "precision": one["precision"], "rows": rows}
     with open(os.path.join(arguments.out, "table.txt"), "w", encoding="utf-8") as file:
         file.write(text)
     with open(os.path.join(arguments.out, "table.json"), "w", encoding="utf-8") as file:

@@ -179,6 +179,13 @@ void ex_config_print_reference(FILE *out, bool markdown)
     }
 }
 
+void ex_config_text(const ex_config *c, const char *key, char *text, size_t room)
+{
+    const ex_field *field = ex_field_find(key);
+    assert(field);
+    ex_field_format(c, field, text, room);
+}
+
 const char *ex_config_choice(const ex_config *c, const char *key)
 {
     const ex_field *field = ex_field_find(key);

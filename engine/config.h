@@ -120,6 +120,8 @@ ex_status ex_config_check_resume(const ex_config *before, const ex_config *now, 
 ex_status ex_config_write(const ex_config *c, const char *path);
 /* The reference: key, type or choices, range, default, help. markdown: as a table. */
 void ex_config_print_reference(FILE *out, bool markdown);
+/* Value of a key as config.yaml has it; at most EX_TEXT_MAX bytes. */
+void ex_config_text(const ex_config *c, const char *key, char *text, size_t room);
 /* Value of an enumerated key as the text that the file uses ("batched"), for reports. */
 const char *ex_config_choice(const ex_config *c, const char *key);
 

@@ -1,4 +1,5 @@
 /* Looking up keys, and guessing which one was meant. */
+#include "base/nearest.h"
 #include "config_fields.h"
 
 #include <stdlib.h>
@@ -27,32 +28,6 @@ static const char *last_part(const char *key)
     return dot ? dot + 1 : key;
 }
 
-/* Levenshtein's distance, by rows; keys longer than the row are never near. */
-static size_t distance(const char *a, const char *b)
-{
-    enum { LONGEST = 64 };
-    const size_t rows = strlen(a), columns = strlen(b);
-    size_t row[LONGEST + 1];
-    if (rows > LONGEST || columns > LONGEST)
-        return LONGEST + 1;
-    for (size_t j = 0; j <= columns; j++)
-        row[j] = j;
-    for (size_t i = 1; i <= rows; i++) {
-        size_t diagonal = row[0];
-        row[0] = i;
-        for (size_t j = 1; j <= columns; j++) {
-            size_t best = diagonal + (a[i - 1] != b[j - 1]);
-            diagonal = row[j];
-            if (row[j] + 1 < best)
-                best = row[j] + 1;
-            if (row[j - 1] + 1 < best)
-                best = row[j - 1] + 1;
-            row[j] = best;
-        }
-    }
-    return row[columns];
-}
-
 static size_t smaller(size_t a, size_t b)
 {
     return a < b ? a : b;
@@ -65,8 +40,8 @@ static void consider(const char *key, const char *name, size_t length, size_t *b
     char candidate[64];
     snprintf(candidate, sizeof candidate, "%.*s", (int)length, name);
     /* A slip and another section together are one step further off than the slip. */
-    const size_t d =
-        smaller(distance(key, candidate), distance(last_part(key), last_part(candidate)) + 1);
+    const size_t d = smaller(ex_word_distance(key, candidate),
+                             ex_word_distance(last_part(key), last_part(candidate)) + 1);
     if (d >= *best)
         return;
     *best = d;
@@ -81,7 +56,7 @@ static const ex_field *find_name(const char *key)
     for (const ex_field *f = ex_fields(); f->key; f++) {
         if (strcmp(last_part(f->key), last_part(key)) != 0)
             continue;
-        if (distance(key, f->key) <= SLIP)
+        if (ex_word_distance(key, f->key) <= SLIP)
             return f;
         if (!first)
             first = f;

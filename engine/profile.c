@@ -5,6 +5,7 @@
 #include "io/file.h"
 
 #include <pthread.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -61,21 +62,29 @@ static ex_profile_row *find(ex_profile *p, const char *name)
     return row;
 }
 
+static void add_up(ex_profile_row *row, const ex_profile_row *more)
+{
+    const bool none = row->calls == 0;
+    if (more->calls > 0) {
+        row->minimum = none || more->minimum < row->minimum ? more->minimum : row->minimum;
+        row->maximum = none || more->maximum > row->maximum ? more->maximum : row->maximum;
+    }
+    row->total += more->total;
+    row->calls += more->calls;
+    row->first += more->first;
+    row->first_calls += more->first_calls;
+}
+
 void ex_profile_add(ex_profile *p, const ex_profile_row *more)
 {
-    if (more->calls == 0)
+    if (more->calls + more->first_calls == 0)
         return;
     pthread_mutex_lock(&p->lock);
     ex_profile_row *row = find(p, more->name);
-    if (row) {
-        const bool first = row->calls == 0;
-        row->minimum = first || more->minimum < row->minimum ? more->minimum : row->minimum;
-        row->maximum = first || more->maximum > row->maximum ? more->maximum : row->maximum;
-        row->total += more->total;
-        row->calls += more->calls;
-    } else {
-        p->lost += more->calls;
-    }
+    if (row)
+        add_up(row, more);
+    else
+        p->lost += more->calls + more->first_calls;
     pthread_mutex_unlock(&p->lock);
 }
 
@@ -93,6 +102,8 @@ static int compare(const void *a, const void *b)
     const ex_profile_row *x = a, *y = b;
     if (x->total > y->total || x->total < y->total)
         return x->total > y->total ? -1 : 1;
+    if (x->first > y->first || x->first < y->first)
+        return x->first > y->first ? -1 : 1;
     return strcmp(x->name, y->name);
 }
 
@@ -134,30 +145,72 @@ static void print_time(FILE *f, double seconds)
     fprintf(f, " %9s", text);
 }
 
-static void print_row(FILE *f, const ex_profile_row *row, double total)
+static double average(const ex_profile_row *row)
+{
+    return row->calls > 0 ? row->total / (double)row->calls : 0;
+}
+
+/* "-" where there is no such call. */
+static void print_time_of(FILE *f, double seconds, size_t calls)
+{
+    if (calls > 0)
+        print_time(f, seconds);
+    else
+        fprintf(f, " %9s", "-");
+}
+
+static void print_row(FILE *f, const ex_profile_row *row, double total, bool first_column)
 {
     fprintf(f, "%7.2f%%", percent(row->total, total));
-    print_time(f, row->total);
+    print_time_of(f, row->total, row->calls);
     fprintf(f, " %9zu", row->calls);
-    print_time(f, row->total / (double)row->calls);
-    print_time(f, row->minimum);
-    print_time(f, row->maximum);
+    print_time_of(f, average(row), row->calls);
+    print_time_of(f, row->minimum, row->calls);
+    print_time_of(f, row->maximum, row->calls);
+    if (first_column)
+        print_time_of(f, row->first, row->first_calls);
     fprintf(f, "  %s\n", row->name);
+}
+
+/* How many first calls were kept apart, and what they took. */
+static size_t first_calls_of(const ex_profile *p, double *seconds)
+{
+    size_t calls = 0;
+    *seconds = 0;
+    for (int i = 0; i < p->count; i++) {
+        calls += p->rows[i].first_calls;
+        *seconds += p->rows[i].first;
+    }
+    return calls;
+}
+
+static void print_footer(FILE *f, const ex_profile *p)
+{
+    double seconds;
+    const size_t calls = first_calls_of(p, &seconds);
+    if (calls > 0)
+        fprintf(f, "First: %zu calls that warmed up, %.3g s in all, which no other column counts\n",
+                calls, seconds);
+    if (p->count == 0)
+        fprintf(f, "nothing was measured\n");
+    if (p->lost > 0)
+        fprintf(f, "not measured: %zu calls, for lack of room\n", p->lost);
 }
 
 ex_status ex_profile_print(const ex_profile *p, FILE *f)
 {
     ex_profile_row *rows;
     size_t count;
+    double seconds;
+    const bool first_column = first_calls_of(p, &seconds) > 0;
     EX_TRY(ex_profile_rows(p, &rows, &count));
-    fprintf(f, "%8s %9s %9s %9s %9s %9s  %s\n", "Time(%)", "Time", "Calls", "Avg", "Min", "Max",
-            "Name");
+    fprintf(f, "%8s %9s %9s %9s %9s %9s", "Time(%)", "Time", "Calls", "Avg", "Min", "Max");
+    if (first_column)
+        fprintf(f, " %9s", "First");
+    fprintf(f, "  Name\n");
     for (size_t i = 0; i < count; i++)
-        print_row(f, &rows[i], total_of(p));
-    if (count == 0)
-        fprintf(f, "nothing was measured\n");
-    if (p->lost > 0)
-        fprintf(f, "not measured: %zu calls, for lack of room\n", p->lost);
+        print_row(f, &rows[i], total_of(p), first_column);
+    print_footer(f, p);
     ex_free(&rows);
     return EX_OK;
 }
@@ -179,8 +232,8 @@ static void write_rows(FILE *f, const ex_profile_row *rows, size_t count, double
     fputs(EX_PROFILE_CSV_HEADER, f);
     for (size_t i = 0; i < count; i++) {
         const ex_profile_row *row = &rows[i];
-        fprintf(f, "%.4f,%.9g,%zu,%.9g,%.9g,%.9g,", percent(row->total, total), row->total,
-                row->calls, row->total / (double)row->calls, row->minimum, row->maximum);
+        fprintf(f, "%.4f,%.9g,%zu,%.9g,%.9g,%.9g,%zu,%.9g,", percent(row->total, total), row->total,
+                row->calls, average(row), row->minimum, row->maximum, row->first_calls, row->first);
         write_quoted(f, row->name);
         fputc('\n', f);
     }

@@ -14,9 +14,12 @@ die() {
     exit 1
 }
 
-# The comment that opens the calling script, as its --help.
+# The comment that opens the calling script, as its --help, under the name that an installation has
+# for it (EXCISE_CALLED).
 print_usage() {
-    sed -n '2,/^[^#]/s/^# \{0,1\}//p' "$0"
+    local here
+    here=scripts/$(basename "$0")
+    sed -n '2,/^[^#]/s/^# \{0,1\}//p' "$0" | sed "s|$here|${EXCISE_CALLED:-$here}|g"
     exit 0
 }
 

@@ -1,12 +1,19 @@
 #!/usr/bin/env bash
-# Fetches a data set into data/NAME (or OUT) and checks it. A part that is already there and right
-# is kept; a broken download is resumed.
+# Fetches a data set into a folder where excise looks for it, and checks it. A part that is already
+# there and right is kept; a broken download is resumed.
 #
 #   scripts/get_data.sh fashion-mnist|mnist|cifar10|cifar100 [OUT]
+#
+# OUT is by default NAME in the folder that EXCISE_DATA names; without that, in data/ of the checkout,
+# or, from an installation, in ~/.cache/excise.
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 
 name=${1:-}
-out=${2:-$root/data/$name}
+folder=${EXCISE_DATA:-}
+if [ -z "$folder" ] && [ -e "$root/CMakeLists.txt" ]; then
+    folder=$root/data
+fi
+out=${2:-${folder:-${HOME:?HOME is not set: name OUT}/.cache/excise}/$name}
 
 # Data set, file, SHA-256 of the unpacked file: it does not matter who compressed it.
 idx_sums='
@@ -26,7 +33,7 @@ idx_is_right() {
 
 # Downloads $1 to $2, going on where an earlier try stopped.
 download() {
-    command -v curl >/dev/null || die "curl is missing: run scripts/setup.sh"
+    command -v curl >/dev/null || die "curl is missing: install it"
     local try
     for try in 1 2 3 4 5; do
         say "downloading $1 (try $try of 5)"

@@ -10,7 +10,7 @@ Writes to FOLDER (default: plots), each as .png and .svg:
     costs     seconds and bytes by phase, from ledger.json
 
 A run that still goes on is drawn as far as it is. What no run has a file for is not drawn.
-Needs matplotlib: scripts/setup.sh --plots.
+Needs matplotlib: scripts/setup.sh --plots, or pip install matplotlib.
 """
 import argparse
 import math
@@ -188,7 +188,7 @@ def draw_effect_panel(axes, run, label, layers):
             axes.plot(100 * sum(effects) / len(effects), y, marker="D", color="black", markersize=4)
     axes.axvline(0, color="#555555", linewidth=0.8)
     name = run.name if len(run.name) <= TITLE_LETTERS else "…" + run.name[1 - TITLE_LETTERS:]
-    axes.set_title(f"{name}: class {label}", fontsize=10)
+    axes.set_title(f"{name}: {run.class_title(label)}", fontsize=10)
 
 
 def draw_effects(plt, runs, label):
@@ -265,7 +265,9 @@ def draw_costs(plt, runs):
 # --- the program ----------------------------------------------------------------------------
 
 def parse(arguments):
-    parser = argparse.ArgumentParser(description=__doc__,
+    here = "scripts/plot_run.py"
+    called = os.environ.get("EXCISE_CALLED", here)  # what an installation calls it
+    parser = argparse.ArgumentParser(prog=called, description=__doc__.replace(here, called),
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("runs", nargs="+", metavar="RUN")
     parser.add_argument("-o", "--output", default="plots", metavar="FOLDER")

@@ -17,7 +17,7 @@ settings=()
 while [ $# -gt 0 ]; do
     case $1 in
     --config) config=${2:?--config needs a file} && shift ;;
-    --class) class=${2:?--class needs a number} && shift ;;
+    --class) class=${2:?--class needs a number or a name} && shift ;;
     -s) settings+=(-s "${2:?-s needs key=value}") && shift ;;
     -h | --help) print_usage ;;
     -*) die "unknown option $1; see scripts/run.sh --help" ;;
@@ -37,7 +37,7 @@ build_tree "$build"
 dataset=$(sed -n 's/^dataset:[[:space:]]*\([^[:space:]#]*\).*/\1/p' "$config")
 [ -n "$dataset" ] || die "$config names no dataset"
 if [ "$dataset" != synthetic ]; then
-    "$root/scripts/get_data.sh" "$dataset"
+    "$root/scripts/get_data.sh" "$dataset" "$root/data/$dataset"
     settings+=(-s "data_dir=$root/data/$dataset")
 fi
 

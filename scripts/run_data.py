@@ -37,6 +37,12 @@ class Run:
         chosen = (self.report or {}).get("class")
         return chosen if chosen in labels else labels[0] if labels else None
 
+    def class_title(self, label):
+        """"class 1 (Trouser)", as far as the report tells."""
+        report = self.report or {}
+        name = report.get("class_name") if report.get("class") == label else None
+        return f"class {label} ({name})" if name else f"class {label}"
+
     def is_selected(self, layer, channel):
         return channel in (self.mask or {}).get("layers", {}).get(layer, [])
 

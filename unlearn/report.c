@@ -122,10 +122,11 @@ json_t *ex_report_json(const ex_report_input *in)
     const ex_unlearning *u = in->u;
     const ex_federation *f = u->f;
     const ex_config *c = &f->config;
-    return json_pack("{s:i, s:s, s:o, s:s, s:i, s:o, s:I, s:I, s:s, s:s, s:s, s:s, s:o, s:o, s:o, "
-                     "s:o, s:o, s:o}",
+    return json_pack("{s:i, s:s, s:o, s:s, s:i, s:o, s:o, s:I, s:I, s:s, s:s, s:s, s:s, s:o, s:o, "
+                     "s:o, s:o, s:o, s:o}",
                      "schema", SCHEMA, "version", ex_version(), "libraries", ex_version_libraries(),
-                     "method", in->method->name, "class", u->label, "delta",
+                     "method", in->method->name, "class", u->label, "class_name",
+                     ex_json_word(ex_class_name(&f->data->names, u->label)), "delta",
                      in->method->uses_delta ? json_real(c->unlearn.delta) : json_null(), "seed",
                      (json_int_t)c->seed, "unlearn_seed", (json_int_t)ex_config_unlearn_seed(c),
                      "device", f->device->name, "precision", ex_config_choice(c, "precision"),

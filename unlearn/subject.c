@@ -6,6 +6,7 @@
 #include "run.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -77,6 +78,53 @@ ex_status ex_subject_configure(ex_config *c, const ex_subject *s, const char *fi
                        s->model);
     }
     return file ? ex_config_read(c, file) : EX_OK;
+}
+
+/* Keys that say which samples there are, how they are seen, and who holds them. */
+static void warn_of_data(const ex_config *trained, const ex_config *c, const char *run)
+{
+    static const char *const keys[] = {"dataset",
+                                       "train_samples",
+                                       "images.color",
+                                       "images.test_share",
+                                       "normalize.mean",
+                                       "normalize.std",
+                                       "num_clients",
+                                       "partition.kind",
+                                       "partition.alpha",
+                                       "partition.classes_per_client",
+                                       "partition.shards_per_client",
+                                       "server.overlap"};
+    for (size_t i = 0; i < sizeof keys / sizeof *keys; i++) {
+        char then[EX_TEXT_MAX], now[EX_TEXT_MAX];
+        ex_config_text(trained, keys[i], then, sizeof then);
+        ex_config_text(c, keys[i], now, sizeof now);
+        if (strcmp(then, now) != 0)
+            ex_log_warn("%s is %s, but %s was trained with %s: samples or clients are not those of "
+                        "the training",
+                        keys[i], now, run, then);
+    }
+}
+
+ex_status ex_subject_check_config(const ex_subject *s, const ex_config *c)
+{
+    char path[PATH_MAX];
+    ex_config trained;
+    if (!s->run[0])
+        return EX_OK;
+    EX_TRY(ex_path_join(path, s->run, "config.yaml"));
+    ex_config_default(&trained);
+    EX_TRY(ex_config_read(&trained, path));
+    if (c->seed != trained.seed)
+        return EX_FAIL(
+            EX_ERR_CONFIG,
+            "seed is %" PRIu64 ", but %s has %" PRIu64 ", which names its training "
+            "samples, clients and server samples: leave it, and set unlearn.seed=%" PRIu64
+            " for other draws of unlearning; or name %s and a configuration by -c, for "
+            "data that the model was not trained on",
+            c->seed, s->run, trained.seed, c->seed, s->model);
+    warn_of_data(&trained, c, s->run);
+    return EX_OK;
 }
 
 ex_status ex_subject_federation(ex_federation **out, const ex_config *config, ex_comm **comm)

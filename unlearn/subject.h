@@ -18,6 +18,10 @@ ex_status ex_subject_find(ex_subject *s, const char *path);
 /* Defaults, the run's config.yaml, then `file` (NULL: none; a bare model needs one). Settings and
  * ex_config_check are the caller's. */
 ex_status ex_subject_configure(ex_config *c, const ex_subject *s, const char *file);
+/* Whether *c still has the data that the run was trained on: EX_ERR_CONFIG for another seed, which
+ * would draw other training samples and other clients (unlearn.seed is what may change); a warning
+ * for other keys of data and clients. Nothing for a bare model. */
+ex_status ex_subject_check_config(const ex_subject *s, const ex_config *c);
 /* Opens the federation and says in the log where it runs. comm: taken, as by
  * ex_federation_open_shared; NULL: this process alone. */
 ex_status ex_subject_federation(ex_federation **out, const ex_config *config, ex_comm **comm);

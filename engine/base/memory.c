@@ -1,5 +1,7 @@
 #include "base/memory.h"
 
+#include "base/bytes.h"
+
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,10 +17,13 @@ ex_status ex_alloc(void *out, size_t count, size_t size, const char *what)
         return EX_FAIL(EX_ERR_MEMORY, "%s: %zu elements of %zu bytes overflow", what, count, size);
     const size_t bytes = (count * size + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
     memory = aligned_alloc(ALIGNMENT, bytes ? bytes : ALIGNMENT);
-    if (!memory)
+    if (!memory) {
+        char text[EX_BYTES_ROOM];
         return EX_FAIL(EX_ERR_MEMORY,
-                       "%s: %zu bytes are not to be had; lower batch_size, lanes or memory", what,
-                       bytes);
+                       "%s: %s of memory are not to be had; free some, or lower train_samples "
+                       "(data), batch_size or lanes (training)",
+                       what, ex_bytes_text(text, (double)bytes));
+    }
     memset(memory, 0, bytes);
     memcpy(out, &memory, sizeof memory);
     return EX_OK;

@@ -1,4 +1,5 @@
 /* A lane: one copy of a model's values, and the scratch memory that its plans share. */
+#include "base/bytes.h"
 #include "base/memory.h"
 #include "cpu/cpu_impl.h"
 
@@ -84,7 +85,7 @@ ex_status ex_cpu_lane_store_velocity(ex_lane *lane, float *velocity)
 static ex_status account(ex_cpu_device *device, size_t bytes)
 {
     const size_t limit = device->base.options.memory;
-    const double mib = 1024.0 * 1024.0;
+    char needs[EX_BYTES_ROOM], in_use[EX_BYTES_ROOM], allowed[EX_BYTES_ROOM];
     pthread_mutex_lock(&device->lock);
     const size_t used = device->memory_used;
     const bool fits = limit == 0 || (used <= limit && bytes <= limit - used);
@@ -93,10 +94,12 @@ static ex_status account(ex_cpu_device *device, size_t bytes)
     pthread_mutex_unlock(&device->lock);
     if (fits)
         return EX_OK;
-    return EX_FAIL(EX_ERR_MEMORY,
-                   "a plan needs %.1f MiB beside the %.1f MiB in use, but memory allows %.1f MiB; "
-                   "lower batch_size or lanes, or raise --memory",
-                   (double)bytes / mib, (double)used / mib, (double)limit / mib);
+    return EX_FAIL(
+        EX_ERR_MEMORY,
+        "a plan needs %s beside the %s in use, but memory allows %s; lower batch_size or "
+        "lanes, or raise --memory",
+        ex_bytes_text(needs, (double)bytes), ex_bytes_text(in_use, (double)used),
+        ex_bytes_text(allowed, (double)limit));
 }
 
 void ex_cpu_release(ex_cpu_lane *lane, size_t own)

@@ -61,7 +61,7 @@ ex_status ex_cpu_steps(ex_cpu_plan *plan, int first, int last, bool update)
         }
         const double start = profile_clock(plan);
         EX_TRY(step->call(plan, step));
-        ex_profile_count(&step->spent, profile_clock(plan) - start);
+        ex_profile_count_warm(&step->spent, profile_clock(plan) - start);
     }
     return EX_OK;
 }

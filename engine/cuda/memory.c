@@ -1,10 +1,9 @@
 /* Errors of the CUDA runtime as statuses, and device memory. */
 #include "base/memory.h"
+#include "base/bytes.h"
 #include "cuda/cuda_impl.h"
 
 #include <string.h>
-
-static const double MIB = 1024.0 * 1024.0;
 
 static _Thread_local const char *phase = "starting";
 
@@ -37,6 +36,7 @@ ex_status ex_cuda_launches(void)
 ex_status ex_cuda_alloc(void *out, ex_cuda_device *device, size_t bytes, const char *what)
 {
     void *pointer = NULL;
+    char needed[EX_BYTES_ROOM], unused[EX_BYTES_ROOM], all[EX_BYTES_ROOM];
     size_t available = 0, total = 0;
     const cudaError_t error = cudaMalloc(&pointer, bytes ? bytes : 1);
     memcpy(out, &pointer, sizeof pointer);
@@ -45,9 +45,10 @@ ex_status ex_cuda_alloc(void *out, ex_cuda_device *device, size_t bytes, const c
     (void)cudaGetLastError();
     (void)cudaMemGetInfo(&available, &total);
     return EX_FAIL(EX_ERR_MEMORY,
-                   "%s: %.1f MiB of GPU memory are needed, %.1f of %.1f MiB are free on %s; lower "
-                   "batch_size, lanes or --memory",
-                   what, (double)bytes / MIB, (double)available / MIB, (double)total / MIB,
+                   "%s: %s of GPU memory are needed, %s of %s are free on %s; lower train_samples "
+                   "(data), batch_size, lanes or --memory (training)",
+                   what, ex_bytes_text(needed, (double)bytes),
+                   ex_bytes_text(unused, (double)available), ex_bytes_text(all, (double)total),
                    device->base.name);
 }
 
@@ -62,6 +63,7 @@ void ex_cuda_free(void *pointer)
 
 ex_status ex_cuda_account(ex_cuda_device *device, size_t bytes)
 {
+    char needed[EX_BYTES_ROOM], in_use[EX_BYTES_ROOM], allowed[EX_BYTES_ROOM];
     const size_t limit = device->base.options.memory;
     pthread_mutex_lock(&device->lock);
     const size_t used = device->memory_used;
@@ -71,10 +73,12 @@ ex_status ex_cuda_account(ex_cuda_device *device, size_t bytes)
     pthread_mutex_unlock(&device->lock);
     if (fits)
         return EX_OK;
-    return EX_FAIL(EX_ERR_MEMORY,
-                   "a plan needs %.1f MiB beside the %.1f MiB in use, but memory allows %.1f MiB; "
-                   "lower batch_size or lanes, or raise --memory",
-                   (double)bytes / MIB, (double)used / MIB, (double)limit / MIB);
+    return EX_FAIL(
+        EX_ERR_MEMORY,
+        "a plan needs %s beside the %s in use, but memory allows %s; lower batch_size or "
+        "lanes, or raise --memory",
+        ex_bytes_text(needed, (double)bytes), ex_bytes_text(in_use, (double)used),
+        ex_bytes_text(allowed, (double)limit));
 }
 
 void ex_cuda_account_back(ex_cuda_device *device, size_t bytes)

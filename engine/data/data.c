@@ -1,173 +1,13 @@
-/* The table of data sets, and how each is opened. A new one is an ex_source and a row in
- * SOURCE_LIST. */
+/* Opening a data set: its files, the samples kept of it, its normalisation, its classes' names. */
 #include "base/memory.h"
 #include "base/rng.h"
-#include "data/dataset.h"
 #include "data/folders.h"
-#include "data/images.h"
-#include "data/synthetic.h"
+#include "data/source.h"
+#include "io/file.h"
 
 #include <limits.h>
-#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
-
-enum { CIFAR_TRAIN_FILES = 5, SYNTHETIC_TRAIN = 4000, SYNTHETIC_TEST = 1000 };
-
-typedef struct ex_source {
-    int classes;
-    float mean[EX_CHANNELS_MAX], std[EX_CHANNELS_MAX]; /* of the training images, in 0..1 */
-    const char *first_file; /* its presence marks a folder; NULL: no files */
-    const char *subfolder;  /* of the official archive, or NULL */
-    ex_status (*open)(ex_data *data, const char *folder, const ex_data_options *options);
-} ex_source;
-
-static ex_status need_file(char path[PATH_MAX], const char *folder, const char *name)
-{
-    if (!ex_data_find_file(path, folder, name))
-        return EX_FAIL(EX_ERR_INPUT, "%s has no %s, plain or with .gz", folder, name);
-    return EX_OK;
-}
-
-static ex_status open_idx_pair(ex_dataset *d, const char *folder, const char *images,
-                               const char *labels)
-{
-    char image_path[PATH_MAX], label_path[PATH_MAX];
-    EX_TRY(need_file(image_path, folder, images));
-    EX_TRY(need_file(label_path, folder, labels));
-    return ex_idx_read(d, image_path, label_path);
-}
-
-static ex_status open_idx(ex_data *data, const char *folder, const ex_data_options *options)
-{
-    (void)options;
-    EX_TRY(
-        open_idx_pair(&data->train, folder, "train-images-idx3-ubyte", "train-labels-idx1-ubyte"));
-    EX_TRY(open_idx_pair(&data->test, folder, "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"));
-    if (data->train.height != data->test.height || data->train.width != data->test.width)
-        return EX_FAIL(EX_ERR_INPUT, "%s: training images are %d x %d, but test images %d x %d",
-                       folder, data->train.height, data->train.width, data->test.height,
-                       data->test.width);
-    return EX_OK;
-}
-
-/* The training batches are those there are, from 1 on without a gap. */
-static ex_status open_cifar10(ex_data *data, const char *folder, const ex_data_options *options)
-{
-    (void)options;
-    char test[PATH_MAX], train[CIFAR_TRAIN_FILES][PATH_MAX];
-    const char *paths[CIFAR_TRAIN_FILES], *test_path = test;
-    int count = 0;
-    while (count < CIFAR_TRAIN_FILES) {
-        char name[32];
-        snprintf(name, sizeof name, "data_batch_%d.bin", count + 1);
-        if (!ex_data_find_file(train[count], folder, name))
-            break;
-        paths[count] = train[count];
-        count++;
-    }
-    EX_TRY(need_file(test, folder, "test_batch.bin"));
-    EX_TRY(ex_cifar10_read(&data->train, paths, count));
-    return ex_cifar10_read(&data->test, &test_path, 1);
-}
-
-static ex_status open_cifar100(ex_data *data, const char *folder, const ex_data_options *options)
-{
-    (void)options;
-    char train[PATH_MAX], test[PATH_MAX];
-    EX_TRY(need_file(train, folder, "train.bin"));
-    EX_TRY(need_file(test, folder, "test.bin"));
-    EX_TRY(ex_cifar100_read(&data->train, train));
-    return ex_cifar100_read(&data->test, test);
-}
-
-static size_t larger(size_t a, size_t b)
-{
-    return a > b ? a : b;
-}
-
-static ex_status open_synthetic(ex_data *data, const char *folder, const ex_data_options *options)
-{
-    (void)folder;
-    EX_TRY(ex_synthetic_make(&data->train, larger(options->train_limit, SYNTHETIC_TRAIN), 0));
-    return ex_synthetic_make(&data->test, larger(options->test_limit, SYNTHETIC_TEST), 1);
-}
-
-static ex_status open_pictures(ex_data *data, const char *folder, const ex_data_options *options)
-{
-    (void)folder;
-    return ex_images_open(data, options);
-}
-
-/* Computed from the files; .1307 and .3081 in PyTorch's MNIST example. */
-static const ex_source mnist = {.classes = 10,
-                                .mean = {0.13066f},
-                                .std = {0.30811f},
-                                .first_file = "train-images-idx3-ubyte",
-                                .open = open_idx};
-/* Computed from the files of Debian's package. */
-static const ex_source fashion_mnist = {.classes = 10,
-                                        .mean = {0.28604f},
-                                        .std = {0.35302f},
-                                        .first_file = "train-images-idx3-ubyte",
-                                        .open = open_idx};
-/* Computed from the files; the same as most recipes for CIFAR-10 have. */
-static const ex_source cifar10 = {.classes = 10,
-                                  .mean = {0.49139968f, 0.48215841f, 0.44653091f},
-                                  .std = {0.24703223f, 0.24348513f, 0.26158784f},
-                                  .first_file = "data_batch_1.bin",
-                                  .subfolder = "cifar-10-batches-bin",
-                                  .open = open_cifar10};
-/* As published with most recipes for CIFAR-100. */
-static const ex_source cifar100 = {.classes = 100,
-                                   .mean = {0.50707516f, 0.48654887f, 0.44091784f},
-                                   .std = {0.26733429f, 0.25643846f, 0.27615047f},
-                                   .first_file = "train.bin",
-                                   .subfolder = "cifar-100-binary",
-                                   .open = open_cifar100};
-/* Tells all by itself. */
-static const ex_source pictures = {.open = open_pictures};
-/* What the first 4,000 samples have, rounded. */
-static const ex_source synthetic = {.classes = 10,
-                                    .mean = {0.5f, 0.5f, 0.5f},
-                                    .std = {0.15f, 0.15f, 0.15f},
-                                    .open = open_synthetic};
-
-#define SOURCE_LIST(X)                                                                             \
-    X("mnist", mnist)                                                                              \
-    X("fashion-mnist", fashion_mnist)                                                              \
-    X("cifar10", cifar10)                                                                          \
-    X("cifar100", cifar100)                                                                        \
-    X("folder", pictures)                                                                          \
-    X("synthetic", synthetic)
-
-const char *const *ex_dataset_names(void)
-{
-    static const char *const names[] = {
-#define X(name, source) name,
-        SOURCE_LIST(X)
-#undef X
-            NULL,
-    };
-    return names;
-}
-
-static ex_status find_source(const ex_source **out, const char *name)
-{
-    static const ex_source *const sources[] = {
-#define X(text, source) &source,
-        SOURCE_LIST(X)
-#undef X
-    };
-    char known[256] = "";
-    for (size_t i = 0; i < sizeof sources / sizeof *sources; i++) {
-        *out = sources[i];
-        if (strcmp(ex_dataset_names()[i], name) == 0)
-            return EX_OK;
-        ex_append(known, sizeof known, "%s%s", i ? ", " : "", ex_dataset_names()[i]);
-    }
-    return EX_FAIL(EX_ERR_CONFIG, "dataset is \"%s\"; one of %s", name, known);
-}
 
 static ex_status check_limit(const ex_dataset *d, size_t limit, const char *key)
 {
@@ -228,18 +68,54 @@ static ex_status finish(ex_dataset *d, const ex_data_options *o)
     return normalise(d->std, d, o->std, o->std_count, "normalize.std");
 }
 
+static ex_status find_folder(char folder[PATH_MAX], const char *name, const ex_source *source,
+                             const char *dir)
+{
+    *folder = '\0';
+    return source->first_file
+               ? ex_data_find_folder(folder, name, dir, source->first_file, source->subfolder)
+               : EX_OK;
+}
+
+static ex_status open_names(ex_class_names *out, const ex_source *source, const char *folder,
+                            const char *dir)
+{
+    char path[PATH_MAX];
+    *out = (ex_class_names){.count = source->classes};
+    if (source->class_names)
+        return ex_class_names_copy(out, source->class_names, source->classes);
+    if (source->read_names)
+        return source->read_names(out, dir);
+    if (!source->names_file)
+        return EX_OK;
+    EX_TRY(ex_path_join(path, folder, source->names_file));
+    return ex_class_names_read(out, path, source->classes);
+}
+
+ex_status ex_class_names_open(ex_class_names *out, const char *dataset, const char *dir)
+{
+    char folder[PATH_MAX] = "";
+    const ex_source *source;
+    *out = (ex_class_names){0};
+    EX_TRY(ex_source_find(&source, dataset));
+    if (source->names_file)
+        EX_TRY(find_folder(folder, dataset, source, dir));
+    return open_names(out, source, folder, dir);
+}
+
 static ex_status open_files(ex_data *data, const char *name, const ex_source *source,
                             const ex_data_options *options)
 {
-    char folder[PATH_MAX] = "";
-    if (source->first_file)
-        EX_TRY(
-            ex_data_find_folder(folder, name, options->dir, source->first_file, source->subfolder));
+    char folder[PATH_MAX];
+    EX_TRY(find_folder(folder, name, source, options->dir));
     const ex_status status = source->open(data, folder, options);
     if (status == EX_ERR_INPUT && source->first_file)
-        return EX_FAIL(status, "%s; to fetch the files again, run scripts/get_data.sh %s",
-                       ex_error_message(), name);
-    return status;
+        return EX_FAIL(status,
+                       "%s; to fetch the files again, run scripts/get_data.sh %s (installed: "
+                       "excise-get-data %s)",
+                       ex_error_message(), name, name);
+    EX_TRY(status);
+    return open_names(&data->names, source, folder, options->dir);
 }
 
 ex_status ex_data_open(ex_data **out, const char *name, const ex_data_options *options)
@@ -251,7 +127,7 @@ ex_status ex_data_open(ex_data **out, const char *name, const ex_data_options *o
     *out = NULL;
     if (!options)
         options = &defaults;
-    EX_TRY(find_source(&source, name));
+    EX_TRY(ex_source_find(&source, name));
     EX_TRY(ex_alloc(&data, 1, sizeof *data, "data set"));
     describe(&data->train, name, source);
     describe(&data->test, name, source);
@@ -275,6 +151,7 @@ void ex_data_close(ex_data **data)
     if (*data) {
         ex_dataset_close(&(*data)->train);
         ex_dataset_close(&(*data)->test);
+        ex_class_names_free(&(*data)->names);
     }
     ex_free(data);
 }

@@ -7,6 +7,7 @@
 #define EX_DATASET_H
 
 #include "base/status.h"
+#include "data/classes.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -33,10 +34,11 @@ typedef struct ex_dataset {
 
 typedef struct ex_data {
     ex_dataset train, test;
+    ex_class_names names; /* of the classes, where they have some */
 } ex_data;
 
 typedef struct ex_data_options {
-    const char *dir;    /* folder of the files; NULL: search the usual places (data.c lists them) */
+    const char *dir;    /* folder of the files; NULL: search the usual places (folders.h) */
     size_t train_limit; /* keep so many training samples, drawn by seed, order kept; 0 = all */
     size_t test_limit;  /* same for the test samples */
     uint64_t seed;

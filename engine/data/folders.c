@@ -59,8 +59,9 @@ ex_status ex_data_find_folder(char folder[PATH_MAX], const char *name, const cha
             return EX_OK;
         ex_append(searched, sizeof searched, "%s%.255s", i ? ", " : "", folders[i]);
     }
-    return EX_FAIL(EX_ERR_INPUT,
-                   "no %s found: %s, plain or with .gz, is in none of %s; run scripts/get_data.sh "
-                   "%s, or give the folder by data_dir or EXCISE_DATA",
-                   name, first_file, searched, name);
+    return EX_FAIL(
+        EX_ERR_INPUT,
+        "no %s found: %s, plain or with .gz, is in none of %s; run scripts/get_data.sh "
+        "%s (installed: excise-get-data %s), or give the folder by data_dir or EXCISE_DATA",
+        name, first_file, searched, name, name);
 }

@@ -65,7 +65,8 @@ static ex_status walk(const char *folder,
     struct dirent **found;
     const int count = scandir(folder, &found, is_visible, by_bytes);
     if (count < 0)
-        return EX_FAIL(EX_ERR_INPUT, "data_dir %s: a folder is expected: %s", folder, strerror(errno));
+        return EX_FAIL(EX_ERR_INPUT, "data_dir %s: a folder is expected: %s", folder,
+                       strerror(errno));
     ex_status status = EX_OK;
     for (int i = 0; i < count; i++) {
         if (status == EX_OK)
@@ -112,6 +113,15 @@ static ex_status new_class(listing *l, const char *path, const char *name)
     return EX_OK;
 }
 
+/* A subfolder is a class, whatever is in it. */
+static ex_status name_class(listing *l, const char *folder, const char *name, int label, bool test)
+{
+    char path[PATH_MAX];
+    (void)label, (void)test;
+    EX_TRY(ex_path_join(path, folder, name));
+    return is_folder(path) ? new_class(l, path, name) : EX_OK;
+}
+
 /* A subfolder is a class: training names them, the test part may only use those names. */
 static ex_status add_class(listing *l, const char *folder, const char *name, int label, bool test)
 {
@@ -152,12 +162,38 @@ static void split(listing *l, double share, uint64_t seed)
     }
 }
 
+/* *parts: dir has train/ and test/, whose paths are put there. */
+static ex_status find_parts(bool *parts, char train[PATH_MAX], char test[PATH_MAX], const char *dir)
+{
+    if (!dir)
+        return EX_FAIL(EX_ERR_CONFIG,
+                       "dataset folder needs data_dir: a folder with one subfolder of pictures for "
+                       "each class");
+    EX_TRY(ex_path_join(train, dir, "train"));
+    EX_TRY(ex_path_join(test, dir, "test"));
+    *parts = is_folder(train) && is_folder(test);
+    return EX_OK;
+}
+
+ex_status ex_images_classes(ex_class_names *out, const char *dir)
+{
+    char train[PATH_MAX], test[PATH_MAX];
+    bool parts = false;
+    listing l = {0};
+    *out = (ex_class_names){0};
+    EX_TRY(find_parts(&parts, train, test, dir));
+    ex_status status = walk(parts ? train : dir, name_class, &l, 0, false);
+    if (status == EX_OK)
+        status = ex_class_names_copy(out, (const char *const *)l.names, l.classes);
+    listing_free(&l);
+    return status;
+}
+
 static ex_status list(listing *l, const ex_data_options *o)
 {
     char train[PATH_MAX], test[PATH_MAX];
-    EX_TRY(ex_path_join(train, o->dir, "train"));
-    EX_TRY(ex_path_join(test, o->dir, "test"));
-    const bool parts = is_folder(train) && is_folder(test);
+    bool parts = false;
+    EX_TRY(find_parts(&parts, train, test, o->dir));
     EX_TRY(walk(parts ? train : o->dir, add_class, l, 0, false));
     if (parts)
         EX_TRY(walk(test, add_class, l, 0, true));
@@ -251,10 +287,6 @@ ex_status ex_images_open(ex_data *data, const ex_data_options *options)
 {
     listing l = {0};
     ex_status status;
-    if (!options->dir)
-        return EX_FAIL(EX_ERR_CONFIG,
-                       "dataset folder needs data_dir: a folder with one subfolder of pictures for "
-                       "each class");
     EX_TRY_GOTO(list(&l, options), done);
     EX_TRY_GOTO(load(data, &l, options->grey), done);
     measure(data);

@@ -13,5 +13,7 @@
 /* Fills both parts, sizes, classes, and mean and deviation of the training images. EX_ERR_INPUT
  * naming the file or folder that cannot be. */
 ex_status ex_images_open(ex_data *data, const ex_data_options *options);
+/* The names of the classes alone; dir: data_dir. */
+ex_status ex_images_classes(ex_class_names *out, const char *dir);
 
 #endif

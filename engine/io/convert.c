@@ -74,43 +74,113 @@ static ex_status fail_unknown(const ex_safetensors *file, const char *path)
                    path, file->entry_count, seen, file->entry_count > 4 ? ", ..." : "", known);
 }
 
-/* The reason that is in the message, and what would fit. */
-static ex_status fail_fit(const ex_safetensors *file, const match *m)
+/* --- the size of the images ------------------------------------------------------------------- */
+
+/* Sides of images that are usual, the data sets' own first: tried where nothing tells the size. */
+static const int usual_sizes[] = {32, 28, 64, 96, 128, 160, 192, 224, 256, 48, 24, 16};
+
+/* The architecture for images of this size, if the file holds its tensors. */
+static ex_status try_size(ex_model **out, const ex_safetensors *file, const char *path,
+                          const match *m, int height, int width)
 {
-    const match better = find_architecture(file);
-    char advice[2 * EX_NAME_MAX + 64] = "";
-    if (better.found == better.of && strcmp(better.info.architecture, m->info.architecture) != 0)
-        snprintf(advice, sizeof advice, "; all tensors of %s are there: --arch %s",
-                 better.info.architecture, better.info.architecture);
-    return EX_FAIL(EX_ERR_INPUT, "%s (names as in %s%s%s)%s", ex_error_message(),
-                   m->names.naming->name, m->names.prefix[0] ? ", after " : "", m->names.prefix,
-                   advice);
+    ex_model_shape shape = m->info.shape;
+    shape.height = height;
+    shape.width = width;
+    const ex_status made = ex_model_create(out, m->info.architecture, shape);
+    if (made != EX_OK) /* what the file tells, not what the user asked for */
+        return EX_FAIL(made == EX_ERR_CONFIG ? EX_ERR_INPUT : made, "%s: %s", path,
+                       ex_error_message());
+    const ex_status fits = ex_model_file_check_fit(file, path, &m->names, *out);
+    if (fits != EX_OK)
+        ex_model_destroy(out);
+    return fits;
 }
 
-/* The architecture for the images of a usual size that gives the file's shapes: those of cnn's
- * first linear layer depend on it. */
-static ex_status fitting_model(ex_model **out, const ex_safetensors *file, const char *path,
-                               const match *m)
+static ex_status try_usual_sizes(ex_model **out, const ex_safetensors *file, const char *path,
+                                 const match *m)
 {
-    static const int sizes[] = {32, 28};
-    ex_model_shape shape = m->info.shape;
-    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
-        shape.height = shape.width = sizes[i];
-        const ex_status made = ex_model_create(out, m->info.architecture, shape);
-        if (made != EX_OK) /* what the file tells, not what the user asked for */
-            return EX_FAIL(made == EX_ERR_CONFIG ? EX_ERR_INPUT : made, "%s: %s", path,
-                           ex_error_message());
-        if (ex_model_file_check_fit(file, path, &m->names, *out) == EX_OK)
-            return EX_OK;
-        ex_model_destroy(out);
-    }
-    return fail_fit(file, m);
+    ex_status status = EX_ERR_INPUT;
+    for (size_t i = 0; i < sizeof usual_sizes / sizeof *usual_sizes && status == EX_ERR_INPUT; i++)
+        status = try_size(out, file, path, m, usual_sizes[i], usual_sizes[i]);
+    return status;
 }
+
+ex_status ex_convert_sized(bool *sized, const char *architecture, ex_model_shape shape)
+{
+    size_t params[2] = {0, 0};
+    for (int i = 0; i < 2; i++) {
+        ex_model *model;
+        shape.height = shape.width = usual_sizes[i];
+        EX_TRY(ex_model_create(&model, architecture, shape));
+        params[i] = model->param_count;
+        ex_model_destroy(&model);
+    }
+    *sized = params[0] != params[1];
+    return EX_OK;
+}
+
+/* What to do about a file whose tensors do not fit, as the end of the message. */
+static void advise(char *advice, size_t room, const ex_safetensors *file, const char *path,
+                   const match *m, bool told)
+{
+    ex_model *model;
+    bool sized;
+    const match better = find_architecture(file);
+    *advice = '\0';
+    if (better.found == better.of && strcmp(better.info.architecture, m->info.architecture) != 0)
+        snprintf(advice, room, "; all tensors of %s are there: --arch %s", better.info.architecture,
+                 better.info.architecture);
+    else if (ex_convert_sized(&sized, m->info.architecture, m->info.shape) != EX_OK || !sized)
+        return;
+    else if (told && try_usual_sizes(&model, file, path, m) == EX_OK) {
+        snprintf(advice, room, "; it fits images of that size: --shape %dx%dx%d",
+                 model->in_channels, model->in_height, model->in_width);
+        ex_model_destroy(&model);
+    } else
+        snprintf(advice, room,
+                 "; %s depends on the size of the images: name it by --shape CxHxW, such as "
+                 "--shape 3x40x40",
+                 m->info.architecture);
+}
+
+/* Adds to the reason that is in the message. */
+static ex_status fail_fit(const ex_safetensors *file, const char *path, const match *m, bool told)
+{
+    char reason[2048], advice[2 * EX_NAME_MAX + 128];
+    snprintf(reason, sizeof reason, "%s", ex_error_message());
+    advise(advice, sizeof advice, file, path, m, told);
+    return EX_FAIL(EX_ERR_INPUT, "%s (names as in %s%s%s)%s", reason, m->names.naming->name,
+                   m->names.prefix[0] ? ", after " : "", m->names.prefix, advice);
+}
+
+/* For images of the size that is asked for, else that of the file's metadata, else a usual one. */
+static ex_status fitting_model(ex_model **out, const ex_safetensors *file, const char *path,
+                               const match *found, const ex_model_shape *images)
+{
+    match m = *found;
+    int height, width;
+    if (images) {
+        height = images->height;
+        width = images->width;
+        if (images->channels > 0)
+            m.info.shape.channels = images->channels;
+    } else {
+        EX_TRY(ex_model_file_images(file, path, &height, &width));
+    }
+    const bool told = height > 0 && width > 0;
+    ex_status status =
+        told ? try_size(out, file, path, &m, height, width) : try_usual_sizes(out, file, path, &m);
+    if (status == EX_ERR_INPUT && !told) /* what is told of is the first */
+        status = try_size(out, file, path, &m, usual_sizes[0], usual_sizes[0]);
+    return status == EX_ERR_INPUT ? fail_fit(file, path, &m, told) : status;
+}
+
+/* --- reading ---------------------------------------------------------------------------------- */
 
 static ex_status take(ex_converted *out, const ex_safetensors *file, const char *path,
-                      const match *m)
+                      const match *m, const ex_model_shape *images)
 {
-    EX_TRY(fitting_model(&out->model, file, path, m));
+    EX_TRY(fitting_model(&out->model, file, path, m, images));
     const ex_model *model = out->model;
     out->names = m->names;
     EX_TRY(ex_alloc(&out->params, model->param_count, sizeof *out->params, "model"));
@@ -129,7 +199,7 @@ static ex_status check_architecture(const char *name)
 }
 
 static ex_status read_as(ex_converted *out, const ex_safetensors *file, const char *path,
-                         const char *architecture)
+                         const char *architecture, const ex_model_shape *images)
 {
     match m = architecture ? find_names(file, architecture) : find_architecture(file);
     if (m.found == 0)
@@ -139,17 +209,18 @@ static ex_status read_as(ex_converted *out, const ex_safetensors *file, const ch
         snprintf(m.info.architecture, sizeof m.info.architecture, "%s", name);
         m.info.shape = (ex_model_shape){.classes = 10, .channels = 3};
     }
-    return take(out, file, path, &m);
+    return take(out, file, path, &m, images);
 }
 
-ex_status ex_convert_read(ex_converted *out, const char *path, const char *architecture)
+ex_status ex_convert_read(ex_converted *out, const char *path, const char *architecture,
+                          const ex_model_shape *images)
 {
     ex_safetensors *file;
     *out = (ex_converted){0};
     if (architecture)
         EX_TRY(check_architecture(architecture));
     EX_TRY(ex_safetensors_read(&file, path));
-    const ex_status status = read_as(out, file, path, architecture);
+    const ex_status status = read_as(out, file, path, architecture, images);
     ex_safetensors_close(&file);
     if (status != EX_OK)
         ex_convert_close(out);

@@ -15,9 +15,15 @@ typedef struct ex_converted {
 } ex_converted;
 
 /* Reads a .safetensors file under any known naming. architecture: a name for ex_model_create, or
- * NULL: the one whose tensors the file holds. EX_ERR_INPUT, naming tensors, if none are under a
+ * NULL: the one whose tensors the file holds. images: channels (0: as the file shows), height and
+ * width of the images that the model takes; NULL: as the file's metadata tells, else the first
+ * usual size whose model has the file's shapes. EX_ERR_INPUT, naming tensors, if none are under a
  * known name, or if some are missing, match nothing or have another shape. */
-ex_status ex_convert_read(ex_converted *out, const char *path, const char *architecture);
+ex_status ex_convert_read(ex_converted *out, const char *path, const char *architecture,
+                          const ex_model_shape *images);
+/* Whether shapes of the architecture's tensors depend on the size of the images; that of `shape` is
+ * not looked at. */
+ex_status ex_convert_sized(bool *sized, const char *architecture, ex_model_shape shape);
 void ex_convert_close(ex_converted *c);
 /* names NULL: ours. EX_ERR_INPUT if the naming lacks one of the model's tensors; EX_ERR_IO. */
 ex_status ex_convert_write(const ex_converted *c, const char *path, const ex_file_names *names);

@@ -50,6 +50,9 @@ ex_status ex_json_read(json_t **out, const char *path);
 /* A real, or null for what is not finite: a number that was not measured. A new reference. */
 json_t *ex_json_number(double value);
 
+/* A string, or null for NULL and for what is no UTF-8, which JSON cannot hold. A new reference. */
+json_t *ex_json_word(const char *text);
+
 /* path (PATH_MAX bytes) = "FOLDER/name"; EX_ERR_USAGE if that is too long. */
 ex_status ex_path_join(char *path, const char *folder, const char *name);
 /* Makes the folder and those above it; one that exists is fine. */

@@ -106,6 +106,12 @@ json_t *ex_json_number(double value)
     return isfinite(value) ? json_real(value) : json_null();
 }
 
+json_t *ex_json_word(const char *text)
+{
+    json_t *word = text ? json_string(text) : NULL;
+    return word ? word : json_null();
+}
+
 ex_status ex_json_write(const char *path, const json_t *value)
 {
     ex_status status;

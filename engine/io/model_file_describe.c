@@ -66,6 +66,13 @@ static ex_status read_number(int *out, const ex_safetensors *file, const char *k
     return EX_OK;
 }
 
+ex_status ex_model_file_images(const ex_safetensors *file, const char *path, int *height,
+                               int *width)
+{
+    EX_TRY(read_number(height, file, "height", path));
+    return read_number(width, file, "width", path);
+}
+
 static ex_status describe(const ex_safetensors *file, ex_model_info *out, const char *path)
 {
     const char *name = ex_safetensors_metadata(file, "model");
@@ -77,8 +84,7 @@ static ex_status describe(const ex_safetensors *file, ex_model_info *out, const 
     snprintf(out->architecture, sizeof out->architecture, "%s", name);
     EX_TRY(read_number(&out->shape.classes, file, "classes", path));
     EX_TRY(read_number(&out->shape.channels, file, "channels", path));
-    EX_TRY(read_number(&out->shape.height, file, "height", path));
-    return read_number(&out->shape.width, file, "width", path);
+    return ex_model_file_images(file, path, &out->shape.height, &out->shape.width);
 }
 
 ex_status ex_model_file_describe(const char *path, ex_model_info *out)

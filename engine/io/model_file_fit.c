@@ -52,7 +52,7 @@ static void note_shape(finding *f, const ex_tensor_entry *e, const ex_tensor *t)
         shape[i] = (size_t)t->shape[i];
     format_shape(found, sizeof found, e->shape, e->ndim);
     format_shape(expected, sizeof expected, shape, t->ndim);
-    note(f, "%s is %s, not %s", e->name, found, expected);
+    note(f, "%s is %s, expected %s", e->name, found, expected);
 }
 
 size_t ex_model_file_tracked(const char *name)
@@ -99,20 +99,35 @@ static void tell(char *text, size_t room, const finding *f, const char *kind)
                   f->count == 1 ? "" : "s", kind, f->text);
 }
 
+/* What the file is instead, as the end of the message; "" where that is not to be seen. */
+static void tell_instead(char *text, size_t room, const char *path, const ex_safetensors *file,
+                         const ex_model *m)
+{
+    ex_model_info info;
+    int height = 0, width = 0;
+    *text = '\0';
+    ex_model_file_recognise(file, NULL, &info);
+    if (info.architecture[0] &&
+        (strcmp(info.architecture, m->name) != 0 || info.shape.classes != m->classes ||
+         info.shape.channels != m->in_channels))
+        snprintf(text, room, "; it looks like %s with %d classes and %d input channels",
+                 info.architecture, info.shape.classes, info.shape.channels);
+    else if (ex_model_file_images(file, path, &height, &width) == EX_OK && height > 0 &&
+             width > 0 && (height != m->in_height || width != m->in_width))
+        snprintf(text, room, "; it was made for images of %d x %d", height, width);
+}
+
 static ex_status fail_fit(const char *path, const ex_safetensors *file, const ex_model *m,
                           const finding *missing, const finding *extra, const finding *other)
 {
-    char looks[160] = "", what[3 * (sizeof missing->text + 40)] = "";
-    ex_model_info info;
-    ex_model_file_recognise(file, NULL, &info);
-    if (info.architecture[0])
-        snprintf(looks, sizeof looks, "; it looks like %s with %d classes and %d input channels",
-                 info.architecture, info.shape.classes, info.shape.channels);
+    char instead[160], what[3 * (sizeof missing->text + 40)] = "";
+    tell_instead(instead, sizeof instead, path, file, m);
     tell(what, sizeof what, missing, "missing");
     tell(what, sizeof what, extra, "not expected");
     tell(what, sizeof what, other, "of another shape");
-    return EX_FAIL(EX_ERR_INPUT, "%s does not fit %s with %d classes and %d input channels%s%s%s",
-                   path, m->name, m->classes, m->in_channels, what, looks,
+    return EX_FAIL(EX_ERR_INPUT,
+                   "%s does not fit %s with %d classes for images of %d x %d x %d%s%s%s", path,
+                   m->name, m->classes, m->in_channels, m->in_height, m->in_width, what, instead,
                    missing->count && extra->count
                        ? "; names of PyTorch collections go through `excise convert`"
                        : "");

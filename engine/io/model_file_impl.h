@@ -22,6 +22,10 @@ void ex_model_file_recognise(const ex_safetensors *file, const ex_file_names *na
  * last are, *info tells its classes and channels. */
 int ex_model_file_count(const ex_safetensors *file, const ex_file_names *names,
                         const char *architecture, int *of, ex_model_info *info);
+/* Size of the images that the file's metadata tells, 0 and 0 where it tells none. EX_ERR_INPUT if
+ * it is no size. */
+ex_status ex_model_file_images(const ex_safetensors *file, const char *path, int *height,
+                               int *width);
 /* Length of the norm's name if the entry is its counter, else 0. */
 size_t ex_model_file_tracked(const char *name);
 /* As ex_model_file_read says. */

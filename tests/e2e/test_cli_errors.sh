@@ -20,6 +20,15 @@ refuses 2 "unknown option -V; a command is expected, or one of --help" -V
 refuses 2 "--nonsense" train --nonsense
 refuses 2 "-x" train -x
 refuses 2 "--seed" train --seed
+# a value that was forgotten does not take the option behind it
+refuses 2 "--logits needs a value (FILE), but -q follows, which is an option; if it is meant, write --logits=-q" \
+    eval nowhere --logits -q
+refuses 2 "but --json follows" eval nowhere --logits --json
+refuses 2 "but --seed=3 follows" train -c tiny.yaml -o --seed=3
+refuses 2 "but -s follows" train -c -s lr=1 -o new
+refuses 2 "nowhere: a run folder" eval nowhere --logits=-q
+refuses 2 "nowhere: a run folder" eval nowhere --logits -Q
+absent ./-q ./-Q ./--json
 refuses 2 "--resume takes no value" train --resume=3
 refuses 2 "one argument too many" train what -c tiny.yaml -o new
 refuses 2 "a run folder or a model file" eval
@@ -53,6 +62,11 @@ set_to clients_per_round=9 "clients_per_round is 9, but num_clients is 4"
 set_to server.samples=500 "server.samples is 500"
 set_to unlearn.class=10 "unlearn.class is 10, but synthetic has the classes 0 to 9"
 set_to nonsense "key=value"
+# what is too large is told in a unit that fits, with the key that it is due to
+excise train -c tiny.yaml -s train_samples=4294967295 -o new
+[ $? -eq 1 ] || fail "terabytes of images were to be had"
+has err "synthetic images: 3.3 TB of memory are not to be had; free some, or lower train_samples"
+absent new
 
 # --- the examples are read without a complaint of their own
 for example in "$examples"/*.yaml; do
@@ -85,6 +99,10 @@ absent new
 
 # --- models
 succeeds train -c tiny.yaml -s rounds=1 -o run
+excise eval run --memory 1k
+[ $? -eq 1 ] || fail "a limit of 1 kB was not noticed"
+has err "but memory allows 1.0 kB"
+grep -qE 'a plan needs [0-9.]+ [kM]B beside the ' err || fail "sizes without a unit that fits"
 refuses 2 "model.safetensors" eval run/model.safetensors -c tiny.yaml -s model=vgg11
 cp -r run nan
 python3 - nan/model.safetensors <<'PY'

@@ -44,8 +44,54 @@ refuses 2 "does not exist" ablate run --class 2 -o nowhere/two.csv
 refuses 2 "is a folder" ablate run --class 2 -o run
 absent nowhere
 refuses 2 "unlearn.class is 10" ablate run --class 10 -o ten.csv
-refuses 2 'unlearn.class is "two"' ablate run --class two -o ten.csv
+refuses 2 'the class is "two", but the classes of synthetic have no names here; give its number' ablate run --class two -o ten.csv
 absent ten.csv
+
+# --- classes by name: of folders of pictures, and of Fashion-MNIST where it is installed
+python3 - <<'PY' || fail "no pictures"
+import os, struct, zlib
+def png(path, value):
+    rows = b"".join(b"\0" + bytes([value, 255 - value, 7 * i % 256] * 32) for i in range(32))
+    chunk = lambda kind, data: struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+    with open(path, "wb") as f:
+        f.write(b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", struct.pack(">IIBBBBB", 32, 32, 8, 2, 0, 0, 0))
+                + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b""))
+for k, name in enumerate(["bee", "Ankle boot", "cat"]):
+    os.makedirs("pictures/" + name)
+    for i in range(16):
+        png(f"pictures/{name}/{i}.png", 80 * k + i)
+PY
+sed 's/synthetic/folder/; s/_samples: .*/_samples: 0/; s/samples: 100/samples: 20/' tiny.yaml >folder.yaml
+printf 'data_dir: %s/pictures\n' "$work" >>folder.yaml
+excise train -c folder.yaml -s rounds=1 -s batch_size=4 -s server.threads=1 -o folder || {
+    has err "libpng" # a build without it
+    png=no
+}
+if [ "${png:-yes}" = yes ]; then
+    succeeds eval folder --class CAT
+    has out "  class 0 Ankle boot "
+    has out "  all others "
+    succeeds eval folder --class ankle-boot --json
+    json out 'd["class_names"] == ["Ankle boot", "bee", "cat"] and "forget" in d["test"]'
+    succeeds ablate folder --class bee --probe 2 -s server.threads=1 -o bee.csv
+    has out "class 1 (bee): "
+    grep -q '^1,' bee.csv || fail "bee is not class 1"
+    succeeds unlearn folder --method head --class "ankle boot" -s server.threads=1 --overwrite -o boot
+    grep -q "^class  *0 (Ankle boot)$" out || fail "the report does not name the class"
+    json boot/report.json 'd["class"] == 0 and d["class_name"] == "Ankle boot"'
+    has boot/config.yaml "class: 0 "
+    succeeds unlearn -o boot --resume --class ANKLE_BOOT
+    refuses 2 'unlearn.class is "2", but the run to resume began with "0"' unlearn -o boot --resume --class cat
+    refuses 2 'folder has no class "cet"; nearest are cat (2), bee (1), Ankle boot (0); or give its number, 0 to 2' \
+        unlearn folder --class cet -o other
+    refuses 2 "unlearn.class is 3, but folder has the classes 0 to 2" unlearn folder --class 3 -o other
+    absent other
+fi
+if [ -e /usr/share/datasets/fashion-mnist/train-images-idx3-ubyte.gz ]; then
+    sed 's/synthetic/fashion-mnist/' tiny.yaml >fashion.yaml
+    refuses 2 'fashion-mnist has no class "trousers"; nearest are Trouser (1), ' ablate run/model.safetensors \
+        -c fashion.yaml --class trousers -o t.csv
+fi
 
 # --- interrupted: no table
 "$excise" ablate run --class all --strategy naive -o slow.csv >out 2>err &

@@ -32,7 +32,7 @@ check() { # check COMMAND OPTION...: exactly these, besides the common ones
 {
     check train $options --output --resume --overwrite --dry-run
     check eval $options --train --class --logits --overwrite
-    check convert --from --to --arch --like --naming --overwrite --json --quiet --verbose --help
+    check convert --from --to --arch --shape --like --naming --overwrite --json --quiet --verbose --help
     check ablate $options --output --class --probe --strategy --overwrite
     check unlearn $options --output --method --class --delta --effects --resume --overwrite
     check devices --json --quiet --verbose --help

@@ -14,6 +14,8 @@ train="-c tiny.yaml -s rounds=1 -s server.threads=1"
     succeeds train $train -o again --profile --quiet
 }
 has err "Time(%)"
+grep -q "Max *First *Name" err || fail "no column of first calls"
+grep -q "^First: [0-9]* calls that warmed up" err || fail "first calls are not told"
 has err "conv forward, layer3.block_2.conv_bn2.conv"
 grep -q "^devices" <("$excise" devices --profile 2>&1) && fail "devices takes --profile"
 absent FILE.csv
@@ -29,12 +31,14 @@ total = [float(r["time_s"]) for r in rows]
 assert total == sorted(total, reverse=True)
 assert abs(sum(float(r["time_percent"]) for r in rows) - 100) < 0.1
 for r in rows:
+    assert int(r["calls"]) == 0 or float(r["first_s"]) > 0 and int(r["first_calls"]) > 0, r
     least, mean, most = (float(r[k]) for k in ("minimum_s", "average_s", "maximum_s"))
     assert least <= mean * 1.000001 and mean <= most * 1.000001, r
     assert abs(mean * int(r["calls"]) - float(r["time_s"])) <= 1e-6 * float(r["time_s"]) + 1e-12, r
 # 400 samples in batches of 32, less the last of each client's 100: four clients of three steps
 sgd = next(r for r in rows if r["name"] == "sgd")
-assert int(sgd["calls"]) % 4 == 0 and int(sgd["calls"]) >= 12, sgd
+calls = int(sgd["calls"]) + int(sgd["first_calls"])
+assert calls % 4 == 0 and calls >= 12 and int(sgd["first_calls"]) >= 1, sgd
 PY
 
 for command in "eval plain" "ablate plain --class 1 -o e.csv" \

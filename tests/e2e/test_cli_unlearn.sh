@@ -43,6 +43,18 @@ a, b = (json.load(open(p))["before"] for p in sys.argv[1:])
 sys.exit(a != b)
 PY
 
+# --- the run's seed stays: another would draw data that the model was not trained on
+for command in "unlearn run --method head --class 1 -o seed3" "ablate run --class 1 -o seed3.csv" "eval run"; do
+    # shellcheck disable=SC2086
+    refuses 2 "seed is 2, but run has 1" $command -s seed=2
+    has err "set unlearn.seed=2 for other draws of unlearning"
+done
+absent seed3 seed3.csv
+succeeds eval run --seed 1
+succeeds eval run/model.safetensors -c tiny.yaml --seed 2 # somebody's own data
+succeeds eval run -s num_clients=2 -q
+has err "warning: num_clients is 2, but run was trained with 4: samples or clients are not those"
+
 # --- timed algorithms: two runs may choose differently, one that is given the choices repeats the bits
 succeeds unlearn run --method ce --class 1 -s conv=auto -o timed
 succeeds unlearn run --method ce --class 1 -s conv=auto --algorithms timed/algorithms.json -o again

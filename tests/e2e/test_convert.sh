@@ -19,6 +19,55 @@ refuses 2 "run.logits exists" eval run --logits run.logits
 succeeds eval run --logits run.logits --overwrite
 same run.logits excise.logits
 
+# A cnn depends on the size of its images: told, found in the file, or one of the usual ones.
+python3 - <<'PY' || fail "no models"
+import json, struct
+def cnn(path, channels, side, metadata=None):
+    flat = 64 * ((side - 4) // 2) ** 2
+    shapes = {"conv1.weight": (32, channels, 3, 3), "conv1.bias": (32,), "conv2.weight": (64, 32, 3, 3),
+              "conv2.bias": (64,), "fc1.weight": (128, flat), "fc1.bias": (128,),
+              "fc2.weight": (10, 128), "fc2.bias": (10,)}
+    header, at = {"__metadata__": metadata} if metadata else {}, 0
+    for name, shape in shapes.items():
+        size = 4
+        for n in shape:
+            size *= n
+        header[name] = {"dtype": "F32", "shape": shape, "data_offsets": [at, at + size]}
+        at += size
+    text = json.dumps(header).encode()
+    with open(path, "wb") as f:
+        f.write(struct.pack("<Q", len(text)) + text + bytes(at))
+cnn("gray28", 1, 28)
+cnn("rgb64", 3, 64)
+cnn("rgb40", 3, 40)
+cnn("told40", 3, 40, {"height": "40", "width": "40"})
+cnn("wrong40", 3, 40, {"height": "28", "width": "28"})
+PY
+for model in gray28:1:28 rgb64:3:64 told40:3:40; do
+    IFS=: read -r name channels side <<<"$model"
+    succeeds convert "$name" "$name.cnn" --from pytorch --json
+    json out "d['model'] == 'cnn' and d['channels'] == $channels and d['height'] == d['width'] == $side"
+    succeeds convert "$name.cnn" "$name.back" --to pytorch --like "$name"
+done
+refuses 2 "rgb40 does not fit cnn with 10 classes for images of 3 x 32 x 32: 1 tensor of another shape (fc1.weight is 128 x 20736, expected 128 x 12544)" \
+    convert rgb40 x --from pytorch
+has err "cnn depends on the size of the images: name it by --shape CxHxW"
+! grep -q "looks like" err || fail "a cnn is said to look like a cnn"
+refuses 2 "fc1.weight is 128 x 20736, expected 128 x 9216" convert wrong40 x --from pytorch
+for shape in 3x40x40 40x40; do
+    succeeds convert rgb40 rgb40.cnn --from pytorch --shape $shape --overwrite
+    has out "images          40 x 40"
+done
+succeeds convert rgb40.cnn rgb40.back --to pytorch --like rgb40
+succeeds convert wrong40 wrong40.cnn --from pytorch --shape 3x40x40
+refuses 2 "it fits images of that size: --shape 3x64x64" convert rgb64 x --from pytorch --shape 3x32x32
+refuses 2 "conv1.weight is 32 x 1 x 3 x 3, expected 32 x 3 x 3 x 3" convert gray28 x --from pytorch --shape 3x28x28
+for shape in 3 3x0x3 3x32x32x 3x32x32x1 -3x32x32 axb "" 3x-1x2 99999x1x1; do
+    refuses 2 "CxHxW or HxW of the images is expected" convert rgb40 x --from pytorch --shape="$shape"
+done
+# eval, too, tells what another size of images is
+refuses 2 "it was made for images of 40 x 40" eval rgb40.cnn -c tiny.yaml -s model=cnn
+
 refuses 2 "sequential\" has no name for conv_bn.bn" convert run x --to pytorch --naming sequential
 refuses 2 'one of excise, torchvision, kuangliu' convert run x --to pytorch --naming tensorflow
 refuses 2 "--from pytorch or --to pytorch" convert run x
@@ -62,7 +111,7 @@ succeeds convert head "models/$name.unlearned" --to pytorch --like "models/$name
 "$python" "$convert" check data models || fail "PyTorch sees something else"
 
 # What differs is refused by tensor and shape.
-refuses 2 "conv1.weight is 64 x 3 x 7 x 7, not 64 x 3 x 3 x 3" convert models/imagenet x --from pytorch
+refuses 2 "conv1.weight is 64 x 3 x 7 x 7, expected 64 x 3 x 3 x 3" convert models/imagenet x --from pytorch
 refuses 2 "under no known naming" convert models/foreign x --from pytorch
 has err "torchvision: conv1, layer1.0.conv1"
 absent x

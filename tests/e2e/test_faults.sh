@@ -133,7 +133,7 @@ for ((at = 1; at < 62; at += 10)); do
     fi
     [ $code -eq 1 ] || fail "without block $at, excise gave $code"
     [ "$(grep -c '^excise: error: ' err)" -eq 1 ] || fail "no single error line"
-    grep -qE 'lower batch_size|out of memory|no memory' err || fail "no word on memory"
+    grep -qE 'batch_size or lanes|out of memory|no memory' err || fail "no word on memory"
     errors=$((errors + 1))
     if [ -e starved ]; then
         succeeds train -o starved --resume

@@ -37,6 +37,26 @@ done
 succeeds bench --help
 has out "Usage: excise bench"
 
+# --- the scripts that come along, from another folder than the checkout, by a link too
+ln -s "$work/usr/bin/excise-get-data" linked
+for called in excise-get-data excise-plot; do
+    "usr/bin/$called" --help >out 2>err || fail "$called --help"
+    has out "$called "
+    ! grep -q "scripts/[gp][a-z_]*\.[sp]" out || fail "$called --help names the checkout's script"
+done
+./linked --help >out 2>err || fail "excise-get-data by a link"
+usr/bin/excise-get-data nothing >out 2>err && fail "excise-get-data takes any name"
+has err 'expected a data set (fashion-mnist, mnist, cifar10 or cifar100), found "nothing"'
+mkdir home fetched # files that are there and right are taken without a network
+packaged=/usr/share/datasets/fashion-mnist
+if [ -e $packaged/train-images-idx3-ubyte.gz ]; then
+    HOME=$work/home EXCISE_DATA='' usr/bin/excise-get-data fashion-mnist >out 2>err || fail "no data in the home folder"
+    present home/.cache/excise/fashion-mnist/t10k-labels-idx1-ubyte.gz
+    EXCISE_DATA=$work/fetched usr/bin/excise-get-data fashion-mnist >out 2>err || fail "no data in EXCISE_DATA"
+    present fetched/fashion-mnist/train-images-idx3-ubyte.gz
+fi
+present usr/share/excise/examples/demo_fashion_mnist.yaml
+
 # --- the library shows the header's functions and nothing else
 nm -D --defined-only "$library" | awk '{ print $3 }' | sort >exported
 grep -oE '\bexcise_[a-z_]+\(' usr/include/excise.h | tr -d '(' | sort -u >declared
@@ -46,6 +66,14 @@ readelf -d "$library" | grep -q 'SONAME.*libexcise\.so\.0' || fail "the soname i
 # --- a program of somebody else's, by pkg-config and by CMake
 succeeds train -c tiny.yaml -s rounds=2 -s server.threads=1 -s lanes=2 -o run
 cp -r run kept
+for candidate in "${PYTHON:-python3}" /usr/bin/python3; do
+    "$candidate" -c 'import matplotlib' 2>/dev/null || continue
+    mkdir path
+    ln -s "$(command -v "$candidate")" path/python3
+    PATH=$work/path:$PATH usr/bin/excise-plot run -o plots >out 2>err || fail "excise-plot does not draw a run"
+    present plots/rounds.png plots/costs.svg
+    break
+done
 export PKG_CONFIG_PATH=$folder/pkgconfig
 flags=$(pkg-config --cflags --libs excise) || fail "pkg-config does not find excise"
 for name in forget contract; do

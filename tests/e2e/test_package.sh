@@ -10,7 +10,7 @@ cpack -G DEB --config "$1/CPackConfig.cmake" -B "$work" >log 2>&1 || fail "cpack
 package=$(find "$work" -maxdepth 1 -name 'excise_*.deb')
 present "$package"
 dpkg-deb -c "$package" | awk '{ print $6 }' >files
-for file in bin/excise bin/excise-bench include/excise.h 'lib[^ ]*/libexcise\.so\.0' \
+for file in bin/excise bin/excise-bench bin/excise-get-data bin/excise-plot share/excise/common.sh include/excise.h 'lib[^ ]*/libexcise\.so\.0' \
     'lib[^ ]*/pkgconfig/excise\.pc' 'lib[^ ]*/cmake/excise/excise-config\.cmake' 'share/doc/excise/.*'; do
     grep -qE "^\./usr/$file\$" files || fail "the package lacks $file"
 done

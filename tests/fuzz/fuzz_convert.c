@@ -12,7 +12,7 @@ static void check_round_trip(const ex_converted *c)
     ex_converted again;
     const char *path = fuzz_path("out");
     FUZZ_OK(ex_convert_write(c, path, &c->names));
-    FUZZ_OK(ex_convert_read(&again, path, c->model->name));
+    FUZZ_OK(ex_convert_read(&again, path, c->model->name, NULL));
     FUZZ_CHECK(memcmp(c->params, again.params, c->model->param_count * sizeof(float)) == 0,
                "params");
     FUZZ_CHECK(memcmp(c->stats, again.stats, c->model->stat_count * sizeof(float)) == 0, "stats");
@@ -23,7 +23,7 @@ static void convert(const char *path, const char *architecture, size_t size)
 {
     ex_converted c;
     fuzz_memory_begin(((size_t)1 << 18) + 512 * size);
-    const ex_status status = ex_convert_read(&c, path, architecture);
+    const ex_status status = ex_convert_read(&c, path, architecture, NULL);
     fuzz_memory_end();
     fuzz_check_status(status, EX_ERR_INPUT);
     FUZZ_CHECK((status == EX_OK) == (c.model && c.params && c.stats), "%s", ex_error_message());

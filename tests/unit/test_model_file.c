@@ -198,7 +198,8 @@ static void test_tensors_that_do_not_fit_are_named(void **state)
     values v = make("resnet20", 10, 3, 1);
     expect_refused(&v, remove_one, "1 tensor missing", "conv_bn.conv.weight");
     expect_refused(&v, add_stranger, "1 tensor not expected", "fc.weight");
-    expect_refused(&v, flatten_bias, "linear.bias is 10 x 1, not 10", "1 tensor of another shape");
+    expect_refused(&v, flatten_bias, "linear.bias is 10 x 1, expected 10",
+                   "1 tensor of another shape");
     expect_refused(&v, make_integer, "linear.bias is of type U32", "F32");
     v.params[v.model->layers[2].scale + 1] = NAN;
     expect_refused(&v, NULL, "layer1.block_0.conv_bn2.bn.weight holds", "index 1");
@@ -219,7 +220,7 @@ static void test_another_architecture_is_recognised(void **state)
     values more = make("vgg11", 10, 1, 3);
     assert_status(ex_model_file_read(path, more.model, more.params, more.stats, NULL),
                   EX_ERR_INPUT);
-    assert_message("classifier.linear_1.bias is 100, not 10");
+    assert_message("classifier.linear_1.bias is 100, expected 10");
     drop(&vgg);
     drop(&more);
     drop(&v);

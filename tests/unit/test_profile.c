@@ -127,6 +127,44 @@ static void test_table_is_nvprofs(void **state)
     ex_profile_destroy(&p);
 }
 
+/* Two plans of one layer warm up, then run five times; another layer ran once only. */
+static void test_first_calls_stand_apart(void **state)
+{
+    (void)state;
+    char text[2048], path[] = "/tmp/excise-profile-XXXXXX";
+    ex_profile *p;
+    assert_ok(ex_profile_create(&p));
+    for (int plan = 0; plan < 2; plan++) {
+        ex_profile_row row = {.name = "conv forward, stem"};
+        ex_profile_count_warm(&row, 0.5);
+        for (int call = 0; call < 2 + plan; call++)
+            ex_profile_count_warm(&row, plan ? 2e-3 : 1e-3);
+        ex_profile_add(p, &row);
+    }
+    ex_profile_row once = {.name = "pool"};
+    ex_profile_count_warm(&once, 0.25);
+    ex_profile_add(p, &once);
+    FILE *f = tmpfile();
+    assert_ok(ex_profile_print(p, f));
+    read_back(text, sizeof text, f);
+    assert_string_equal(
+        text,
+        " Time(%)      Time     Calls       Avg       Min       Max     First  Name\n"
+        " 100.00%       8ms         5     1.6ms       1ms       2ms        1s  conv forward, stem\n"
+        "   0.00%         -         0         -         -         -     250ms  pool\n"
+        "First: 3 calls that warmed up, 1.25 s in all, which no other column counts\n");
+    assert_true(mkstemp(path) >= 0);
+    assert_ok(ex_profile_write_csv(p, path));
+    f = fopen(path, "r");
+    assert_non_null(f);
+    read_back(text, sizeof text, f);
+    assert_non_null(
+        strstr(text, "\n100.0000,0.008,5,0.0016,0.001,0.002,2,1,\"conv forward, stem\"\n"));
+    assert_non_null(strstr(text, "\n0.0000,0,0,0,0,0,1,0.25,\"pool\"\n"));
+    remove(path);
+    ex_profile_destroy(&p);
+}
+
 static void test_csv_quotes_names(void **state)
 {
     (void)state;
@@ -139,8 +177,9 @@ static void test_csv_quotes_names(void **state)
     FILE *f = fopen(path, "r");
     assert_non_null(f);
     read_back(text, sizeof text, f);
-    assert_string_equal(text, "time_percent,time_s,calls,average_s,minimum_s,maximum_s,name\n"
-                              "100.0000,0.5,2,0.25,0.25,0.25,\"f(\"\"a\"\", b)\"\n");
+    assert_string_equal(text, "time_percent,time_s,calls,average_s,minimum_s,maximum_s,"
+                              "first_calls,first_s,name\n"
+                              "100.0000,0.5,2,0.25,0.25,0.25,0,0,\"f(\"\"a\"\", b)\"\n");
     remove(path);
     assert_status(ex_profile_write_csv(p, "/nowhere/profile.csv"), EX_ERR_IO);
     assert_message("/nowhere/profile.csv");
@@ -190,6 +229,7 @@ int main(void)
         cmocka_unit_test(test_equal_totals_stand_by_name),
         cmocka_unit_test(test_threads_lose_nothing),
         cmocka_unit_test(test_table_is_nvprofs),
+        cmocka_unit_test(test_first_calls_stand_apart),
         cmocka_unit_test(test_csv_quotes_names),
         cmocka_unit_test(test_the_process_has_one_profile_while_it_is_on),
     };

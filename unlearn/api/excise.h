@@ -76,7 +76,8 @@ typedef struct excise_session excise_session;
  *   config    a configuration file (YAML), read over the run's own; NULL: none. A .safetensors file
  *             needs one that says what it was trained on.
  *   settings  "key=value" over both, as -s of the program takes them, with a NULL at the end;
- *             NULL: none. `excise --config-help` lists the keys: "device=cpu" sets one.
+ *             NULL: none. `excise --config-help` lists the keys: "device=cpu" sets one. A run
+ *             keeps its seed, which names its data and clients; "unlearn.seed=2" names other draws.
  *
  * *session is NULL after a failure. Loading a data set takes from milliseconds to seconds. */
 EXCISE_API excise_status excise_open(excise_session **session, const char *subject,
@@ -89,6 +90,9 @@ EXCISE_API void excise_close(excise_session **session);
 /* "resnet20"; valid while the session is open. */
 EXCISE_API const char *excise_model_name(const excise_session *session);
 EXCISE_API int excise_class_count(const excise_session *session);
+/* What the data set calls class `label`: "Trouser"; valid while the session is open. NULL where it
+ * has no name, or there is no such class. */
+EXCISE_API const char *excise_class_name(const excise_session *session, int label);
 /* Layers that have channels (convolutions and linear layers), in the order of the network, and
  * their channels in all. */
 EXCISE_API int excise_layer_count(const excise_session *session);

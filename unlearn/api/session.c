@@ -78,7 +78,8 @@ static ex_status configure(ex_config *c, const ex_subject *subject, const char *
     EX_TRY(ex_subject_configure(c, subject, file));
     for (; settings && *settings; settings++)
         EX_TRY(ex_config_set(c, *settings, "settings"));
-    return ex_config_check(c);
+    EX_TRY(ex_config_check(c));
+    return ex_subject_check_config(subject, c);
 }
 
 static ex_status open_session(excise_session *s, const char *subject, const char *file,
@@ -127,6 +128,11 @@ const char *excise_model_name(const excise_session *session)
 int excise_class_count(const excise_session *session)
 {
     return session->f->model->classes;
+}
+
+const char *excise_class_name(const excise_session *session, int label)
+{
+    return ex_class_name(&session->f->data->names, label);
 }
 
 int excise_layer_count(const excise_session *session)

@@ -11,26 +11,18 @@
 
 enum { SHOWN = 5 }; /* channels of highest effect in the text */
 
-/* --class K|all into the configuration; -1 stands for all. */
-static ex_status set_class(ex_config *c, const char *text)
+static ex_status check_class(const ex_config *c, const char *text)
 {
-    char assignment[64];
-    if (!text)
-        return EX_OK;
-    if (strcmp(text, "all") == 0) {
-        c->unlearn.class_label = -1;
-        return EX_OK;
-    }
-    snprintf(assignment, sizeof assignment, "unlearn.class=%.40s", text);
-    EX_TRY(ex_config_set(c, assignment, "--class"));
-    if (c->unlearn.class_label < 0)
-        return EX_FAIL(EX_ERR_USAGE, "--class is \"%s\"; a class from 0 on, or all", text);
+    if (text && strcmp(text, "all") != 0 && c->unlearn.class_label < 0)
+        return EX_FAIL(EX_ERR_USAGE, "--class is \"%s\"; a class from 0 on, its name, or all",
+                       text);
     return EX_OK;
 }
 
-static json_t *class_json(const ex_effects *e, int i)
+static json_t *class_json(const ex_effects *e, int i, const ex_class_names *names)
 {
-    return json_pack("{s:i, s:i, s:i, s:o}", "class", e->class_label[i], "probe", e->probe[i],
+    return json_pack("{s:i, s:o, s:i, s:i, s:o}", "class", e->class_label[i], "class_name",
+                     ex_json_word(ex_class_name(names, e->class_label[i])), "probe", e->probe[i],
                      "baseline_correct", e->baseline_correct[i], "top",
                      ex_effects_top_json(e, i, SHOWN));
 }
@@ -40,7 +32,7 @@ static json_t *make_report(const ex_effects *e, const ex_federation *f, const ch
     const ex_cost cost = ex_ledger_cost(f->ledger, "ablation");
     json_t *classes = json_array();
     for (int i = 0; i < e->classes; i++)
-        json_array_append_new(classes, class_json(e, i));
+        json_array_append_new(classes, class_json(e, i, &f->data->names));
     json_t *report = cli_provenance(f);
     json_object_set_new(report, "command", json_string("ablate"));
     json_object_set_new(report, "output", json_string(output));
@@ -63,8 +55,8 @@ static void print_report(const json_t *report)
            json_string_value(json_object_get(report, "strategy")));
     json_array_foreach(json_object_get(report, "classes"), i, row)
     {
-        printf("class %d: %d of %d correct; highest effects:\n",
-               (int)json_integer_value(json_object_get(row, "class")),
+        char class[CLI_CLASS_ROOM];
+        printf("class %s: %d of %d correct; highest effects:\n", cli_class(class, row),
                (int)json_integer_value(json_object_get(row, "baseline_correct")),
                (int)json_integer_value(json_object_get(row, "probe")));
         json_array_foreach(json_object_get(row, "top"), n, channel)
@@ -84,7 +76,7 @@ static ex_status run_ablate(const cli_args *args)
         return EX_FAIL(EX_ERR_USAGE, "-o EFFECTS.csv must name the table to write");
     EX_TRY(cli_check_target(args->output, args->overwrite));
     EX_TRY(cli_session_init(&s, args));
-    EX_TRY(set_class(&s.config, args->class_text));
+    EX_TRY(check_class(&s.config, args->class_text));
     EX_TRY_GOTO(cli_session_open(&s), done);
     EX_TRY_GOTO(ex_ablate(&effects, s.f, s.config.unlearn.class_label), done);
     EX_TRY_GOTO(ex_effects_write(effects, args->output), done);
@@ -105,7 +97,7 @@ done:
 static const cli_option options[] = {
     {"output", 'o', "EFFECTS.csv", CLI_TEXT_OPTION(output), .help = "the table to write"},
     {"class", 0, "K|all", CLI_TEXT_OPTION(class_text),
-     .help = "the class, or all of them in one pass; default: unlearn.class, else all"},
+     .help = "the class, by number or name, or all in one pass; default: unlearn.class, else all"},
     {"probe", 0, "N", CLI_KEY_OPTION("unlearn.probe")},
     {"strategy", 0, "NAME", CLI_KEY_OPTION("unlearn.strategy")},
     {"overwrite", 0, NULL, CLI_FLAG_OPTION(overwrite), .help = "replace the table that is there"},

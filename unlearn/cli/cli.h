@@ -27,7 +27,7 @@ typedef struct cli_args {
     const char *algorithms; /* algorithms.json to repeat */
     const char *target;     /* OUT of convert */
     const char *profile;    /* NULL: none; "": the table alone; else also a CSV file */
-    const char *from, *to, *arch, *like, *naming, *logits;
+    const char *from, *to, *arch, *shape, *like, *naming, *logits;
     bool resume, overwrite, train_data, dry_run;
     bool help, quiet, json, verbose;
     cli_setting settings[CLI_SETTINGS_MAX];

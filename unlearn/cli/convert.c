@@ -9,6 +9,23 @@
 #include <string.h>
 #include <unistd.h>
 
+/* "3x32x32" or "32x32". */
+static ex_status parse_shape(ex_model_shape *out, const char *text)
+{
+    int n[3], end = 0;
+    *out = (ex_model_shape){0};
+    const bool digits = text[strspn(text, "0123456789x")] == '\0' && strlen(text) < 16;
+    if (digits && sscanf(text, "%4dx%4dx%4d%n", &n[0], &n[1], &n[2], &end) == 3 && !text[end])
+        *out = (ex_model_shape){.channels = n[0], .height = n[1], .width = n[2]};
+    else if (digits && sscanf(text, "%4dx%4d%n", &n[1], &n[2], &end) == 2 && !text[end])
+        *out = (ex_model_shape){.height = n[1], .width = n[2]};
+    if (out->height < 1 || out->width < 1)
+        return EX_FAIL(EX_ERR_USAGE,
+                       "--shape is \"%s\"; CxHxW or HxW of the images is expected, such as 3x32x32",
+                       text);
+    return EX_OK;
+}
+
 static ex_status check_args(const cli_args *args)
 {
     if (!args->from == !args->to)
@@ -27,12 +44,13 @@ static ex_status check_args(const cli_args *args)
 }
 
 /* The names to write: those of --like, or of --naming. */
-static ex_status find_names(ex_file_names *names, const cli_args *args)
+static ex_status find_names(ex_file_names *names, const cli_args *args, const ex_model *model)
 {
     *names = (ex_file_names){0};
     if (args->like) {
         ex_converted like;
-        EX_TRY(ex_convert_read(&like, args->like, args->arch));
+        const ex_model_shape images = {.height = model->in_height, .width = model->in_width};
+        EX_TRY(ex_convert_read(&like, args->like, args->arch, &images));
         *names = like.names;
         ex_convert_close(&like);
         return EX_OK;
@@ -50,18 +68,25 @@ static ex_status print_result(const cli_args *args, const ex_converted *c, const
 {
     const ex_model *m = c->model;
     const char *written = to ? to->naming->name : "excise";
+    bool sized;
+    EX_TRY(ex_convert_sized(&sized, m->name,
+                            (ex_model_shape){.classes = m->classes, .channels = m->in_channels}));
     if (args->json) {
-        json_t *report = json_pack("{s:i, s:s, s:s, s:i, s:i, s:i, s:s, s:s, s:s, s:s}", "schema",
-                                   1, "command", "convert", "model", m->name, "classes", m->classes,
-                                   "channels", m->in_channels, "tensors", m->tensor_count, "naming",
-                                   c->names.naming->name, "prefix", c->names.prefix, "written",
-                                   written, "assumes", ex_model_about(m->name));
+        json_t *report =
+            json_pack("{s:i, s:s, s:s, s:i, s:i, s:o, s:o, s:i, s:s, s:s, s:s, s:s}", "schema", 1,
+                      "command", "convert", "model", m->name, "classes", m->classes, "channels",
+                      m->in_channels, "height", sized ? json_integer(m->in_height) : json_null(),
+                      "width", sized ? json_integer(m->in_width) : json_null(), "tensors",
+                      m->tensor_count, "naming", c->names.naming->name, "prefix", c->names.prefix,
+                      "written", written, "assumes", ex_model_about(m->name));
         const ex_status status = cli_print_json(report);
         json_decref(report);
         return status;
     }
     printf("%s with %d classes and %d input channels: %d tensors\n", m->name, m->classes,
            m->in_channels, m->tensor_count);
+    if (sized)
+        printf("images          %d x %d, which its tensors depend on\n", m->in_height, m->in_width);
     printf("names           %s%s%s -> %s%s%s\n", c->names.naming->name,
            c->names.prefix[0] ? " after " : "", c->names.prefix, written,
            to && to->prefix[0] ? " after " : "", to ? to->prefix : "");
@@ -72,14 +97,17 @@ static ex_status print_result(const cli_args *args, const ex_converted *c, const
 static ex_status run_convert(const cli_args *args)
 {
     ex_subject s;
+    ex_model_shape images;
     ex_converted c = {0};
     ex_file_names to;
     ex_status status;
     EX_TRY(check_args(args));
     EX_TRY(ex_subject_find(&s, args->subject));
-    EX_TRY(ex_convert_read(&c, s.model, args->arch));
+    if (args->shape)
+        EX_TRY(parse_shape(&images, args->shape));
+    EX_TRY(ex_convert_read(&c, s.model, args->arch, args->shape ? &images : NULL));
     if (args->to)
-        EX_TRY_GOTO(find_names(&to, args), done);
+        EX_TRY_GOTO(find_names(&to, args, c.model), done);
     EX_TRY_GOTO(ex_convert_write(&c, args->target, args->to ? &to : NULL), done);
     status = print_result(args, &c, args->to ? &to : NULL);
 done:
@@ -102,6 +130,8 @@ static const cli_option options[] = {
     {"to", 0, "pytorch", CLI_TEXT_OPTION(to), .help = "write a PyTorch model's names"},
     {"arch", 0, "NAME", CLI_TEXT_OPTION(arch),
      .help = "architecture of IN; default: the one whose tensors it holds"},
+    {"shape", 0, "CxHxW", CLI_TEXT_OPTION(shape),
+     .help = "images that IN takes (3x32x32); default: as it tells, else a usual size that fits"},
     {"like", 0, "FILE", CLI_TEXT_OPTION(like), .help = "with --to: names as in this file"},
     {"naming", 0, "NAME", CLI_TEXT_OPTION(naming), .help = "with --to: names of this naming"},
     {"overwrite", 0, NULL, CLI_FLAG_OPTION(overwrite), .help = "replace OUT"},

@@ -3,7 +3,8 @@
 #include "cuda_driver.h"
 #include "cuda_module.h"
 #include "output.h"
-#include "version.h"
+
+#include "base/bytes.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -60,11 +61,11 @@ static json_t *driver_version(void)
 static json_t *make_report(void)
 {
     ex_device *chosen = NULL;
-    json_t *rows = describe_all(); /* which loads the CUDA module if it can be used */
+    json_t *rows = describe_all();
     const bool any = ex_device_open(&chosen, &(ex_device_options){.device = "auto"}) == EX_OK;
     json_t *report = json_pack("{s:i, s:o, s:s?, s:o, s:o}", "schema", 1, "devices", rows, "auto",
                                any ? chosen->name : NULL, "driver", driver_version(), "libraries",
-                               ex_version_libraries());
+                               cli_libraries());
     ex_device_close(&chosen);
     return report;
 }
@@ -81,10 +82,10 @@ static void print_row(const json_t *row)
     if (usable)
         printf("%s; ", text_of(row, "description"));
     if (json_object_get(row, "gpu")) {
-        char memory[32];
-        cli_format_bytes((double)json_integer_value(json_object_get(row, "memory_bytes")), memory,
-                         sizeof memory);
-        printf("%s, %s, compute capability %s; ", text_of(row, "gpu"), memory,
+        char memory[EX_BYTES_ROOM];
+        const json_t *bytes = json_object_get(row, "memory_bytes");
+        printf("%s, %s, compute capability %s; ", text_of(row, "gpu"),
+               ex_bytes_text(memory, (double)json_integer_value(bytes)),
                text_of(row, "compute_capability"));
     }
     if (usable)

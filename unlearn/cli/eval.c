@@ -3,30 +3,43 @@
 #include "session.h"
 
 #include <stdio.h>
-#include <string.h>
 
 /* "0.8732 (1746 of 2000)" */
-static void print_share(const char *label, size_t correct, size_t count)
+static void print_share(const char *label, int width, size_t correct, size_t count)
 {
-    printf("%-16s ", label);
+    printf("%-*s ", width, label);
     if (count > 0)
         printf("%.4f  (%zu of %zu)\n", (double)correct / (double)count, correct, count);
     else
         printf("-       (no samples)\n");
 }
 
-static void print_accuracy(const char *name, const ex_accuracy *a, int label)
+/* "  class 1 Trouser"; returns its length. */
+static int name_class(char *text, size_t room, const ex_class_names *names, int label)
 {
-    char text[32];
-    snprintf(text, sizeof text, "%s accuracy", name);
-    print_share(text, a->correct, a->count);
-    printf("%s loss%*s %.4f\n", name, 11 - (int)strlen(name), "", a->loss);
+    const char *name = ex_class_name(names, label);
+    return snprintf(text, room, "  class %d%s%.96s", label, name ? " " : "", name ? name : "");
+}
+
+static void print_accuracy(const char *name, const ex_accuracy *a, const ex_class_names *names,
+                           int label)
+{
+    char text[128];
+    int width = 16;
     for (int c = 0; c < a->classes; c++) {
-        snprintf(text, sizeof text, "  class %d", c);
-        print_share(text, a->class_correct[c], a->class_count[c]);
+        const int length = name_class(text, sizeof text, names, c);
+        width = length > width ? length : width;
+    }
+    snprintf(text, sizeof text, "%s accuracy", name);
+    print_share(text, width, a->correct, a->count);
+    snprintf(text, sizeof text, "%s loss", name);
+    printf("%-*s %.4f\n", width, text, a->loss);
+    for (int c = 0; c < a->classes; c++) {
+        name_class(text, sizeof text, names, c);
+        print_share(text, width, a->class_correct[c], a->class_count[c]);
     }
     if (label >= 0)
-        print_share("  all others", a->correct - a->class_correct[label],
+        print_share("  all others", width, a->correct - a->class_correct[label],
                     a->count - a->class_count[label]);
 }
 
@@ -49,14 +62,15 @@ static ex_status run_eval(const cli_args *args)
     if (args->json) {
         report = cli_provenance(s.f);
         json_object_set_new(report, "command", json_string("eval"));
+        json_object_set_new(report, "class_names", cli_class_names(s.f));
         json_object_set_new(report, "test", cli_accuracy(&test, label));
         json_object_set_new(report, "train",
                             args->train_data ? cli_accuracy(&train, label) : json_null());
         status = cli_print_json(report);
     } else {
-        print_accuracy("test", &test, label);
+        print_accuracy("test", &test, &s.f->data->names, label);
         if (args->train_data)
-            print_accuracy("train", &train, label);
+            print_accuracy("train", &train, &s.f->data->names, label);
     }
 done:
     json_decref(report);
@@ -71,8 +85,8 @@ static const cli_option options[] = {
     {"logits", 0, "FILE", CLI_TEXT_OPTION(logits),
      .help = "write the test samples' logits and labels to FILE.safetensors"},
     {"overwrite", 0, NULL, CLI_FLAG_OPTION(overwrite), .help = "replace FILE"},
-    {"class", 0, "K", CLI_KEY_OPTION("unlearn.class"),
-     .help = "show also how all classes but this one do"},
+    {"class", 0, "K", CLI_TEXT_OPTION(class_text),
+     .help = "show also how all classes but this one do; by number or name"},
     {0},
 };
 

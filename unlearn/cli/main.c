@@ -36,11 +36,10 @@ static void print_usage(void)
 
 static void print_version(void)
 {
-    ex_cuda_versions cuda;
     printf("excise %s\n  %-10s %s\n", ex_version(), "commit",
            *ex_version_commit() ? ex_version_commit() : "not built in a checkout");
-    const bool module = ex_cuda_module_versions(&cuda) == EX_OK;
-    json_t *libraries = ex_version_libraries();
+    json_t *libraries = cli_libraries();
+    const bool module = ex_cuda_module_is_loaded();
     const char *name;
     json_t *version;
     json_object_foreach(libraries, name, version)

@@ -110,6 +110,34 @@ static int find_letter(const cli_option *const *all, int count, int letter)
     return -1;
 }
 
+/* Whether the word is one of the command's options: "-q", "--json", "--seed=3". */
+static bool is_option(const cli_option *const *all, int count, const char *word)
+{
+    if (word[0] != '-' || word[1] == '\0')
+        return false;
+    if (word[1] != '-')
+        return word[2] == '\0' && find_letter(all, count, word[1]) >= 0;
+    const size_t length = strcspn(word + 2, "=");
+    for (int i = 0; i < count; i++)
+        if (strlen(all[i]->name) == length && strncmp(all[i]->name, word + 2, length) == 0)
+            return true;
+    return false;
+}
+
+/* A value that stands apart and is itself an option: it was forgotten, and the option would be
+ * lost.
+ */
+static ex_status check_value(const cli_option *const *all, int count, const cli_option *option,
+                             const char *word)
+{
+    if (!optarg || optarg != word || !is_option(all, count, word))
+        return EX_OK;
+    return EX_FAIL(EX_ERR_USAGE,
+                   "--%s needs a value (%s), but %s follows, which is an option; if it is meant, "
+                   "write --%s=%s",
+                   option->name, option->argument, word, option->name, word);
+}
+
 static ex_status take_subject(cli_args *args, const cli_command *command, int count, char **words)
 {
     const int wanted = command->takes_subject + command->takes_target;
@@ -155,6 +183,7 @@ ex_status cli_parse(cli_args *args, const cli_command *command, int argc, char *
             return EX_FAIL(EX_ERR_USAGE, "unknown or ambiguous option %s; see `excise %s --help`",
                            word, command->name);
         const int i = code >= FIRST_LONG ? code - FIRST_LONG : find_letter(all, count, code);
+        EX_TRY(check_value(all, count, all[i], word));
         EX_TRY(apply(args, all[i], optarg));
     }
     if (args->resume && args->overwrite)

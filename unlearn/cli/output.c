@@ -1,5 +1,6 @@
 #include "output.h"
 
+#include "cuda_module.h"
 #include "io/file.h"
 #include "version.h"
 
@@ -27,6 +28,13 @@ json_t *cli_accuracy(const ex_accuracy *a, int label)
     return json;
 }
 
+json_t *cli_libraries(void)
+{
+    ex_cuda_versions unused;
+    (void)ex_cuda_module_versions(&unused); /* loads it, so that its libraries are told too */
+    return ex_version_libraries();
+}
+
 json_t *cli_provenance(const ex_federation *f)
 {
     const ex_config *c = &f->config;
@@ -44,6 +52,27 @@ json_t *cli_cost(const ex_cost *cost)
                      "bytes_up", (json_int_t)cost->bytes_up, "bytes_down",
                      (json_int_t)cost->bytes_down, "samples", (json_int_t)cost->samples,
                      "stored_samples", (json_int_t)cost->stored_samples, "rounds", cost->rounds);
+}
+
+const char *cli_class(char text[CLI_CLASS_ROOM], const json_t *object)
+{
+    const char *name = json_string_value(json_object_get(object, "class_name"));
+    const int label = (int)json_integer_value(json_object_get(object, "class"));
+    snprintf(text, CLI_CLASS_ROOM, "%d", label);
+    if (name)
+        ex_append(text, CLI_CLASS_ROOM, " (%s)", name);
+    return text;
+}
+
+json_t *cli_class_names(const ex_federation *f)
+{
+    const ex_class_names *names = &f->data->names;
+    if (!names->name)
+        return json_null();
+    json_t *list = json_array();
+    for (int k = 0; k < names->count; k++)
+        json_array_append_new(list, ex_json_word(names->name[k]));
+    return list;
 }
 
 ex_status cli_stopped(ex_status status, const char *resume, const char *unit, int complete)
@@ -68,13 +97,4 @@ ex_status cli_print_json(const json_t *json)
     printf("%s\n", text);
     free(text);
     return EX_OK;
-}
-
-void cli_format_bytes(double bytes, char *text, size_t room)
-{
-    static const char *const units[] = {"B", "kB", "MB", "GB", "TB"};
-    int unit = 0;
-    for (; bytes >= 1000 && unit < 4; unit++)
-        bytes /= 1000;
-    snprintf(text, room, unit ? "%.1f %s" : "%.0f %s", bytes, units[unit]);
 }

@@ -3,12 +3,40 @@
 #include "io/file.h"
 #include "share.h"
 
+#include <stdio.h>
 #include <string.h>
+
+static bool is_number(const char *text)
+{
+    text += *text == '-' || *text == '+';
+    return *text && text[strspn(text, "0123456789")] == '\0';
+}
+
+/* --class: a number, a name of the data set, or "all", which is none in particular. */
+static ex_status set_class(ex_config *c, const char *text)
+{
+    char assignment[64];
+    ex_class_names names;
+    if (strcmp(text, "all") == 0) {
+        c->unlearn.class_label = -1;
+        return EX_OK;
+    }
+    if (is_number(text)) {
+        snprintf(assignment, sizeof assignment, "unlearn.class=%.40s", text);
+        return ex_config_set(c, assignment, "--class");
+    }
+    EX_TRY(ex_class_names_open(&names, c->dataset, c->data_dir[0] ? c->data_dir : NULL));
+    const ex_status status = ex_class_find(&c->unlearn.class_label, &names, c->dataset, text);
+    ex_class_names_free(&names);
+    return status;
+}
 
 ex_status cli_apply_settings(ex_config *c, const cli_args *args)
 {
     for (int i = 0; i < args->setting_count; i++)
         EX_TRY(ex_config_set(c, args->settings[i].assignment, args->settings[i].origin));
+    if (args->class_text)
+        EX_TRY(set_class(c, args->class_text));
     return ex_config_check(c);
 }
 
@@ -58,7 +86,8 @@ ex_status cli_session_init(cli_session *s, const cli_args *args)
         return cli_resume_config(&s->config, args, true);
     }
     EX_TRY(ex_subject_configure(&s->config, &s->subject, args->config));
-    return cli_apply_settings(&s->config, args);
+    EX_TRY(cli_apply_settings(&s->config, args));
+    return ex_subject_check_config(&s->subject, &s->config);
 }
 
 ex_status cli_session_open(cli_session *s)

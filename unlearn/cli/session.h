@@ -24,7 +24,8 @@ ex_status cli_session_init(cli_session *s, const cli_args *args);
 ex_status cli_session_open(cli_session *s);
 void cli_session_close(cli_session *s);
 
-/* -s and the options that stand for keys, over what is in *c; then the rules between fields. */
+/* -s and the options that stand for keys, over what is in *c, with --class as a number or as one of
+ * the names of the data set's classes; then the rules between fields. */
 ex_status cli_apply_settings(ex_config *c, const cli_args *args);
 /* The configuration of a run that goes on: that of the folder args->output, with -c and settings
  * over it where they do not change what the run computes. */

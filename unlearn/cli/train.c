@@ -5,6 +5,7 @@
 #include "session.h"
 #include "share.h"
 
+#include "base/bytes.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "io/file.h"
@@ -28,7 +29,9 @@ static ex_status configure(ex_config *c, const cli_args *args)
     if (!args->output && (args->resume || !args->dry_run))
         return EX_FAIL(EX_ERR_USAGE, "-o RUN must name the folder that the run is written to");
     if (!args->config && !args->resume)
-        return EX_FAIL(EX_ERR_USAGE, "-c EXP.yaml must name a configuration; bench/ has examples");
+        return EX_FAIL(EX_ERR_USAGE,
+                       "-c EXP.yaml must name a configuration; bench/ has examples, an "
+                       "installation's share/excise/examples too");
     if (!args->resume) {
         EX_TRY(ex_config_read(c, args->config));
         return cli_apply_settings(c, args);
@@ -160,16 +163,15 @@ static json_t *make_report(const training *t, const ex_federation *f)
 static void print_report(const training *t, const ex_federation *f, const char *output)
 {
     const ex_cost cost = ex_ledger_cost(f->ledger, "train");
-    char up[32], down[32];
-    cli_format_bytes((double)cost.bytes_up, up, sizeof up);
-    cli_format_bytes((double)cost.bytes_down, down, sizeof down);
+    char up[EX_BYTES_ROOM], down[EX_BYTES_ROOM];
     printf("run            %s\n"
            "rounds         %d\n"
            "test accuracy  %.4f\n"
            "test loss      %.4f\n"
            "compute        %.1f s\n"
            "sent           %s up, %s down\n",
-           output, f->config.rounds, accuracy_of(&t->last), t->last.loss, cost.compute_s, up, down);
+           output, f->config.rounds, accuracy_of(&t->last), t->last.loss, cost.compute_s,
+           ex_bytes_text(up, (double)cost.bytes_up), ex_bytes_text(down, (double)cost.bytes_down));
 }
 
 static ex_status finish(training *t, ex_federation *f, const cli_args *args)
@@ -198,7 +200,7 @@ static ex_status print_rehearsal(const ex_federation *f, const ex_rehearsal *r, 
     const ex_config *c = &f->config;
     const size_t clients = (size_t)c->rounds * (size_t)cohort_of(c);
     const size_t up = clients * r->client_bytes_up, down = clients * r->client_bytes_down;
-    char memory[32], sent_up[32], sent_down[32];
+    char memory[EX_BYTES_ROOM], sent_up[EX_BYTES_ROOM], sent_down[EX_BYTES_ROOM];
     if (as_json) {
         json_t *json = json_pack("{s:i, s:i, s:I, s:I, s:I}", "rounds", c->rounds, "lanes",
                                  f->lane_count, "peak_memory_bytes", (json_int_t)r->peak_memory,
@@ -207,14 +209,12 @@ static ex_status print_rehearsal(const ex_federation *f, const ex_rehearsal *r, 
         json_decref(json);
         return status;
     }
-    cli_format_bytes((double)r->peak_memory, memory, sizeof memory);
-    cli_format_bytes((double)up, sent_up, sizeof sent_up);
-    cli_format_bytes((double)down, sent_down, sizeof sent_down);
     printf("rounds         %d, of %d clients on %d lane%s\n"
            "peak memory    %s\n"
            "to be sent     %s up, %s down\n",
-           c->rounds, cohort_of(c), f->lane_count, f->lane_count == 1 ? "" : "s", memory, sent_up,
-           sent_down);
+           c->rounds, cohort_of(c), f->lane_count, f->lane_count == 1 ? "" : "s",
+           ex_bytes_text(memory, (double)r->peak_memory), ex_bytes_text(sent_up, (double)up),
+           ex_bytes_text(sent_down, (double)down));
     return EX_OK;
 }
 

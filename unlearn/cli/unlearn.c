@@ -3,6 +3,7 @@
 #include "ranks.h"
 #include "session.h"
 
+#include "base/bytes.h"
 #include "base/log.h"
 #include "io/file.h"
 #include "method.h"
@@ -83,7 +84,7 @@ static const char *cell(char text[32], const json_t *report, const char *section
     if (!json_is_number(number))
         snprintf(text, 32, "-");
     else if (unit == BYTES)
-        cli_format_bytes(value, text, 32);
+        ex_bytes_text(text, value);
     else
         snprintf(text, 32, unit == SHARE ? "%.4f" : unit == SECONDS ? "%.2f s" : "%.0f", value);
     return text;
@@ -109,8 +110,9 @@ static void print_report(const json_t *report, const char *output)
         {"bytes_down", "sent down", BYTES},
         {"stored_samples", "stored samples", COUNT},
     };
-    char before[32], after[32];
-    printf("%-18s %s\n%-18s %10s %10s\n", "run", output, "accuracy of", "before", "after");
+    char before[32], after[32], class[CLI_CLASS_ROOM];
+    printf("%-18s %s\n%-18s %s\n%-18s %10s %10s\n", "run", output, "class",
+           cli_class(class, report), "accuracy of", "before", "after");
     for (size_t i = 0; i < sizeof accuracies / sizeof *accuracies; i++)
         printf("%-18s %10s %10s\n", accuracies[i][1],
                cell(before, report, "before", accuracies[i][0], SHARE),
@@ -174,7 +176,8 @@ static const cli_option options[] = {
     {"output", 'o', "RUN2", CLI_TEXT_OPTION(output),
      .help = "folder of the result; made if missing"},
     {"method", 0, "NAME", CLI_KEY_OPTION("unlearn.method")},
-    {"class", 0, "K", CLI_KEY_OPTION("unlearn.class")},
+    {"class", 0, "K", CLI_TEXT_OPTION(class_text),
+     .help = "the class that goes: its number, or the name that the data set has for it"},
     {"delta", 0, "D", CLI_KEY_OPTION("unlearn.delta")},
     {"effects", 0, "FILE", CLI_TEXT_OPTION(effects),
      .help = "effects.csv of the same model; without it the channels are ablated first"},
