@@ -103,12 +103,12 @@ static bool wanted(const fork_job *j, int node)
 
 static void copy(const fork_job *j, int node)
 {
-    const size_t floats =
-        ex_cpu_map_floats(j->from, node) / (size_t)j->from->base.spec.batch * (size_t)j->f->images;
-    const float *in = ex_cpu_at(j->from, j->from->maps[node].ref);
-    float *out = ex_cpu_at(j->to, j->to->maps[node].ref);
+    const size_t bytes =
+        ex_cpu_map_bytes(j->from, node) / (size_t)j->from->base.spec.batch * (size_t)j->f->images;
+    const void *in = ex_cpu_at(j->from, j->from->maps[node].ref);
+    char *out = (char *)ex_cpu_at(j->to, j->to->maps[node].ref);
     for (int v = 0; v < j->f->variants; v++)
-        memcpy(out + (size_t)v * floats, in, floats * sizeof *out);
+        memcpy(out + (size_t)v * bytes, in, bytes);
 }
 
 /* What becomes of a thin node's map. */
@@ -135,7 +135,8 @@ static void ablate(const fork_job *j, int node)
                                 .C = n->K,
                                 .H = n->out_H,
                                 .W = n->out_W,
-                                .block = j->to->maps[node].block};
+                                .block = j->to->maps[node].block,
+                                .type = j->to->maps[node].type};
     ex_kernels_host.channel_ablate(ex_cpu_at(j->to, j->to->maps[node].ref), c.in, c.residual,
                                    c.channel, c.fill, c.relu, c.V, &shape, ex_cpu_stream(j->to));
 }

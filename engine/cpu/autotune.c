@@ -38,9 +38,10 @@ static void key_of(char *key, size_t size, const ex_dnn_conv *c, int threads)
 {
     const ex_dnn_window *w = &c->window;
     static const char *const passes[] = {"train", "eval", "data", "weights"};
-    snprintf(key, size, "%s n%d c%d h%d w%d k%d r%d s%d stride%d pad%d%s%s%s threads%d",
+    snprintf(key, size, "%s n%d c%d h%d w%d k%d r%d s%d stride%d pad%d%s%s%s%s%s threads%d",
              passes[c->pass], c->N, c->C, w->H, w->W, c->K, w->R, w->S, w->stride, w->pad,
-             c->bias ? " bias" : "", c->sum ? " sum" : "", c->relu ? " relu" : "", threads);
+             c->bias ? " bias" : "", c->sum ? " sum" : "", c->relu ? " relu" : "",
+             c->bf16 ? " bf16" : "", c->bf16 && c->wide ? " wide" : "", threads);
 }
 
 static const ex_cpu_choice *find(const ex_cpu_device *device, const char *key)
@@ -165,7 +166,7 @@ done:
 static bool may_use(const ex_dnn_conv *c, ex_dnn_algorithm a)
 {
     if (a == EX_DNN_WINOGRAD)
-        return c->window.R == 3 && c->window.S == 3 && c->window.stride == 1;
+        return c->window.R == 3 && c->window.S == 3 && c->window.stride == 1 && !c->bf16;
     if (a == EX_DNN_PIXELS)
         return c->src_block == c->C && c->dst_block == c->K;
     return true;

@@ -16,6 +16,7 @@ static ex_dnn_conv conv_of(const ex_cpu_plan *plan, int node, ex_dnn_pass pass)
         .window = ex_cpu_window_of(n),
         .src_block = plan->maps[n->input].block,
         .dst_block = plan->maps[node].block,
+        .bf16 = ex_cpu_bf16(plan),
     };
 }
 
@@ -96,7 +97,8 @@ static ex_dnn_conv folded_of(const ex_cpu_plan *plan, int node)
     ex_dnn_conv c = conv_of(plan, node, ex_cpu_forward_pass(plan));
     c.bias = l->scale != EX_NONE || l->bias != EX_NONE;
     c.sum = n->residual >= 0;
-    c.relu = n->relu && ex_cpu_conv_output(plan, node).buffer == plan->maps[node].ref.buffer;
+    c.wide = ex_cpu_conv_output(plan, node).buffer != plan->maps[node].ref.buffer;
+    c.relu = n->relu && !c.wide;
     return c;
 }
 
@@ -155,7 +157,8 @@ static ex_status folded_forward(ex_cpu_plan *plan, int node)
     ex_dnn_op op;
     const ex_cpu_ref output = ex_cpu_conv_output(plan, node);
     if (n->residual >= 0 && output.buffer != plan->maps[n->residual].ref.buffer)
-        EX_TRY(ex_cpu_copy_add(plan, node, output, plan->maps[n->residual].ref,
+        EX_TRY(ex_cpu_copy_add(plan, node, output, c.wide ? EX_MAP_F32 : map->type,
+                               plan->maps[n->residual].ref, plan->maps[n->residual].type,
                                ex_cpu_map_floats(plan, node)));
     if (trains)
         EX_TRY(ex_cpu_fold_forward(plan, node));
@@ -174,11 +177,11 @@ static ex_status folded_forward(ex_cpu_plan *plan, int node)
 static ex_status run_residual(ex_cpu_plan *plan, const ex_cpu_step *step)
 {
     if (step->relu)
-        ex_kernels_host.add_relu_fwd(step->at[0], step->at[0], step->at[1], step->n, EX_MAP_F32,
-                                     ex_cpu_stream(plan));
+        ex_kernels_host.add_relu_fwd(step->at[0], step->at[0], step->at[1], step->n,
+                                     step->shape.type, ex_cpu_stream(plan));
     else
         ex_kernels_host.add_relu_bwd(step->at[0], step->at[0], step->at[1], NULL, step->n,
-                                     EX_MAP_F32, ex_cpu_stream(plan));
+                                     step->shape.type, ex_cpu_stream(plan));
     return EX_OK;
 }
 
@@ -188,6 +191,7 @@ static ex_status residual_add(ex_cpu_plan *plan, int node)
     ex_cpu_step *step;
     EX_TRY(ex_cpu_step_add(plan, "residual", node, run_residual, &step));
     step->n = ex_cpu_map_floats(plan, node);
+    step->shape.type = plan->maps[node].type;
     step->relu = n->relu;
     ex_cpu_step_ref(plan, plan->maps[node].ref, 0);
     ex_cpu_step_ref(plan, plan->maps[n->residual].ref, 0);
@@ -213,7 +217,7 @@ static ex_status train_forward(ex_cpu_plan *plan, int node)
     map->inner = map->ref;
     EX_TRY(ex_cpu_op_add(plan, "conv forward", node, &op));
     if (norm)
-        EX_TRY(ex_cpu_buffer_add(plan, ex_cpu_map_floats(plan, node) * sizeof(float), &map->inner));
+        EX_TRY(ex_cpu_buffer_add(plan, ex_cpu_map_bytes(plan, node), &map->inner));
     ex_cpu_step_ref(plan, plan->maps[n->input].ref, DNNL_ARG_SRC);
     ex_cpu_step_ref(plan, map->weights, DNNL_ARG_WEIGHTS);
     if (c.bias)

@@ -50,31 +50,33 @@ ex_status ex_cpu_correct_prepare(ex_cpu_plan *plan, int node)
     if (!plan->base.spec.keep_nodes || !ex_cpu_corrects(plan, node))
         return EX_OK;
     const size_t floats = (size_t)n->K * ex_cpu_layer_of(plan, node)->row;
-    const ex_dnn_filter f = {.K = n->K, .C = n->C, .R = n->R, .S = n->S};
+    const ex_dnn_filter f = {.K = n->K, .C = n->C, .R = n->R, .S = n->S, .bf16 = ex_cpu_bf16(plan)};
     map->before_relu = map->ref;
-    if (n->relu) {
+    if (n->relu || map->type != EX_MAP_F32) {
         EX_TRY(ex_cpu_buffer_add(plan, ex_cpu_map_floats(plan, node) * sizeof(float),
                                  &map->before_relu));
         plan->buffers.list[map->before_relu.buffer].own = true;
     }
-    EX_TRY(ex_cpu_buffer_add(plan, floats * sizeof(float), &map->columns));
+    EX_TRY(ex_cpu_buffer_add(plan, floats * ex_map_type_bytes(map->type), &map->columns));
     plan->buffers.list[map->columns.buffer].own = true;
     EX_TRY(ex_dnn_filter_columns(&reorder, plan->lane->device->engine, &f));
     if (!reorder.primitive) /* the same order, for a single channel or filter */
-        return ex_cpu_copy_add(plan, node, map->columns, map->folded, floats);
+        return ex_cpu_copy_add(plan, node, map->columns, map->type, map->folded, EX_MAP_F32,
+                               floats);
     EX_TRY(ex_cpu_op_add(plan, "filter columns", node, &reorder));
     ex_cpu_step_ref(plan, map->folded, DNNL_ARG_FROM);
     ex_cpu_step_ref(plan, map->columns, DNNL_ARG_TO);
     return ex_cpu_op_end(plan);
 }
 
-/* An update that changes nothing but for the ReLU. */
+/* An update that changes nothing but for the ReLU, and the type. */
 static ex_status run_relu(ex_cpu_plan *plan, const ex_cpu_step *step)
 {
     static const int32_t unchanged = -1;
     const ex_channel_change none = {.channel = &unchanged, .V = 1};
     const ex_conv_shape shape = shape_of(plan, step->node, plan->base.spec.batch);
-    ex_kernels_host.conv_channel_update(step->at[0], step->at[1], NULL, &none, &shape, 1, NULL,
+    ex_kernels_host.conv_channel_update(step->at[0], step->at[1], NULL, &none, &shape,
+                                        plan->model->nodes[step->node].relu, NULL,
                                         ex_cpu_stream(plan));
     return EX_OK;
 }

@@ -106,6 +106,7 @@ struct ex_cpu_step {
     size_t n;
     ex_map_shape shape;
     int K, block, stride, relu;
+    ex_map_type from;     /* of what a copy reads */
     ex_profile_row spent; /* when profiling; its name is made in the end */
 };
 
@@ -113,13 +114,14 @@ struct ex_cpu_step {
 typedef struct ex_cpu_map {
     ex_cpu_ref ref;
     int block;
+    ex_map_type type; /* of ref, inner and the gradients; logits are float32 always */
     ex_cpu_ref inner; /* training: the value before the norm; linear: the rows that it reads */
     ex_cpu_ref mean, var, workspace;
     ex_cpu_ref folded;      /* filters with the norm in them (K, R, S, C), where it is folded */
     ex_cpu_ref bias;        /* of the convolution, folded or the layer's own, or nothing */
     ex_cpu_ref weights;     /* as the forward convolution reads them */
-    ex_cpu_ref before_relu; /* a plan to fork from: the convolution's output (correct.c) */
-    ex_cpu_ref columns;     /* the same: filters (C, R, S, K) */
+    ex_cpu_ref before_relu; /* a plan to fork from: the convolution's output, float32 (correct.c) */
+    ex_cpu_ref columns;     /* the same: filters (C, R, S, K), of the maps' type */
     ex_cpu_ref differences; /* a plan to fork to: scratch */
     int readers;            /* nodes that read the tensor */
     bool wanted;            /* training: something at or before the node wants a gradient */
@@ -173,6 +175,18 @@ static inline size_t ex_cpu_map_floats(const ex_cpu_plan *plan, int node)
     return (size_t)plan->base.spec.batch * (size_t)n->K * (size_t)n->out_H * (size_t)n->out_W;
 }
 
+static inline size_t ex_cpu_map_bytes(const ex_cpu_plan *plan, int node)
+{
+    return ex_cpu_map_floats(plan, node) * ex_map_type_bytes(plan->maps[node].type);
+}
+
+/* Whether maps are bf16. Filters then are too where convolutions and linear layers read them; the
+ * lane's values, statistics, gradients of values and logits stay float32. */
+static inline bool ex_cpu_bf16(const ex_cpu_plan *plan)
+{
+    return plan->lane->device->base.options.precision == EX_BF16;
+}
+
 static inline const ex_layer *ex_cpu_layer_of(const ex_cpu_plan *plan, int node)
 {
     return &plan->model->layers[plan->model->nodes[node].layer];
@@ -197,7 +211,8 @@ static inline ex_map_shape ex_cpu_input_shape(const ex_cpu_plan *plan, const ex_
                           .C = n->C,
                           .H = n->H,
                           .W = n->W,
-                          .block = plan->maps[n->input].block};
+                          .block = plan->maps[n->input].block,
+                          .type = plan->maps[n->input].type};
 }
 
 /* The pass of a plan's forward steps. */
@@ -218,8 +233,9 @@ void ex_cpu_step_ref(ex_cpu_plan *plan, ex_cpu_ref ref, int arg);
 ex_status ex_cpu_op_add(ex_cpu_plan *plan, const char *what, int node, ex_dnn_op *op);
 /* Ends a primitive's step: its scratchpad and memory objects. */
 ex_status ex_cpu_op_end(ex_cpu_plan *plan);
-/* out = in, n floats. */
-ex_status ex_cpu_copy_add(ex_cpu_plan *plan, int node, ex_cpu_ref out, ex_cpu_ref in, size_t n);
+/* out = in, n values. */
+ex_status ex_cpu_copy_add(ex_cpu_plan *plan, int node, ex_cpu_ref out, ex_map_type out_type,
+                          ex_cpu_ref in, ex_map_type in_type, size_t n);
 
 /* Points every step at its tensors; cheap when the arena has not moved. */
 ex_status ex_cpu_bind(ex_cpu_plan *plan);
@@ -259,6 +275,7 @@ ex_status ex_cpu_rows_list(ex_cpu_plan *plan);
 bool ex_cpu_rows_are_few(const ex_cpu_plan *plan, int node);
 /* The step for their gradients alone, into plan->grads. */
 ex_status ex_cpu_rows_backward(ex_cpu_plan *plan, int node, ex_cpu_ref dy);
+ex_status ex_cpu_linear_prepare(ex_cpu_plan *plan, int node); /* evaluation: filters as bf16 */
 ex_status ex_cpu_linear_forward(ex_cpu_plan *plan, int node);
 ex_status ex_cpu_linear_backward(ex_cpu_plan *plan, int node);
 ex_status ex_cpu_pool_forward(ex_cpu_plan *plan, int node);

@@ -1,4 +1,5 @@
 /* The CPU as a device, and the back end's table. */
+#include "base/log.h"
 #include "base/memory.h"
 #include "cpu/cpu_impl.h"
 
@@ -31,12 +32,22 @@ static void processor_name(char *name, size_t size)
         fclose(f);
 }
 
-static ex_status check_options(const ex_device_options *o)
+/* oneDNN emulates bf16 products where AVX-512 has none of its own, and has nothing below it. */
+static ex_status check_precision(const ex_cpu_device *d)
 {
-    static const char *const names[] = {[EX_TF32] = "tf32", [EX_BF16] = "bf16"};
-    if (o->precision != EX_FP32)
-        return EX_FAIL(EX_ERR_UNSUPPORTED, "%s on the CPU is not there yet; use --precision fp32",
-                       names[o->precision]);
+    const ex_precision precision = d->base.options.precision;
+    if (precision == EX_TF32)
+        return EX_FAIL(EX_ERR_UNSUPPORTED, "tf32 is for GPUs; on the CPU use --precision fp32");
+    if (precision == EX_BF16 && !ex_dnn_has_bf16(d->engine))
+        return EX_FAIL(
+            EX_ERR_UNSUPPORTED,
+            "bf16 needs a processor with AVX-512, and for speed its BF16 instructions or "
+            "AMX; this one has %s: use --precision fp32",
+            ex_dnn_isa());
+    if (precision == EX_BF16 && !ex_dnn_is_bf16_native())
+        ex_log("this processor has no bf16 instructions (%s): they are emulated, and slower than "
+               "fp32",
+               ex_dnn_isa());
     return EX_OK;
 }
 
@@ -59,14 +70,15 @@ static ex_status device_open(ex_device **out, const ex_device_options *options)
     char processor[96], version[32];
     ex_cpu_device *d;
     *out = NULL;
-    EX_TRY(check_options(options));
     EX_TRY(ex_alloc(&d, 1, sizeof *d, "device"));
     d->base.backend = &ex_backend_cpu;
     d->base.options = *options;
     pthread_mutex_init(&d->timing, NULL);
     pthread_mutex_init(&d->lock, NULL);
     *out = &d->base;
-    const ex_status status = EX_DNN(dnnl_engine_create(&d->engine, dnnl_cpu, 0));
+    ex_status status = EX_DNN(dnnl_engine_create(&d->engine, dnnl_cpu, 0));
+    if (status == EX_OK)
+        status = check_precision(d);
     if (status != EX_OK) {
         device_close(out);
         return status;

@@ -35,20 +35,23 @@ int ex_dnn_op_block(const ex_dnn_op *op, int arg, int C)
 {
     const ex_dnn_md_ref md = ex_dnn_op_md(op, arg);
     dnnl_dims_t dims;
+    dnnl_data_type_t type;
 #if DNNL_VERSION_MAJOR >= 3
     dnnl_dims_t *queried = NULL;
-    if (dnnl_memory_desc_query(md, dnnl_query_dims, &queried) != dnnl_success)
+    if (dnnl_memory_desc_query(md, dnnl_query_dims, &queried) != dnnl_success ||
+        dnnl_memory_desc_query(md, dnnl_query_data_type, &type) != dnnl_success)
         return 0;
     memcpy(dims, *queried, sizeof dims);
 #else
     memcpy(dims, md->dims, sizeof dims);
+    type = md->data_type;
 #endif
     static const int candidates[] = {16, 8, 1};
     for (size_t i = 0; i < sizeof candidates / sizeof *candidates; i++) {
         dnnl_memory_desc_t candidate = {0};
         if (C % candidates[i] != 0)
             continue; /* padded channels are nothing that kernels know */
-        if (ex_dnn_md_make(&candidate, 4, dims, ex_dnn_map_tag(candidates[i])) != EX_OK)
+        if (ex_dnn_md_make(&candidate, 4, dims, ex_dnn_map_tag(candidates[i]), type) != EX_OK)
             continue;
         const bool equal = dnnl_memory_desc_equal(md, EX_DNN_REF(candidate));
         ex_dnn_md_free(&candidate);
@@ -68,6 +71,26 @@ void ex_dnn_version(char *text, size_t size)
 {
     const dnnl_version_t *v = dnnl_version();
     snprintf(text, size, "oneDNN %d.%d.%d", v->major, v->minor, v->patch);
+}
+
+bool ex_dnn_has_bf16(dnnl_engine_t engine)
+{
+    /* Below, oneDNN has loops that nobody would wait for, or none. */
+    enum { AVX512 = 0x27 };
+    const ex_dnn_linear smallest = {
+        .pass = EX_DNN_FORWARD_TRAIN, .N = 1, .C = 16, .K = 16, .bf16 = true};
+    ex_dnn_op op;
+    if (((unsigned)dnnl_get_effective_cpu_isa() & AVX512) != AVX512 ||
+        ex_dnn_linear_create(&op, engine, &smallest) != EX_OK)
+        return false;
+    ex_dnn_op_destroy(&op);
+    return true;
+}
+
+bool ex_dnn_is_bf16_native(void)
+{
+    enum { AVX512_BF16 = 0x80 }; /* what 0xe7 has and 0x67 has not */
+    return (unsigned)dnnl_get_effective_cpu_isa() & AVX512_BF16;
 }
 
 const char *ex_dnn_isa(void)

@@ -1,8 +1,9 @@
 /* The only place, with dnnl_impl.h and the dnnl_*.c files, that knows one oneDNN version from
  * another (2.6 and 3.x differ in how primitives and memory descriptions are made).
  *
- * An op is a primitive with the description it was made from. All data are float32; the memory of
- * an op's temporary results is the caller's (user scratchpad). Layouts of maps are given as
+ * An op is a primitive with the description it was made from. All data are float32, but for maps
+ * and filters where `bf16` says so; the memory of an op's temporary results is the caller's (user
+ * scratchpad). Layouts of maps are given as
  * kernels.h's `block`, 1, 8 or 16; 0 lets oneDNN choose. Arguments are named by oneDNN's DNNL_ARG_
  * numbers. */
 #ifndef EX_CPU_DNNL_ADAPTER_H
@@ -61,6 +62,8 @@ typedef struct ex_dnn_conv {
     bool bias; /* forward adds it, the weights' pass gives its gradient */
     bool sum;  /* forward: added to what dst holds */
     bool relu; /* forward, after bias and sum */
+    bool bf16; /* maps and filters; bias and gradients of filters and bias stay float32 */
+    bool wide; /* forward, with bf16: dst is float32 all the same */
 } ex_dnn_conv;
 
 /* EX_ERR_UNSUPPORTED if oneDNN has no implementation (Winograd has many limits). */
@@ -71,6 +74,7 @@ typedef struct ex_dnn_pool {
     bool maximum;     /* else the mean of the window, padding excluded */
     int N, C, block;
     ex_dnn_window window;
+    bool bf16;
 } ex_dnn_pool;
 
 ex_status ex_dnn_pool_create(ex_dnn_op *out, dnnl_engine_t engine, const ex_dnn_pool *p);
@@ -79,10 +83,15 @@ typedef struct ex_dnn_linear {
     ex_dnn_pass pass;
     int N, C, K; /* src (N, C), weights (K, C), dst (N, K), all row-major */
     bool relu;   /* forward */
+    bool bf16;   /* as a convolution's; weights as oneDNN likes: ex_dnn_linear_weights */
+    bool wide;   /* forward, with bf16: dst is float32 all the same */
 } ex_dnn_linear;
 
 /* Always with a bias. */
 ex_status ex_dnn_linear_create(ex_dnn_op *out, dnnl_engine_t engine, const ex_dnn_linear *l);
+/* The weights (K, C) of float32 as `op` reads them; out->primitive stays NULL if it reads those. */
+ex_status ex_dnn_linear_weights(ex_dnn_op *out, dnnl_engine_t engine, const ex_dnn_op *op,
+                                const ex_dnn_linear *l);
 
 /* Filters between K,R,S,C and the layout of argument `arg` (weights or their gradient) of `op`.
  * out->primitive stays NULL if the layouts are the same. EX_ERR_UNSUPPORTED for some of Winograd's
@@ -90,6 +99,7 @@ ex_status ex_dnn_linear_create(ex_dnn_op *out, dnnl_engine_t engine, const ex_dn
 typedef struct ex_dnn_filter {
     int K, C, R, S;
     bool plain; /* ex_dnn_filter_in reads K,C,R,S */
+    bool bf16;  /* ex_dnn_filter_columns gives bf16 */
 } ex_dnn_filter;
 
 ex_status ex_dnn_filter_in(ex_dnn_op *out, dnnl_engine_t engine, const ex_dnn_op *op, int arg,
@@ -101,6 +111,9 @@ ex_status ex_dnn_filter_columns(ex_dnn_op *out, dnnl_engine_t engine, const ex_d
 /* K,R,S,C to K,C,R,S. */
 ex_status ex_dnn_filter_plain(ex_dnn_op *out, dnnl_engine_t engine, const ex_dnn_filter *f);
 
+/* Whether this processor computes in bf16, by whatever instructions. */
+bool ex_dnn_has_bf16(dnnl_engine_t engine);
+bool ex_dnn_is_bf16_native(void);
 /* "oneDNN 2.6.3" of the library that is loaded. */
 void ex_dnn_version(char *text, size_t size);
 /* Name of the instruction set that oneDNN uses. */

@@ -5,7 +5,7 @@
 
 typedef struct conv {
     const ex_dnn_conv *c;
-    dnnl_memory_desc_t src, weights, bias, dst;
+    dnnl_memory_desc_t src, weights, bias, dst, gradient; /* gradient: of the weights */
     ex_dnn_walk walk;
 } conv;
 
@@ -15,6 +15,7 @@ static void conv_close(conv *v)
     ex_dnn_md_free(&v->weights);
     ex_dnn_md_free(&v->bias);
     ex_dnn_md_free(&v->dst);
+    ex_dnn_md_free(&v->gradient);
 }
 
 static ex_status conv_init(conv *v, const ex_dnn_conv *c)
@@ -23,14 +24,18 @@ static ex_status conv_init(conv *v, const ex_dnn_conv *c)
     const dnnl_dim_t filter[4] = {c->K, c->C, w->R, w->S};
     const dnnl_dim_t src[4] = {c->N, c->C, w->H, w->W}, dst[4] = {c->N, c->K, w->out_H, w->out_W};
     const bool pixels = c->algorithm == EX_DNN_PIXELS;
+    const dnnl_data_type_t type = ex_dnn_type(c->bf16);
     memset(v, 0, sizeof *v);
     v->c = c;
     v->walk = ex_dnn_walk_of(w);
     if (pixels && (c->src_block != c->C || c->dst_block != c->K))
         return EX_FAIL(EX_ERR_UNSUPPORTED, "these maps are not NHWC");
-    EX_TRY(ex_dnn_md_make(&v->src, 4, src, pixels ? dnnl_nhwc : ex_dnn_map_tag(c->src_block)));
-    EX_TRY(ex_dnn_md_make(&v->dst, 4, dst, pixels ? dnnl_nhwc : ex_dnn_map_tag(c->dst_block)));
-    EX_TRY(ex_dnn_md_make(&v->weights, 4, filter, dnnl_format_tag_any));
+    EX_TRY(
+        ex_dnn_md_make(&v->src, 4, src, pixels ? dnnl_nhwc : ex_dnn_map_tag(c->src_block), type));
+    EX_TRY(ex_dnn_md_make(&v->dst, 4, dst, pixels ? dnnl_nhwc : ex_dnn_map_tag(c->dst_block),
+                          ex_dnn_type(c->bf16 && !c->wide)));
+    EX_TRY(ex_dnn_md_make(&v->weights, 4, filter, dnnl_format_tag_any, type));
+    EX_TRY(ex_dnn_md_make(&v->gradient, 4, filter, dnnl_format_tag_any, dnnl_f32));
     return ex_dnn_md_vector(&v->bias, c->K);
 }
 
@@ -40,7 +45,9 @@ static dnnl_status_t describe(dnnl_primitive_desc_t *pd, ex_dnn_recipe *r, ex_dn
     const conv *v = r->what;
     const dnnl_alg_kind_t alg =
         v->c->algorithm == EX_DNN_WINOGRAD ? dnnl_convolution_winograd : dnnl_convolution_direct;
-    const ex_dnn_md_ref src = EX_DNN_REF(v->src), weights = EX_DNN_REF(v->weights),
+    const ex_dnn_md_ref src = EX_DNN_REF(v->src),
+                        weights = pass == EX_DNN_BACKWARD_WEIGHTS ? EX_DNN_REF(v->gradient)
+                                                                  : EX_DNN_REF(v->weights),
                         dst = EX_DNN_REF(v->dst), bias = v->c->bias ? EX_DNN_REF(v->bias) : NULL;
     const ex_dnn_walk *w = &v->walk;
 #if DNNL_VERSION_MAJOR >= 3

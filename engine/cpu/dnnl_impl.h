@@ -16,9 +16,16 @@ typedef const dnnl_memory_desc_t *ex_dnn_md_ref;
 /* --- memory descriptions: dnnl_memory.c ------------------------------------------------------- */
 
 ex_status ex_dnn_md_make(dnnl_memory_desc_t *md, int ndims, const dnnl_dim_t *dims,
-                         dnnl_format_tag_t tag);
-ex_status ex_dnn_md_matrix(dnnl_memory_desc_t *md, int rows, int columns);
+                         dnnl_format_tag_t tag, dnnl_data_type_t type);
+ex_status ex_dnn_md_matrix(dnnl_memory_desc_t *md, int rows, int columns, dnnl_format_tag_t tag,
+                           dnnl_data_type_t type);
+/* Of floats. */
 ex_status ex_dnn_md_vector(dnnl_memory_desc_t *md, int n);
+static inline dnnl_data_type_t ex_dnn_type(bool bf16)
+{
+    return bf16 ? dnnl_bf16 : dnnl_f32;
+}
+
 /* Sets it to zeros, which may be freed again. */
 void ex_dnn_md_free(dnnl_memory_desc_t *md);
 /* Of maps in blocks of so many channels. */
@@ -58,6 +65,9 @@ ex_status ex_dnn_op_make(ex_dnn_op *out, ex_dnn_recipe *r);
 dnnl_status_t ex_dnn_recipe_pd(dnnl_primitive_desc_t *pd, const ex_dnn_recipe *r,
                                const_dnnl_primitive_desc_t hint, dnnl_status_t s);
 #endif
+/* An op that reorders; without a primitive where both are alike. */
+ex_status ex_dnn_reorder_make(ex_dnn_op *out, dnnl_engine_t engine, ex_dnn_md_ref from,
+                              ex_dnn_md_ref to);
 /* Attributes: user scratchpad, then + sum, then ReLU. */
 ex_status ex_dnn_attr_make(dnnl_primitive_attr_t *attr, bool sum, bool relu);
 /* Makes the primitive of op->pd; on failure the op is destroyed. */

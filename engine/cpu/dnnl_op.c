@@ -50,6 +50,23 @@ ex_status ex_dnn_op_finish(ex_dnn_op *op)
     return status;
 }
 
+ex_status ex_dnn_reorder_make(ex_dnn_op *out, dnnl_engine_t engine, ex_dnn_md_ref from,
+                              ex_dnn_md_ref to)
+{
+    dnnl_primitive_attr_t attr = NULL;
+    ex_status status;
+    *out = (ex_dnn_op){0};
+    if (dnnl_memory_desc_equal(from, to))
+        return EX_OK;
+    EX_TRY(ex_dnn_attr_make(&attr, false, false));
+    EX_TRY_GOTO(
+        EX_DNN(dnnl_reorder_primitive_desc_create(&out->pd, from, engine, to, engine, attr)), done);
+    status = ex_dnn_op_finish(out);
+done:
+    dnnl_primitive_attr_destroy(attr);
+    return status;
+}
+
 static ex_status describe(dnnl_primitive_desc_t *pd, ex_dnn_recipe *r, ex_dnn_pass pass,
                           const_dnnl_primitive_desc_t hint)
 {

@@ -43,8 +43,8 @@ ex_status ex_dnn_pool_create(ex_dnn_op *out, dnnl_engine_t engine, const ex_dnn_
         .name = "pooling", .engine = engine, .pass = p->pass, .describe = describe, .what = &v};
     ex_status status;
     *out = (ex_dnn_op){0};
-    EX_TRY_GOTO(ex_dnn_md_make(&v.src, 4, src, tag), done);
-    EX_TRY_GOTO(ex_dnn_md_make(&v.dst, 4, dst, tag), done);
+    EX_TRY_GOTO(ex_dnn_md_make(&v.src, 4, src, tag, ex_dnn_type(p->bf16)), done);
+    EX_TRY_GOTO(ex_dnn_md_make(&v.dst, 4, dst, tag, ex_dnn_type(p->bf16)), done);
     status = ex_dnn_op_make(out, &recipe);
 done:
     ex_dnn_md_free(&v.src);

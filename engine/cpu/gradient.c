@@ -32,14 +32,14 @@ ex_status ex_cpu_gradient_give(ex_cpu_plan *plan, int node, ex_cpu_ref gradient,
 static ex_status run_zero(ex_cpu_plan *plan, const ex_cpu_step *step)
 {
     (void)plan;
-    memset(step->at[0], 0, step->n * sizeof(float));
+    memset(step->at[0], 0, step->n * ex_map_type_bytes(step->shape.type));
     return EX_OK;
 }
 
 static ex_status run_sum(ex_cpu_plan *plan, const ex_cpu_step *step)
 {
     ex_kernels_host.add_relu_bwd(step->at[0], step->at[0], step->at[1], step->at[2], step->n,
-                                 EX_MAP_F32, ex_cpu_stream(plan));
+                                 step->shape.type, ex_cpu_stream(plan));
     return EX_OK;
 }
 
@@ -71,6 +71,7 @@ static ex_status add_sum(ex_cpu_plan *plan, int node, ex_cpu_ref sum, ex_cpu_ref
     ex_cpu_step *step;
     EX_TRY(ex_cpu_step_add(plan, "gradient sum", node, run_sum, &step));
     step->n = ex_cpu_map_floats(plan, node);
+    step->shape.type = plan->maps[node].type;
     ex_cpu_step_ref(plan, sum, 0);
     ex_cpu_step_ref(plan, other, 0);
     ex_cpu_step_ref(plan, y, 0);
@@ -92,9 +93,10 @@ static ex_status first_tensor(ex_cpu_plan *plan, int node, ex_cpu_ref *out)
         map->shortcut[i] = map->shortcut[map->gradients];
         return EX_OK;
     }
-    EX_TRY(ex_cpu_buffer_add(plan, ex_cpu_map_floats(plan, node) * sizeof(float), out));
+    EX_TRY(ex_cpu_buffer_add(plan, ex_cpu_map_bytes(plan, node), out));
     EX_TRY(ex_cpu_step_add(plan, "zero", node, run_zero, &step));
     step->n = ex_cpu_map_floats(plan, node);
+    step->shape.type = plan->maps[node].type;
     ex_cpu_step_ref(plan, *out, 0);
     return EX_OK;
 }

@@ -1,5 +1,6 @@
-/* Linear nodes: filters are read from the flat vector as they lie. The input is flattened first
- * where its layout is another than the rows', and in training where values are dropped. */
+/* Linear nodes: filters are read from the flat vector as they lie, or made bf16 first. The input is
+ * flattened first where its layout is another than the rows', and in training where values are
+ * dropped. */
 #include "cpu/cpu_impl.h"
 
 static ex_dnn_linear linear_of(const ex_cpu_plan *plan, int node, ex_dnn_pass pass)
@@ -9,6 +10,8 @@ static ex_dnn_linear linear_of(const ex_cpu_plan *plan, int node, ex_dnn_pass pa
                            .N = plan->base.spec.batch,
                            .C = (int)l->row,
                            .K = l->channels,
+                           .bf16 = ex_cpu_bf16(plan),
+                           .wide = plan->maps[node].type == EX_MAP_F32,
                            .relu = pass < EX_DNN_BACKWARD_DATA && plan->model->nodes[node].relu};
 }
 
@@ -41,18 +44,65 @@ static ex_status run_flatten_backward(ex_cpu_plan *plan, const ex_cpu_step *step
     return EX_OK;
 }
 
-/* A step from `in` to *out, a new buffer of as many floats. */
+/* A step from `in` to *out, a new buffer of as many values. */
 static ex_status add_flatten(ex_cpu_plan *plan, int node, const char *what, ex_cpu_call call,
                              ex_cpu_ref in, ex_cpu_ref *out)
 {
     const ex_node *n = &plan->model->nodes[node];
     ex_cpu_step *step;
-    EX_TRY(ex_cpu_buffer_add(plan, ex_cpu_map_floats(plan, n->input) * sizeof(float), out));
+    EX_TRY(ex_cpu_buffer_add(plan, ex_cpu_map_bytes(plan, n->input), out));
     EX_TRY(ex_cpu_step_add(plan, what, node, call, &step));
     step->shape = ex_cpu_input_shape(plan, n);
     ex_cpu_step_ref(plan, *out, 0);
     ex_cpu_step_ref(plan, in, 0);
     return EX_OK;
+}
+
+/* --- filters ---------------------------------------------------------------------------------- */
+
+/* *out = the filters as `op` reads them: a new buffer, or where they lie. */
+static ex_status filters_in(ex_cpu_plan *plan, int node, const ex_dnn_op *op,
+                            const ex_dnn_linear *linear, ex_cpu_ref *out)
+{
+    const size_t bytes = ex_dnn_op_bytes(op, DNNL_ARG_WEIGHTS);
+    const ex_cpu_ref flat = ex_cpu_param(ex_cpu_layer_of(plan, node)->weight);
+    ex_dnn_op reorder;
+    *out = flat;
+    EX_TRY(ex_dnn_linear_weights(&reorder, plan->lane->device->engine, op, linear));
+    if (!reorder.primitive)
+        return EX_OK;
+    EX_TRY(ex_cpu_op_add(plan, "filter reorder", node, &reorder));
+    EX_TRY(ex_cpu_buffer_add(plan, bytes, out));
+    ex_cpu_step_ref(plan, flat, DNNL_ARG_FROM);
+    ex_cpu_step_ref(plan, *out, DNNL_ARG_TO);
+    return ex_cpu_op_end(plan);
+}
+
+ex_status ex_cpu_linear_prepare(ex_cpu_plan *plan, int node)
+{
+    const ex_dnn_linear linear = linear_of(plan, node, ex_cpu_forward_pass(plan));
+    ex_cpu_ref *weights = &plan->maps[node].weights;
+    ex_dnn_op op;
+    if (plan->base.spec.use == EX_USE_TRAIN)
+        return EX_OK;
+    EX_TRY(ex_dnn_linear_create(&op, plan->lane->device->engine, &linear));
+    const ex_status status = filters_in(plan, node, &op, &linear, weights);
+    ex_dnn_op_destroy(&op);
+    if (status == EX_OK && weights->buffer >= 0)
+        plan->buffers.list[weights->buffer].own = true;
+    return status;
+}
+
+/* A primitive of the layer, and in *weights the filters that it reads. */
+static ex_status layer_op(ex_cpu_plan *plan, int node, ex_dnn_pass pass, ex_dnn_op *op,
+                          ex_cpu_ref *weights)
+{
+    const ex_dnn_linear linear = linear_of(plan, node, pass);
+    EX_TRY(ex_dnn_linear_create(op, plan->lane->device->engine, &linear));
+    const ex_status status = filters_in(plan, node, op, &linear, weights);
+    if (status != EX_OK)
+        ex_dnn_op_destroy(op);
+    return status;
 }
 
 /* --- the layer -------------------------------------------------------------------------------- */
@@ -62,18 +112,32 @@ ex_status ex_cpu_linear_forward(ex_cpu_plan *plan, int node)
     const ex_node *n = &plan->model->nodes[node];
     const ex_layer *l = ex_cpu_layer_of(plan, node);
     ex_cpu_map *map = &plan->maps[node];
-    const ex_dnn_linear linear = linear_of(plan, node, ex_cpu_forward_pass(plan));
+    const ex_dnn_pass pass = ex_cpu_forward_pass(plan);
+    const ex_dnn_linear linear = linear_of(plan, node, pass);
     ex_dnn_op op;
     map->inner = plan->maps[n->input].ref; /* the rows that the layer reads */
     if (flattens(plan, node))
         EX_TRY(add_flatten(plan, node, "flatten", run_flatten, map->inner, &map->inner));
-    EX_TRY(ex_dnn_linear_create(&op, plan->lane->device->engine, &linear));
+    EX_TRY(plan->base.spec.use == EX_USE_TRAIN
+               ? layer_op(plan, node, pass, &op, &map->weights)
+               : ex_dnn_linear_create(&op, plan->lane->device->engine, &linear));
     EX_TRY(ex_cpu_op_add(plan, "linear forward", node, &op));
     ex_cpu_step_ref(plan, map->inner, DNNL_ARG_SRC);
-    ex_cpu_step_ref(plan, ex_cpu_param(l->weight), DNNL_ARG_WEIGHTS);
+    ex_cpu_step_ref(plan, map->weights, DNNL_ARG_WEIGHTS);
     ex_cpu_step_ref(plan, ex_cpu_param(l->bias), DNNL_ARG_BIAS);
     ex_cpu_step_ref(plan, map->ref, DNNL_ARG_DST);
     return ex_cpu_op_end(plan);
+}
+
+/* The gradient of float32 logits in the type of the products. */
+static ex_status narrow(ex_cpu_plan *plan, int node, ex_cpu_ref *dy)
+{
+    const size_t n = ex_cpu_map_floats(plan, node);
+    const ex_cpu_ref wide = *dy;
+    if (!ex_cpu_bf16(plan) || plan->maps[node].type == EX_MAP_BF16)
+        return EX_OK;
+    EX_TRY(ex_cpu_buffer_add(plan, n * ex_map_type_bytes(EX_MAP_BF16), dy));
+    return ex_cpu_copy_add(plan, node, *dy, EX_MAP_BF16, wide, EX_MAP_F32, n);
 }
 
 static ex_status weights_backward(ex_cpu_plan *plan, int node, ex_cpu_ref dy)
@@ -93,20 +157,19 @@ static ex_status weights_backward(ex_cpu_plan *plan, int node, ex_cpu_ref dy)
 ex_status ex_cpu_linear_backward(ex_cpu_plan *plan, int node)
 {
     const ex_node *n = &plan->model->nodes[node];
-    const ex_layer *l = ex_cpu_layer_of(plan, node);
-    const ex_dnn_linear linear = linear_of(plan, node, EX_DNN_BACKWARD_DATA);
-    ex_cpu_ref dy, dx;
+    ex_cpu_ref dy, dx, weights;
     ex_dnn_op op;
     EX_TRY(ex_cpu_gradient_sum(plan, node, n->relu, &dy));
+    EX_TRY(narrow(plan, node, &dy));
     if (ex_cpu_layer_trained(plan, n->layer))
         EX_TRY(weights_backward(plan, node, dy));
     if (!plan->maps[n->input].wanted)
         return EX_OK;
-    EX_TRY(ex_dnn_linear_create(&op, plan->lane->device->engine, &linear));
+    EX_TRY(layer_op(plan, node, EX_DNN_BACKWARD_DATA, &op, &weights));
     EX_TRY(ex_cpu_op_add(plan, "linear backward data", node, &op));
-    EX_TRY(ex_cpu_buffer_add(plan, ex_cpu_map_floats(plan, n->input) * sizeof(float), &dx));
+    EX_TRY(ex_cpu_buffer_add(plan, ex_cpu_map_bytes(plan, n->input), &dx));
     ex_cpu_step_ref(plan, dy, DNNL_ARG_DIFF_DST);
-    ex_cpu_step_ref(plan, ex_cpu_param(l->weight), DNNL_ARG_WEIGHTS);
+    ex_cpu_step_ref(plan, weights, DNNL_ARG_WEIGHTS);
     ex_cpu_step_ref(plan, dx, DNNL_ARG_DIFF_SRC);
     EX_TRY(ex_cpu_op_end(plan));
     if (flattens(plan, node))

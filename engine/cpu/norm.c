@@ -9,7 +9,8 @@ static ex_map_shape shape_of(const ex_cpu_plan *plan, int node)
                           .C = n->K,
                           .H = n->out_H,
                           .W = n->out_W,
-                          .block = plan->maps[node].block};
+                          .block = plan->maps[node].block,
+                          .type = plan->maps[node].type};
 }
 
 /* The statistics to normalise by: the batch's own. */
@@ -101,7 +102,7 @@ ex_status ex_cpu_norm_backward(ex_cpu_plan *plan, int node, ex_cpu_ref *out)
     *out = g1;
     if (residual) { /* which wants g itself */
         EX_TRY(ex_cpu_gradient_give(plan, n->residual, g1, -1));
-        EX_TRY(ex_cpu_buffer_add(plan, ex_cpu_map_floats(plan, node) * sizeof(float), out));
+        EX_TRY(ex_cpu_buffer_add(plan, ex_cpu_map_bytes(plan, node), out));
     }
     EX_TRY(add_norm(plan, "norm backward", node, run_backward));
     ex_cpu_step_ref(plan, *out, 0);

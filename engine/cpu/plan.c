@@ -30,6 +30,19 @@ static ex_status choose_layouts(ex_cpu_plan *plan)
     return EX_OK;
 }
 
+static ex_status choose_types(ex_cpu_plan *plan)
+{
+    const int last = plan->model->node_count - 1;
+    for (int i = 0; i <= last; i++)
+        plan->maps[i].type = ex_cpu_bf16(plan) && i < last ? EX_MAP_BF16 : EX_MAP_F32;
+    if (ex_cpu_bf16(plan) && plan->model->nodes[last].op != EX_OP_LINEAR)
+        return EX_FAIL(EX_ERR_UNSUPPORTED,
+                       "%s does not end with a linear layer, whose logits are float32; use "
+                       "--precision fp32",
+                       plan->model->name);
+    return EX_OK;
+}
+
 static void count_readers(ex_cpu_plan *plan)
 {
     for (int i = 0; i < plan->model->node_count; i++) {
@@ -59,7 +72,7 @@ static ex_status make_tensors(ex_cpu_plan *plan)
             map->ref = plan->maps[plan->model->nodes[i].residual].ref;
             continue;
         }
-        EX_TRY(ex_cpu_buffer_add(plan, ex_cpu_map_floats(plan, i) * sizeof(float), &map->ref));
+        EX_TRY(ex_cpu_buffer_add(plan, ex_cpu_map_bytes(plan, i), &map->ref));
         plan->buffers.list[map->ref.buffer].own = plan->base.spec.keep_nodes;
         plan->buffers.list[map->ref.buffer].keep = i == plan->model->node_count - 1;
     }
@@ -97,6 +110,7 @@ static ex_status run_gather(ex_cpu_plan *plan, const ex_cpu_step *step)
                                .top = (step->shape.H - d->height) / 2,
                                .left = (step->shape.W - d->width) / 2,
                                .block = step->shape.block,
+                               .type = step->shape.type,
                                .scale = plan->scale,
                                .shift = plan->shift,
                                .augment = varied ? &augment : NULL};
@@ -108,17 +122,22 @@ static ex_status add_gather(ex_cpu_plan *plan, int node)
 {
     ex_cpu_step *step;
     EX_TRY(ex_cpu_step_add(plan, "gather", node, run_gather, &step));
-    step->shape = (ex_map_shape){
-        .H = plan->model->in_height, .W = plan->model->in_width, .block = plan->maps[node].block};
+    step->shape = (ex_map_shape){.H = plan->model->in_height,
+                                 .W = plan->model->in_width,
+                                 .block = plan->maps[node].block,
+                                 .type = plan->maps[node].type};
     ex_cpu_step_ref(plan, plan->maps[node].ref, 0);
     return EX_OK;
 }
 
 static ex_status add_prepare(ex_cpu_plan *plan)
 {
-    for (int i = 0; i < plan->model->node_count; i++)
+    for (int i = 0; i < plan->model->node_count; i++) {
         if (plan->model->nodes[i].op == EX_OP_CONV)
             EX_TRY(ex_cpu_conv_prepare(plan, i));
+        else if (plan->model->nodes[i].op == EX_OP_LINEAR)
+            EX_TRY(ex_cpu_linear_prepare(plan, i));
+    }
     plan->prepared = plan->step_count;
     return EX_OK;
 }
@@ -273,6 +292,7 @@ static ex_status build(ex_cpu_plan *plan)
     EX_TRY(ex_alloc(&plan->node_step, nodes + 1, sizeof *plan->node_step, "steps of a plan"));
     EX_TRY(ex_alloc(&plan->pad_index, batch, sizeof *plan->pad_index, "feed of a plan"));
     EX_TRY(ex_alloc(&plan->pad_label, batch, sizeof *plan->pad_label, "feed of a plan"));
+    EX_TRY(choose_types(plan));
     EX_TRY(choose_layouts(plan));
     count_readers(plan);
     plan->input_gradient_block = plan->maps[0].block;

@@ -9,7 +9,8 @@ static ex_dnn_pool pool_of(const ex_cpu_plan *plan, int node, ex_dnn_pass pass)
                          .N = plan->base.spec.batch,
                          .C = n->C,
                          .block = plan->maps[n->input].block,
-                         .window = ex_cpu_window_of(n)};
+                         .window = ex_cpu_window_of(n),
+                         .bf16 = ex_cpu_bf16(plan)};
 }
 
 ex_status ex_cpu_pool_forward(ex_cpu_plan *plan, int node)

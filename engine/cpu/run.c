@@ -115,14 +115,17 @@ ex_status ex_cpu_train(ex_plan *plan, const ex_dataset *data, const ex_samples *
 }
 
 /* out (N, C, H, W) plain, from a map whose channels are padded to a multiple of its block. */
-static void copy_plain(float *out, const float *in, const ex_map_shape *s)
+static void copy_plain(float *out, const void *in, const ex_map_shape *s)
 {
+    const size_t bytes = ex_map_type_bytes(s->type);
     const size_t pixels = (size_t)s->H * (size_t)s->W, block = (size_t)s->block;
     const size_t image = (size_t)s->C * pixels,
                  padded = (image + pixels * block - 1) / (pixels * block) * pixels * block;
     for (size_t i = 0; i < (size_t)s->N * image; i++) {
         const size_t n = i / image, c = i % image / pixels, p = i % pixels;
-        out[i] = in[n * padded + c / block * pixels * block + p * block + c % block];
+        const size_t at = n * padded + c / block * pixels * block + p * block + c % block;
+        ex_kernels_host.convert(out + i, EX_MAP_F32, (const char *)in + at * bytes, s->type, 1,
+                                (ex_stream){.threads = 1});
     }
 }
 
@@ -166,7 +169,8 @@ ex_status ex_cpu_gradient(ex_plan *plan, const ex_dataset *data, const ex_sample
                                    .C = m->in_channels,
                                    .H = m->in_height,
                                    .W = m->in_width,
-                                   .block = p->input_gradient_block});
+                                   .block = p->input_gradient_block,
+                                   .type = p->maps[0].type});
     return EX_OK;
 }
 

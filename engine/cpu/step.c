@@ -68,16 +68,19 @@ ex_status ex_cpu_op_end(ex_cpu_plan *plan)
 
 static ex_status run_copy(ex_cpu_plan *plan, const ex_cpu_step *step)
 {
-    ex_kernels_host.add_relu_bwd(step->at[0], step->at[1], NULL, NULL, step->n, EX_MAP_F32,
-                                 ex_cpu_stream(plan));
+    ex_kernels_host.convert(step->at[0], step->shape.type, step->at[1], step->from, step->n,
+                            ex_cpu_stream(plan));
     return EX_OK;
 }
 
-ex_status ex_cpu_copy_add(ex_cpu_plan *plan, int node, ex_cpu_ref out, ex_cpu_ref in, size_t n)
+ex_status ex_cpu_copy_add(ex_cpu_plan *plan, int node, ex_cpu_ref out, ex_map_type out_type,
+                          ex_cpu_ref in, ex_map_type in_type, size_t n)
 {
     ex_cpu_step *step;
     EX_TRY(ex_cpu_step_add(plan, "copy", node, run_copy, &step));
     step->n = n;
+    step->shape.type = out_type;
+    step->from = in_type;
     ex_cpu_step_ref(plan, out, 0);
     ex_cpu_step_ref(plan, in, 0);
     return EX_OK;

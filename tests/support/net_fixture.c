@@ -12,12 +12,19 @@ const char *ex_test_device(void)
 
 void ex_net_fixture_open(ex_net_fixture *f, int which, int batch, int threads, ex_conv_choice conv)
 {
+    ex_net_fixture_open_as(f, which, batch, threads, conv, EX_FP32);
+}
+
+void ex_net_fixture_open_as(ex_net_fixture *f, int which, int batch, int threads,
+                            ex_conv_choice conv, ex_precision precision)
+{
     *f = (ex_net_fixture){.batch = batch};
     ex_test_model(&f->model, which);
     const ex_model *m = f->model;
     ex_test_images(&f->data, m, batch, 3);
     assert_ok(ex_samples_all(&f->feed, &f->data));
-    const ex_device_options options = {.device = ex_test_device(), .conv = conv};
+    const ex_device_options options = {
+        .device = ex_test_device(), .precision = precision, .conv = conv};
     assert_ok(ex_device_open(&f->device, &options));
     assert_ok(ex_lane_create(&f->lane, f->device, m, threads));
     f->params = malloc(m->param_count * sizeof(float));

@@ -20,6 +20,9 @@ typedef struct ex_net_fixture {
 const char *ex_test_device(void);
 
 void ex_net_fixture_open(ex_net_fixture *f, int which, int batch, int threads, ex_conv_choice conv);
+/* The same in another precision than fp32, which the device must have. */
+void ex_net_fixture_open_as(ex_net_fixture *f, int which, int batch, int threads,
+                            ex_conv_choice conv, ex_precision precision);
 void ex_net_fixture_close(ex_net_fixture *f);
 /* The reference net with the fixture's values. */
 ex_net ex_net_fixture_net(const ex_net_fixture *f, bool batch_statistics);
