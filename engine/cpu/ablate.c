@@ -1,102 +1,39 @@
-/* Forking: V variants of a batch, each with one channel of one layer ablated.
- *
- * The layer itself does not run again: a zeroed filter leaves the constant that its norm makes of
- * 0 (plus the residual), a zeroed activation leaves 0. Nor do the convolutions that read nothing
- * else that changed: they are corrected (correct.c), also through a pooling, whose map changes in
- * the same channel. What else reads the ablated map alone runs here; the first node that reads more
- * than one changed channel is left to the caller. Tensors that are still to be read are copied. */
+/* Forking: V variants of a batch, each with one channel of one layer ablated. What is done about
+ * each node is decided in fork.c; corrections are made in correct.c. Tensors that are still to be
+ * read are copied. */
 #include "base/memory.h"
 #include "cpu/cpu_impl.h"
+#include "fork.h"
 #include "plan_checks.h"
 
-#include <math.h>
 #include <string.h>
-
-/* What a fork does about a node, and so what the node's tensor is. */
-typedef enum deed {
-    SAME,    /* copies of what `from` has */
-    ABLATED, /* the layer's own node: copies, one channel replaced */
-    POOLED,  /* the same behind a pooling of a channel that is constant */
-    CORRECTED,
-    RUN, /* on the variants */
-} deed;
 
 typedef struct fork_job {
     ex_cpu_plan *to;
     const ex_cpu_plan *from;
     const ex_fork *f;
     const ex_node *nodes;
-    int node, next; /* the layer's; the first one that is left */
-    bool constant;  /* the replaced channel has one value */
-    uint8_t *deed;  /* (node_count) */
-    float *fill;    /* (V) */
-    float *pooled;  /* (V) fill through the layer's ReLU */
+    ex_fork_deeds deeds;
+    float *fill;   /* (V) */
+    float *pooled; /* (V) fill through the layer's ReLU */
 } fork_job;
-
-/* What channel c of the layer's norm makes of a filter of zeros; 0 without a norm. */
-static float constant(const ex_cpu_lane *lane, const ex_layer *l, int c)
-{
-    if (l->scale == EX_NONE || c < 0)
-        return 0.0f;
-    const float r =
-        lane->params[l->scale + (size_t)c] / sqrtf(lane->stats[l->var + (size_t)c] + EX_NORM_EPS);
-    return fmaf(-lane->stats[l->mean + (size_t)c], r, lane->params[l->shift + (size_t)c]);
-}
 
 static void set_fill(const fork_job *j)
 {
     const ex_layer *l = &j->to->model->layers[j->f->layer];
+    const ex_cpu_lane *lane = j->to->lane;
     for (int v = 0; v < j->f->variants; v++) {
-        j->fill[v] =
-            j->f->ablation == EX_ABLATE_FILTER ? constant(j->to->lane, l, j->f->channel[v]) : 0.0f;
-        j->pooled[v] = j->nodes[j->node].relu && j->fill[v] < 0.0f ? 0.0f : j->fill[v];
+        const int c = j->f->channel[v];
+        j->fill[v] = j->f->ablation == EX_ABLATE_FILTER && c >= 0
+                         ? ex_fork_constant(l, (size_t)c, lane->params, lane->stats)
+                         : 0.0f;
+        j->pooled[v] = j->nodes[l->node].relu && j->fill[v] < 0.0f ? 0.0f : j->fill[v];
     }
 }
 
-/* --- what is to be done ----------------------------------------------------------------------- */
-
-/* One channel differs from what `from` has, or more of them do. */
-static bool thin(const fork_job *j, int node)
+static bool corrects(const void *plan, int node)
 {
-    return node >= 0 && (j->deed[node] == ABLATED || j->deed[node] == POOLED);
-}
-
-static bool thick(const fork_job *j, int node)
-{
-    return node >= 0 && (j->deed[node] == CORRECTED || j->deed[node] == RUN);
-}
-
-static deed deed_of(const fork_job *j, int node)
-{
-    const ex_node *n = &j->nodes[node];
-    if (!thin(j, n->input))
-        return thin(j, n->residual) ? RUN : SAME;
-    if (!thin(j, n->residual) && ex_cpu_corrects(j->to, node))
-        return CORRECTED;
-    return j->constant && (n->op == EX_OP_MAXPOOL || n->op == EX_OP_AVGPOOL) ? POOLED : RUN;
-}
-
-static void decide(fork_job *j)
-{
-    const int count = j->to->model->node_count;
-    for (int i = 0; i < j->node; i++)
-        j->deed[i] = SAME;
-    j->deed[j->node] = ABLATED;
-    for (j->next = j->node + 1; j->next < count; j->next++) {
-        if (thick(j, j->nodes[j->next].input) || thick(j, j->nodes[j->next].residual))
-            return;
-        j->deed[j->next] = (uint8_t)deed_of(j, j->next);
-    }
-}
-
-/* Whether a node that runs, here or later, reads the tensor. */
-static bool wanted(const fork_job *j, int node)
-{
-    for (int i = node + 1; i < j->next; i++)
-        if (j->deed[i] == RUN && (j->nodes[i].input == node || j->nodes[i].residual == node))
-            return true;
-    return node == j->to->model->node_count - 1 ||
-           ex_plan_read_after(j->to->model, node, j->next - 1);
+    return ex_cpu_corrects(plan, node);
 }
 
 /* --- doing it --------------------------------------------------------------------------------- */
@@ -119,7 +56,7 @@ static ex_channel_change change_of(const fork_job *j, int node)
                            .channel = j->f->channel,
                            .fill = j->pooled,
                            .V = j->f->variants};
-    if (node == j->node && !j->constant) {
+    if (node == j->deeds.node && !j->deeds.constant) {
         c.residual = ex_cpu_at(j->from, j->from->maps[residual].ref);
         c.fill = j->fill;
         c.relu = j->nodes[node].relu;
@@ -143,14 +80,14 @@ static void ablate(const fork_job *j, int node)
 
 static ex_status do_node(const fork_job *j, int node)
 {
-    const deed d = (deed)j->deed[node];
-    if (d == RUN)
+    const ex_deed d = (ex_deed)j->deeds.deed[node];
+    if (d == EX_DEED_RUN)
         return ex_cpu_steps(j->to, j->to->node_step[node], j->to->node_step[node + 1], true);
-    if (!wanted(j, node))
+    if (!ex_fork_wants(&j->deeds, node))
         return EX_OK;
-    if (d == SAME) {
+    if (d == EX_DEED_SAME) {
         copy(j, node);
-    } else if (d == CORRECTED) {
+    } else if (d == EX_DEED_CORRECTED) {
         const ex_channel_change change = change_of(j, j->nodes[node].input);
         ex_cpu_correct(j->to, j->from, node, j->f->images, &change);
     } else {
@@ -175,23 +112,20 @@ ex_status ex_cpu_fork(ex_plan *to, const ex_plan *from, const ex_fork *f, int *n
     fork_job j = {.to = ex_cpu_plan_of(to),
                   .from = (const ex_cpu_plan *)from,
                   .f = f,
-                  .nodes = to->lane->model->nodes,
-                  .node = to->lane->model->layers[f->layer].node};
-    j.constant = f->ablation == EX_ABLATE_ACTIVATION || j.nodes[j.node].residual < 0;
+                  .nodes = to->lane->model->nodes};
     ex_cpu_enter(j.to->lane);
     EX_TRY(ex_cpu_bind(j.to));
     EX_TRY(ex_cpu_prepare(j.to));
     EX_TRY(check_layouts(&j));
-    EX_TRY_GOTO(ex_alloc(&j.deed, (size_t)j.to->model->node_count, 1, "fork"), done);
+    EX_TRY_GOTO(ex_fork_decide(&j.deeds, j.to->model, f, corrects, j.to), done);
     EX_TRY_GOTO(ex_alloc(&j.fill, (size_t)f->variants, sizeof *j.fill, "fork"), done);
     EX_TRY_GOTO(ex_alloc(&j.pooled, (size_t)f->variants, sizeof *j.pooled, "fork"), done);
     set_fill(&j);
-    decide(&j);
-    for (int node = 0; node < j.next; node++)
+    for (int node = 0; node < j.deeds.next; node++)
         EX_TRY_GOTO(do_node(&j, node), done);
-    *next = j.next;
+    *next = j.deeds.next;
 done:
-    ex_free(&j.deed);
+    ex_fork_deeds_free(&j.deeds);
     ex_free(&j.fill);
     ex_free(&j.pooled);
     return status;

@@ -1,95 +1,117 @@
-/* Forking: V variants of a batch, each with one channel of one layer ablated.
- *
- * The layer itself does not run again: a zeroed filter leaves the constant that its norm makes of 0
- * (plus the residual), a zeroed activation leaves 0. Tensors that are still to be read are copied.
- * Between two lanes, events order the reads after what `from` has queued, and whatever `from`
- * queues next after the reads. */
-#include "base/memory.h"
+/* Forking: V variants of a batch, each with one channel of one layer ablated. What is done about
+ * each node is decided in fork.c; each takes one operation for all variants. Tensors that are still
+ * to be read are copied. */
 #include "cuda/cuda_impl.h"
+#include "fork.h"
 #include "plan_checks.h"
 
-#include <string.h>
+typedef struct fork_job {
+    ex_cuda_plan *to;
+    const ex_cuda_plan *from;
+    const ex_fork *f;
+    ex_fork_deeds deeds;
+    const int32_t *channel; /* on the device, as f->channel */
+    const float *fill;      /* (V) through the layer's ReLU, unless a residual is added first */
+} fork_job;
 
-/* In the lane's lists of losses and predictions, which nothing else uses at this time. */
-static ex_status upload_variants(ex_cuda_plan *to, const ex_fork *f, const int32_t **channel,
-                                 const float **fill)
+static float fill_of(const fork_job *j, int channel)
 {
-    const ex_layer *l = &to->model->layers[f->layer];
-    const size_t variants = (size_t)f->variants;
-    ex_cuda_lane *lane = to->lane;
-    EX_TRY(ex_cuda_feed_room(lane, variants));
-    ex_cuda_feed *feed = &lane->feed;
-    for (size_t v = 0; v < variants; v++)
-        feed->host_loss[v] = f->ablation == EX_ABLATE_FILTER && f->channel[v] >= 0
-                                 ? lane->constants[l->first_channel + f->channel[v]]
-                                 : 0.0f;
-    EX_TRY(ex_cuda_copy(lane, feed->predicted, f->channel, variants * sizeof *f->channel));
-    EX_TRY(ex_cuda_copy(lane, feed->loss, feed->host_loss, variants * sizeof *feed->loss));
-    *channel = feed->predicted;
-    *fill = feed->loss;
+    const ex_layer *l = &j->to->model->layers[j->f->layer];
+    const float value = j->f->ablation == EX_ABLATE_FILTER && channel >= 0
+                            ? j->to->lane->constants[l->first_channel + channel]
+                            : 0.0f;
+    const bool relu = j->deeds.constant && j->to->model->nodes[l->node].relu;
+    return relu && value < 0.0f ? 0.0f : value;
+}
+
+/* Channels and what fills them, by one copy. */
+static ex_status upload_variants(fork_job *j)
+{
+    const size_t variants = (size_t)j->f->variants;
+    const size_t bytes = variants * (sizeof *j->channel + sizeof *j->fill);
+    int32_t *channel;
+    EX_TRY(ex_cuda_stage_take(&channel, j->to->lane, bytes));
+    float *fill = (float *)(channel + variants);
+    for (size_t v = 0; v < variants; v++) {
+        channel[v] = j->f->channel[v];
+        fill[v] = fill_of(j, channel[v]);
+    }
+    j->channel = j->to->variants;
+    j->fill = (const float *)(j->channel + variants);
+    return ex_cuda_copy(j->to->lane, j->to->variants, channel, bytes);
+}
+
+/* What becomes of a node's map that has one channel changed. */
+static ex_channel_change change_of(const fork_job *j, int node)
+{
+    const ex_node *n = &j->to->model->nodes[node];
+    ex_channel_change c = {.in = ex_cuda_at(j->from, j->from->maps[node].ref),
+                           .channel = j->channel,
+                           .fill = j->fill,
+                           .V = j->f->variants};
+    if (node == j->deeds.node && !j->deeds.constant) {
+        c.residual = ex_cuda_at(j->from, j->from->maps[n->residual].ref);
+        c.relu = n->relu;
+    }
+    return c;
+}
+
+static void ablate(const fork_job *j, int node, const ex_channel_change *c)
+{
+    ex_map_shape shape = ex_cuda_shape(j->from, node);
+    shape.N = j->f->images;
+    ex_kernels_cuda.channel_ablate(ex_cuda_at(j->to, j->to->maps[node].ref), c->in, c->residual,
+                                   c->channel, c->fill, c->relu, c->V, &shape,
+                                   ex_cuda_stream(j->to));
+}
+
+static ex_status do_node(const fork_job *j, int node)
+{
+    const ex_deed deed = (ex_deed)j->deeds.deed[node];
+    if (deed == EX_DEED_RUN)
+        return ex_cuda_steps(j->to, j->to->node_step[node], j->to->node_step[node + 1], true);
+    if (!ex_fork_wants(&j->deeds, node))
+        return EX_OK;
+    if (deed == EX_DEED_CORRECTED) {
+        const ex_channel_change change = change_of(j, j->to->model->nodes[node].input);
+        ex_cuda_correct(j->to, j->from, node, j->f->images, &change);
+        return EX_OK;
+    }
+    ex_channel_change change = change_of(j, node);
+    if (deed == EX_DEED_SAME)
+        change.channel = j->to->unchanged;
+    ablate(j, node, &change);
     return EX_OK;
 }
 
-static ex_status ablate(ex_cuda_plan *to, const ex_cuda_plan *from, const ex_fork *f)
+static ex_status do_nodes(fork_job *j)
 {
-    const ex_node *n = &to->model->nodes[to->model->layers[f->layer].node];
-    const int node = to->model->layers[f->layer].node;
-    const bool residual = f->ablation == EX_ABLATE_FILTER && n->residual >= 0;
-    ex_map_shape shape = ex_cuda_shape(from, node);
-    const int32_t *channel;
-    const float *fill;
-    shape.N = f->images;
-    EX_TRY(upload_variants(to, f, &channel, &fill));
-    ex_kernels_cuda.channel_ablate(ex_cuda_at(to, to->maps[node].ref),
-                                   ex_cuda_at(from, from->maps[node].ref),
-                                   residual ? ex_cuda_at(from, from->maps[n->residual].ref) : NULL,
-                                   channel, fill, n->relu, f->variants, &shape, ex_cuda_stream(to));
-    return ex_cuda_launches();
+    if (j->f->variants == 0)
+        return EX_OK;
+    EX_TRY(upload_variants(j));
+    EX_TRY(ex_cuda_readers_begin(j->from, j->to->lane));
+    for (int node = 0; node < j->deeds.next; node++)
+        EX_TRY(do_node(j, node));
+    EX_TRY(ex_cuda_launches());
+    return ex_cuda_readers_end(j->from, j->to->lane);
 }
 
-static ex_status copy_live(ex_cuda_plan *to, const ex_cuda_plan *from, const ex_fork *f, int node)
+static bool corrects(const void *plan, int node)
 {
-    const size_t floats =
-        ex_cuda_map_floats(from, node) / (size_t)from->base.spec.batch * (size_t)f->images;
-    const float *in = ex_cuda_at(from, from->maps[node].ref);
-    float *out = ex_cuda_at(to, to->maps[node].ref);
-    for (int v = 0; v < f->variants; v++)
-        EX_TRY(ex_cuda_copy(to->lane, out + (size_t)v * floats, in, floats * sizeof *out));
-    return EX_OK;
-}
-
-static ex_status fork_tensors(ex_cuda_plan *to, const ex_cuda_plan *from, const ex_fork *f)
-{
-    const int layer_node = to->model->layers[f->layer].node;
-    for (int node = 0; node < layer_node; node++)
-        if (ex_plan_read_after(to->model, node, layer_node))
-            EX_TRY(copy_live(to, from, f, node));
-    return ablate(to, from, f);
-}
-
-/* `later` runs what it is given next after what `earlier` was given so far. */
-static ex_status follow(const ex_cuda_lane *later, const ex_cuda_lane *earlier, cudaEvent_t event)
-{
-    EX_TRY(EX_CUDA(cudaEventRecord(event, earlier->stream)));
-    return EX_CUDA(cudaStreamWaitEvent(later->stream, event, 0));
+    return ex_cuda_corrects(plan, node);
 }
 
 ex_status ex_cuda_fork(ex_plan *to, const ex_plan *from, const ex_fork *f, int *next)
 {
-    ex_cuda_plan *t = ex_cuda_plan_of(to);
-    const ex_cuda_plan *s = (const ex_cuda_plan *)from;
+    fork_job j = {.to = ex_cuda_plan_of(to), .from = (const ex_cuda_plan *)from, .f = f};
     EX_TRY(ex_plan_check_fork(to, from, f));
-    ex_cuda_lane *lane = t->lane;
-    const bool crosses = lane != s->lane;
-    EX_TRY(ex_cuda_enter(lane, "forking"));
-    EX_TRY(ex_cuda_constants(lane));
-    EX_TRY(ex_cuda_bind(t));
-    EX_TRY(ex_cuda_prepare(t));
-    if (crosses)
-        EX_TRY(follow(lane, s->lane, lane->ready));
-    EX_TRY(fork_tensors(t, s, f));
-    if (crosses)
-        EX_TRY(follow(s->lane, lane, lane->done));
-    *next = t->model->layers[f->layer].node + 1;
-    return EX_OK;
+    EX_TRY(ex_cuda_enter(j.to->lane, "forking"));
+    EX_TRY(ex_cuda_constants(j.to->lane));
+    EX_TRY(ex_cuda_bind(j.to));
+    EX_TRY(ex_cuda_prepare(j.to));
+    EX_TRY(ex_fork_decide(&j.deeds, j.to->model, f, corrects, j.to));
+    const ex_status status = do_nodes(&j);
+    *next = j.deeds.next;
+    ex_fork_deeds_free(&j.deeds);
+    return status;
 }

@@ -7,6 +7,7 @@
 #include "io/file.h"
 
 #include <jansson.h>
+#include <stdio.h>
 #include <string.h>
 
 enum {
@@ -45,9 +46,9 @@ static ex_status copy_text(char **out, const char *text)
     return EX_OK;
 }
 
-static ex_status remember(ex_cuda_device *device, const char *graph, const char *stored)
+static ex_status remember(ex_cuda_device *device, const char *graph, const char *stored, bool read)
 {
-    ex_cuda_choice made = {0};
+    ex_cuda_choice made = {.read = read};
     ex_status status;
     EX_TRY(ex_grow(&device->choices, device->choice_count, &device->choice_room, FIRST_ROOM,
                    sizeof *device->choices, "algorithms"));
@@ -174,11 +175,27 @@ static ex_status choose(ex_dnn_plan **out, ex_cuda_lane *lane, const ex_dnn_grap
     EX_TRY(timed && count > 1 ? fastest(out, lane, g, count) : first(out, lane, g, count));
     ex_status status = ex_dnn_plan_store(*out, &stored);
     if (status == EX_OK)
-        status = remember(lane->device, text, stored);
+        status = remember(lane->device, text, stored, false);
     ex_free(&stored);
     if (status != EX_OK)
         ex_dnn_plan_destroy(out);
     return status;
+}
+
+/* What another lane, or the run that wrote the file, could make. */
+static ex_status refused(const char *graph, bool read)
+{
+    char why[256];
+    snprintf(why, sizeof why, "%s", ex_error_message());
+    if (read)
+        return EX_FAIL(
+            EX_ERR_INPUT,
+            "the file of algorithms has a choice for \"%s\" that cannot be made here (%s); "
+            "delete the file",
+            graph, why);
+    return EX_FAIL(EX_ERR_BACKEND,
+                   "the library made its plan for \"%s\" once in this run, and not again: %s",
+                   graph, why);
 }
 
 ex_status ex_cuda_choose(ex_dnn_plan **out, ex_cuda_lane *lane, const ex_dnn_graph *g)
@@ -189,27 +206,25 @@ ex_status ex_cuda_choose(ex_dnn_plan **out, ex_cuda_lane *lane, const ex_dnn_gra
     ex_dnn_graph_describe(g, text, sizeof text);
     pthread_mutex_lock(&lane->device->choosing);
     const ex_cuda_choice *choice = find(lane->device, text);
+    const bool chosen = choice, read = choice && choice->read;
     if (!choice)
         status = choose(out, lane, g, text);
     else
         status = ex_dnn_plan_create(out, lane->dnn, g, 0, choice->stored);
     pthread_mutex_unlock(&lane->device->choosing);
-    if (choice && status == EX_ERR_UNSUPPORTED)
-        return EX_FAIL(EX_ERR_INPUT,
-                       "the file of algorithms has a choice for \"%s\" that cannot be made here; "
-                       "delete the file",
-                       text);
-    return status;
+    return chosen && status == EX_ERR_UNSUPPORTED ? refused(text, read) : status;
 }
 
 /* --- file ------------------------------------------------------------------------------------- */
 
 ex_status ex_cuda_algorithms_write(const ex_device *device, const char *path)
 {
-    const ex_cuda_device *d = (const ex_cuda_device *)device;
+    ex_cuda_device *d = (ex_cuda_device *)device; /* whose lock is taken, no more */
     json_t *algorithms = json_object();
+    pthread_mutex_lock(&d->choosing);
     for (int i = 0; i < d->choice_count; i++)
         json_object_set_new(algorithms, d->choices[i].graph, json_string(d->choices[i].stored));
+    pthread_mutex_unlock(&d->choosing);
     json_t *root = json_pack("{s:i, s:s, s:o}", "schema", SCHEMA, "device", device->description,
                              "algorithms", algorithms);
     const ex_status status =
@@ -233,7 +248,7 @@ static ex_status adopt(ex_cuda_device *d, json_t *algorithms, const char *path)
             return EX_FAIL(EX_ERR_INPUT, "%s: \"%.32s...\" is no graph; delete the file", path,
                            key);
         if (!find(d, key))
-            EX_TRY(remember(d, key, json_string_value(value)));
+            EX_TRY(remember(d, key, json_string_value(value), true));
     }
     return EX_OK;
 }
@@ -250,8 +265,9 @@ ex_status ex_cuda_algorithms_read(ex_device *device, const char *path)
     const char *made_for = json_string_value(json_object_get(root, "device"));
     if (json_integer_value(json_object_get(root, "schema")) != SCHEMA || !made_for ||
         strcmp(made_for, device->description) != 0) {
-        ex_log("%s is for another GPU or library (%s); timing the convolutions again", path,
-               made_for ? made_for : "unnamed");
+        ex_log_warn("%s holds the choices of another GPU or library (%s; here is %s): convolutions "
+                    "are timed again, and results may differ in their last bits",
+                    path, made_for ? made_for : "unnamed", device->description);
     } else {
         pthread_mutex_lock(&d->choosing);
         status = adopt(d, json_object_get(root, "algorithms"), path);

@@ -12,7 +12,8 @@ static ex_status conv_step(ex_cuda_plan *plan, int node, bool tail, ex_cuda_ref 
 {
     const ex_node *n = &plan->model->nodes[node];
     const ex_cuda_map *map = &plan->maps[node], *in = &plan->maps[n->input];
-    const bool residual = tail && n->residual >= 0, relu = tail && n->relu;
+    const bool residual = tail && n->residual >= 0;
+    const bool relu = tail && n->relu && out.buffer == map->ref.buffer; /* else it comes later */
     const int batch = plan->base.spec.batch;
     if (map->bias.buffer != EX_BUFFER_NOTHING) {
         const ex_dnn_graph g =
@@ -74,16 +75,23 @@ ex_status ex_cuda_conv_prepare(ex_cuda_plan *plan, int node)
     return EX_OK;
 }
 
+/* All of the node at once, but for what plans that fork want of it. */
+static ex_status whole_step(ex_cuda_plan *plan, int node)
+{
+    EX_TRY(conv_step(plan, node, true, ex_cuda_conv_output(plan, node)));
+    return ex_cuda_correct_forward(plan, node);
+}
+
 ex_status ex_cuda_conv_forward(ex_cuda_plan *plan, int node)
 {
     const bool norm = ex_cuda_layer_of(plan, node)->scale != EX_NONE;
     ex_cuda_map *map = &plan->maps[node];
     if (norm && !ex_cuda_trains(plan))
-        return conv_step(plan, node, true, map->ref);
+        return whole_step(plan, node);
     EX_TRY(plain_weights(plan, node));
     map->inner = map->ref;
     if (!norm)
-        return conv_step(plan, node, true, map->ref);
+        return whole_step(plan, node);
     EX_TRY(ex_cuda_map_add(plan, node, &map->inner));
     EX_TRY(conv_step(plan, node, false, map->inner));
     return ex_cuda_norm_forward(plan, node);

@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { COMPUTE_MIN = 80, LANES = 4, STEPS_A_RUN = 8 * EX_CUDA_RECORDED };
+enum { COMPUTE_MIN = 80, LANES = 4, STEPS_A_RUN = 64 * EX_CUDA_RECORDED };
 
 /* The number of devices, or why there are none. */
 static ex_status count_devices(int *count)

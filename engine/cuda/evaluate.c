@@ -14,7 +14,7 @@ static ex_status upload_affine(ex_cuda_plan *plan, const ex_dataset *d)
     if (memcmp(affine, plan->host_affine, sizeof affine) == 0)
         return EX_OK;
     memcpy(plan->host_affine, affine, sizeof affine);
-    return ex_cuda_copy(plan->lane, plan->affine, plan->host_affine, sizeof affine);
+    return ex_cuda_send(plan->lane, plan->affine, affine, sizeof affine);
 }
 
 ex_status ex_cuda_prepare(ex_cuda_plan *plan)
@@ -26,15 +26,17 @@ ex_status ex_cuda_prepare(ex_cuda_plan *plan)
     return EX_OK;
 }
 
-ex_status ex_cuda_begin(ex_cuda_plan *plan, const ex_dataset *data, const ex_samples *feed)
+ex_status ex_cuda_begin(ex_cuda_plan *plan, const ex_dataset *data, const ex_samples *feed,
+                        size_t more)
 {
     EX_TRY(ex_plan_check_data(plan->model, data));
     EX_TRY(ex_plan_check_samples(plan->model, data, feed, 0, feed->count));
     EX_TRY(ex_cuda_images(&plan->images, plan->lane, data));
-    EX_TRY(ex_cuda_feed_upload(plan->lane, feed, (size_t)plan->base.spec.batch));
+    EX_TRY(ex_cuda_feed_upload(plan->lane, feed, (size_t)plan->base.spec.batch, more));
     EX_TRY(upload_affine(plan, data));
     plan->data = data;
     EX_TRY(ex_cuda_bind(plan));
+    EX_TRY(ex_cuda_readers_wait(plan));
     return ex_cuda_prepare(plan);
 }
 
@@ -47,29 +49,42 @@ void ex_cuda_batch(ex_cuda_plan *plan, size_t first)
     plan->predicted = f->predicted + first;
 }
 
+static const float *logits_of(const ex_cuda_plan *plan)
+{
+    return ex_cuda_at(plan, plan->maps[plan->model->node_count - 1].ref);
+}
+
+/* Gathers a batch, runs the nodes behind it, and the loss. */
+static ex_status queue_batch(ex_cuda_plan *p, size_t first)
+{
+    ex_cuda_batch(p, first);
+    EX_TRY(ex_cuda_steps(p, p->node_step[0], p->node_step[1], true));
+    EX_TRY(ex_cuda_nodes(p, 1, p->model->node_count - 1));
+    return ex_cuda_steps(p, p->loss_step, p->step_count, true);
+}
+
 ex_status ex_cuda_evaluate(ex_plan *plan, const ex_dataset *data, const ex_samples *feed,
                            ex_eval_sums *sums)
 {
     ex_cuda_plan *p = ex_cuda_plan_of(plan);
-    ex_cuda_feed *f = &p->lane->feed;
+    const ex_cuda_feed *f = &p->lane->feed;
     const size_t batch = (size_t)plan->spec.batch, classes = (size_t)p->model->classes;
-    const size_t row = classes * sizeof(float);
+    const size_t row = classes * sizeof(float), rows = sums->logits ? feed->count : 0;
+    float *logits = NULL;
     EX_CHECK_ARG(plan->spec.use == EX_USE_EVALUATE, "the plan is not for evaluation");
     EX_TRY(ex_cuda_enter(p->lane, "evaluating"));
-    EX_TRY(ex_cuda_begin(p, data, feed));
-    if (sums->logits)
-        EX_TRY(ex_cuda_feed_logits(p->lane, feed->count * classes));
+    EX_TRY(ex_cuda_begin(p, data, feed, rows * row));
+    EX_TRY(ex_cuda_stage_take(&logits, p->lane, rows * row));
     for (size_t first = 0; first < feed->count; first += batch) {
         const size_t count = feed->count - first < batch ? feed->count - first : batch;
-        ex_cuda_batch(p, first);
-        EX_TRY(ex_cuda_steps(p, p->prepared, p->step_count, true));
-        if (sums->logits)
-            EX_TRY(ex_cuda_copy(p->lane, f->logits + first * classes,
-                                ex_cuda_at(p, p->maps[p->model->node_count - 1].ref), count * row));
+        EX_TRY(queue_batch(p, first));
+        if (rows)
+            EX_TRY(ex_cuda_copy(p->lane, logits + first * classes, logits_of(p), count * row));
     }
-    if (sums->logits)
-        EX_TRY(ex_cuda_copy(p->lane, sums->logits, f->logits, feed->count * row));
+    EX_TRY(ex_cuda_readers_ran(p));
     EX_TRY(ex_cuda_feed_read(p->lane, feed->count));
+    if (rows)
+        memcpy(sums->logits, logits, rows * row);
     ex_plan_add_evaluated(sums, feed->label, feed->count, f->host_loss, f->host_predicted);
     return EX_OK;
 }
@@ -81,9 +96,10 @@ ex_status ex_cuda_load(ex_plan *plan, const ex_dataset *data, const ex_samples *
     EX_CHECK_ARG(feed->count >= 1 && feed->count <= (size_t)plan->spec.batch,
                  "expected 1 to %d samples, found %zu", plan->spec.batch, feed->count);
     EX_TRY(ex_cuda_enter(p->lane, "loading a batch"));
-    EX_TRY(ex_cuda_begin(p, data, feed));
+    EX_TRY(ex_cuda_begin(p, data, feed, 0));
     ex_cuda_batch(p, 0);
-    return ex_cuda_steps(p, p->node_step[0], p->node_step[1], true);
+    EX_TRY(ex_cuda_steps(p, p->node_step[0], p->node_step[1], true));
+    return ex_cuda_readers_ran(p);
 }
 
 ex_status ex_cuda_forward(ex_plan *plan, int first, int last)
@@ -94,8 +110,11 @@ ex_status ex_cuda_forward(ex_plan *plan, int first, int last)
                  p->model->node_count);
     EX_TRY(ex_cuda_enter(p->lane, "running nodes"));
     EX_TRY(ex_cuda_bind(p));
-    return first > last ? EX_OK
-                        : ex_cuda_steps(p, p->node_step[first], p->node_step[last + 1], true);
+    if (first > last)
+        return EX_OK;
+    EX_TRY(ex_cuda_readers_wait(p));
+    EX_TRY(ex_cuda_nodes(p, first, last));
+    return ex_cuda_readers_ran(p);
 }
 
 ex_status ex_cuda_logits(ex_plan *plan, float *logits, int rows)
@@ -104,7 +123,6 @@ ex_status ex_cuda_logits(ex_plan *plan, float *logits, int rows)
     EX_CHECK_ARG(rows >= 0 && rows <= plan->spec.batch, "%d rows of a batch of %d", rows,
                  plan->spec.batch);
     EX_TRY(ex_cuda_enter(p->lane, "reading logits"));
-    EX_TRY(ex_cuda_copy(p->lane, logits, ex_cuda_at(p, p->maps[p->model->node_count - 1].ref),
-                        (size_t)rows * (size_t)p->model->classes * sizeof *logits));
-    return ex_cuda_wait(p->lane);
+    return ex_cuda_fetch(p->lane, logits, logits_of(p),
+                         (size_t)rows * (size_t)p->model->classes * sizeof *logits);
 }

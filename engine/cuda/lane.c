@@ -2,9 +2,11 @@
  * that its plans share. */
 #include "base/memory.h"
 #include "cuda/cuda_impl.h"
+#include "fork.h"
 
-#include <math.h>
 #include <string.h>
+
+enum { FEED = 1 << 18 }; /* bytes of the stage for a run's samples, after the values */
 
 ex_status ex_cuda_enter(const ex_cuda_lane *lane, const char *phase)
 {
@@ -12,8 +14,9 @@ ex_status ex_cuda_enter(const ex_cuda_lane *lane, const char *phase)
     return EX_CUDA(cudaSetDevice(lane->device->index));
 }
 
-ex_status ex_cuda_wait(const ex_cuda_lane *lane)
+ex_status ex_cuda_wait(ex_cuda_lane *lane)
 {
+    lane->stage.used = 0;
     return EX_CUDA(cudaStreamSynchronize(lane->stream));
 }
 
@@ -29,6 +32,8 @@ static ex_status make_values(ex_cuda_lane *lane)
     const ex_model *m = lane->base.model;
     ex_cuda_device *device = lane->device;
     const size_t params = m->param_count * sizeof(float), stats = m->stat_count * sizeof(float);
+    EX_TRY(ex_alloc(&lane->constants, (size_t)m->channel_count, sizeof(float), "constants"));
+    EX_TRY(ex_cuda_stage_room(lane, params + stats + FEED));
     EX_TRY(ex_cuda_alloc(&lane->params, device, params, "parameters"));
     EX_TRY(ex_cuda_alloc(&lane->stats, device, stats, "statistics"));
     EX_TRY(ex_cuda_alloc(&lane->velocity, device, params, "velocity"));
@@ -51,8 +56,6 @@ ex_status ex_cuda_lane_create(ex_lane **out, ex_device *device, const ex_model *
     lane->version = lane->arena_moves = 1;
     EX_TRY_GOTO(ex_cuda_enter(lane, "making a lane"), fail);
     EX_TRY_GOTO(EX_CUDA(cudaStreamCreateWithFlags(&lane->stream, cudaStreamNonBlocking)), fail);
-    EX_TRY_GOTO(EX_CUDA(cudaEventCreateWithFlags(&lane->ready, cudaEventDisableTiming)), fail);
-    EX_TRY_GOTO(EX_CUDA(cudaEventCreateWithFlags(&lane->done, cudaEventDisableTiming)), fail);
     EX_TRY_GOTO(ex_dnn_handle_create(&lane->dnn, lane->stream), fail);
     EX_TRY_GOTO(ex_blas_handle_create(&lane->blas, lane->stream), fail);
     EX_TRY_GOTO(make_values(lane), fail);
@@ -72,6 +75,7 @@ void ex_cuda_lane_destroy(ex_lane **lane)
         (void)cudaStreamSynchronize(l->stream);
     ex_cuda_account_back(l->device, l->arena_bytes);
     ex_cuda_feed_free(&l->feed);
+    ex_cuda_stage_free(&l->stage);
     ex_cuda_free(&l->arena);
     ex_cuda_free(&l->params);
     ex_cuda_free(&l->stats);
@@ -79,10 +83,6 @@ void ex_cuda_lane_destroy(ex_lane **lane)
     ex_free(&l->constants);
     ex_blas_handle_destroy(&l->blas);
     ex_dnn_handle_destroy(&l->dnn);
-    if (l->ready)
-        (void)cudaEventDestroy(l->ready);
-    if (l->done)
-        (void)cudaEventDestroy(l->done);
     if (l->stream)
         (void)cudaStreamDestroy(l->stream);
     ex_free(&l);
@@ -91,52 +91,61 @@ void ex_cuda_lane_destroy(ex_lane **lane)
 
 /* --- values ----------------------------------------------------------------------------------- */
 
+static void fill_constants(ex_cuda_lane *lane, const float *params, const float *stats)
+{
+    const ex_model *m = lane->base.model;
+    for (int i = 0; i < m->layer_count; i++) {
+        const ex_layer *l = &m->layers[i];
+        for (size_t c = 0; c < (size_t)l->channels; c++)
+            lane->constants[(size_t)l->first_channel + c] = ex_fork_constant(l, c, params, stats);
+    }
+    lane->constants_version = lane->version;
+}
+
 ex_status ex_cuda_lane_load(ex_lane *lane, const float *params, const float *stats)
 {
     ex_cuda_lane *l = ex_cuda_lane_of(lane);
     const size_t bytes = lane->model->param_count * sizeof(float);
     EX_TRY(ex_cuda_enter(l, "loading a lane"));
     l->version++;
-    EX_TRY(ex_cuda_copy(l, l->params, params, bytes));
-    EX_TRY(ex_cuda_copy(l, l->stats, stats, lane->model->stat_count * sizeof(float)));
+    EX_TRY(ex_cuda_send(l, l->params, params, bytes));
+    EX_TRY(ex_cuda_send(l, l->stats, stats, lane->model->stat_count * sizeof(float)));
+    fill_constants(l, params, stats);
     return EX_CUDA(cudaMemsetAsync(l->velocity, 0, bytes, l->stream));
 }
 
 ex_status ex_cuda_lane_store(ex_lane *lane, float *params, float *stats)
 {
-    const ex_cuda_lane *l = ex_cuda_lane_of(lane);
+    ex_cuda_lane *l = ex_cuda_lane_of(lane);
+    const size_t param_bytes = lane->model->param_count * sizeof(float);
+    const size_t stat_bytes = lane->model->stat_count * sizeof(float);
+    char *host;
     EX_TRY(ex_cuda_enter(l, "storing a lane"));
-    EX_TRY(ex_cuda_copy(l, params, l->params, lane->model->param_count * sizeof(float)));
-    EX_TRY(ex_cuda_copy(l, stats, l->stats, lane->model->stat_count * sizeof(float)));
-    return ex_cuda_wait(l);
+    EX_TRY(ex_cuda_stage_take(&host, l, param_bytes + stat_bytes));
+    EX_TRY(ex_cuda_copy(l, host, l->params, param_bytes));
+    EX_TRY(ex_cuda_copy(l, host + param_bytes, l->stats, stat_bytes));
+    EX_TRY(ex_cuda_wait(l));
+    memcpy(params, host, param_bytes);
+    if (stat_bytes)
+        memcpy(stats, host + param_bytes, stat_bytes);
+    return EX_OK;
 }
 
 ex_status ex_cuda_lane_load_velocity(ex_lane *lane, const float *velocity)
 {
-    const ex_cuda_lane *l = ex_cuda_lane_of(lane);
+    ex_cuda_lane *l = ex_cuda_lane_of(lane);
     EX_TRY(ex_cuda_enter(l, "loading a lane"));
-    return ex_cuda_copy(l, l->velocity, velocity, lane->model->param_count * sizeof(float));
+    return ex_cuda_send(l, l->velocity, velocity, lane->model->param_count * sizeof(float));
 }
 
 ex_status ex_cuda_lane_store_velocity(ex_lane *lane, float *velocity)
 {
-    const ex_cuda_lane *l = ex_cuda_lane_of(lane);
+    ex_cuda_lane *l = ex_cuda_lane_of(lane);
     EX_TRY(ex_cuda_enter(l, "storing a lane"));
-    EX_TRY(ex_cuda_copy(l, velocity, l->velocity, lane->model->param_count * sizeof(float)));
-    return ex_cuda_wait(l);
+    return ex_cuda_fetch(l, velocity, l->velocity, lane->model->param_count * sizeof(float));
 }
 
-static void fill_constants(float *out, const ex_layer *l, const float *params, const float *stats)
-{
-    for (size_t c = 0; c < (size_t)l->channels; c++) {
-        out[c] = 0.0f;
-        if (l->scale == EX_NONE)
-            continue;
-        const float r = params[l->scale + c] / sqrtf(stats[l->var + c] + EX_NORM_EPS);
-        out[c] = fmaf(-stats[l->mean + c], r, params[l->shift + c]);
-    }
-}
-
+/* Values that were trained here are read back. */
 ex_status ex_cuda_constants(ex_cuda_lane *lane)
 {
     const ex_model *m = lane->base.model;
@@ -144,14 +153,10 @@ ex_status ex_cuda_constants(ex_cuda_lane *lane)
     ex_status status;
     if (lane->constants_version == lane->version)
         return EX_OK;
-    if (!lane->constants)
-        EX_TRY(ex_alloc(&lane->constants, (size_t)m->channel_count, sizeof(float), "constants"));
     EX_TRY_GOTO(ex_alloc(&params, m->param_count, sizeof *params, "parameters"), done);
     EX_TRY_GOTO(ex_alloc(&stats, m->stat_count, sizeof *stats, "statistics"), done);
     EX_TRY_GOTO(ex_cuda_lane_store(&lane->base, params, stats), done);
-    for (int i = 0; i < m->layer_count; i++)
-        fill_constants(lane->constants + m->layers[i].first_channel, &m->layers[i], params, stats);
-    lane->constants_version = lane->version;
+    fill_constants(lane, params, stats);
 done:
     ex_free(&params);
     ex_free(&stats);

@@ -18,7 +18,8 @@ static void list_rows(int32_t *rows, const ex_mask *mask)
 
 /* Bytes of the parts of plan->lists. */
 typedef struct layout {
-    size_t state, segments, affine, rows, index, loss, predicted, label, selected, total;
+    size_t state, segments, affine, rows, index, loss, predicted, label, selected;
+    size_t unchanged, variants, total;
 } layout;
 
 static size_t part(layout *l, size_t bytes)
@@ -30,7 +31,8 @@ static size_t part(layout *l, size_t bytes)
 
 static layout layout_of(const ex_cuda_plan *plan, size_t segments, size_t channels)
 {
-    const size_t batch = ex_cuda_trains(plan) ? (size_t)plan->base.spec.batch : 0;
+    const size_t rows = (size_t)plan->base.spec.batch;
+    const size_t batch = ex_cuda_trains(plan) ? rows : 0, variants = rows - batch;
     layout l = {0};
     l.state = part(&l, sizeof *plan->state);
     l.segments = part(&l, segments * sizeof *plan->segments);
@@ -41,6 +43,8 @@ static layout layout_of(const ex_cuda_plan *plan, size_t segments, size_t channe
     l.predicted = part(&l, batch * sizeof *plan->step_predicted);
     l.label = part(&l, batch * sizeof *plan->step_label);
     l.selected = part(&l, channels);
+    l.unchanged = part(&l, variants * sizeof *plan->unchanged);
+    l.variants = part(&l, variants * (sizeof(int32_t) + sizeof(float)));
     return l;
 }
 
@@ -56,6 +60,8 @@ static void point_at_lists(ex_cuda_plan *plan, const layout *l, bool masked)
     plan->step_predicted = (void *)(at + l->predicted);
     plan->step_label = (void *)(at + l->label);
     plan->selected = masked ? (void *)(at + l->selected) : NULL;
+    plan->unchanged = (void *)(at + l->unchanged);
+    plan->variants = at + l->variants;
 }
 
 ex_status ex_cuda_lists_upload(ex_cuda_plan *plan)
@@ -68,15 +74,14 @@ ex_status ex_cuda_lists_upload(ex_cuda_plan *plan)
     char *host;
     EX_TRY(ex_alloc(&host, l.total, 1, "lists of a plan"));
     memcpy(host + l.segments, mask ? mask->params : &all, plan->segment_count * sizeof all);
+    memset(host + l.unchanged, 0xff, l.variants - l.unchanged); /* -1 */
     if (mask) {
         list_rows((void *)(host + l.rows), mask);
         memcpy(host + l.selected, mask->selected, channels);
     }
     ex_status status = ex_cuda_alloc(&plan->lists, plan->lane->device, l.total, "lists of a plan");
     if (status == EX_OK)
-        status = ex_cuda_copy(plan->lane, plan->lists, host, l.total);
-    if (status == EX_OK)
-        status = ex_cuda_wait(plan->lane); /* the copy may read `host` until then */
+        status = ex_cuda_send(plan->lane, plan->lists, host, l.total);
     if (status == EX_OK)
         point_at_lists(plan, &l, mask != NULL);
     ex_free(&host);

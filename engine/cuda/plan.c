@@ -169,9 +169,14 @@ static ex_status build_training(ex_cuda_plan *plan)
 
 static ex_status build_evaluation(ex_cuda_plan *plan)
 {
+    EX_TRY(ex_cuda_replays_create(plan));
+    if (plan->base.spec.keep_nodes)
+        EX_TRY(ex_cuda_readers_create(&plan->readers));
     for (int i = 0; i < plan->model->node_count; i++)
-        if (plan->model->nodes[i].op == EX_OP_CONV)
+        if (plan->model->nodes[i].op == EX_OP_CONV) {
             EX_TRY(ex_cuda_conv_prepare(plan, i));
+            EX_TRY(ex_cuda_correct_prepare(plan, i));
+        }
     plan->prepared = plan->step_count;
     EX_TRY(add_forward(plan));
     return add_loss(plan);
@@ -229,7 +234,9 @@ void ex_cuda_plan_destroy(ex_plan **plan)
     ex_cuda_plan *p = ex_cuda_plan_of(*plan);
     (void)cudaSetDevice(p->lane->device->index);
     (void)cudaStreamSynchronize(p->lane->stream);
-    ex_cuda_recording_free(p);
+    ex_cuda_graph_free(&p->recording);
+    ex_cuda_replays_free(p);
+    ex_cuda_readers_destroy(&p->readers);
     ex_cuda_steps_free(p);
     if (p->own)
         ex_cuda_account_back(p->lane->device, p->buffers.own_bytes);

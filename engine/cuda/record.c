@@ -10,8 +10,8 @@
 ex_status ex_cuda_state_upload(ex_cuda_plan *plan)
 {
     const ex_draws d = ex_plan_draws(&plan->base, (ex_rng_use)0);
-    plan->host_state = (ex_feed_state){.words = {d.counter[1], d.counter[2], d.counter[3]}};
-    return ex_cuda_copy(plan->lane, plan->state, &plan->host_state, sizeof plan->host_state);
+    const ex_feed_state state = {.words = {d.counter[1], d.counter[2], d.counter[3]}};
+    return ex_cuda_send(plan->lane, plan->state, &state, sizeof state);
 }
 
 /* The plan as it draws where all that the state tells is 0. */
@@ -57,13 +57,6 @@ static ex_status queue_step(ex_cuda_plan *plan)
 
 /* --- recording -------------------------------------------------------------------------------- */
 
-void ex_cuda_recording_free(ex_cuda_plan *plan)
-{
-    if (plan->recording)
-        (void)cudaGraphExecDestroy(plan->recording);
-    plan->recording = NULL;
-}
-
 static ex_cuda_recorded present(const ex_cuda_plan *plan)
 {
     const ex_dataset *d = plan->data;
@@ -83,34 +76,11 @@ static ex_cuda_recorded present(const ex_cuda_plan *plan)
     return r;
 }
 
-static ex_status queue_group(ex_cuda_plan *plan)
+static ex_status queue_group(ex_cuda_plan *plan, int first, int last)
 {
-    for (int i = 0; i < EX_CUDA_RECORDED; i++)
+    for (int i = first; i < last; i++)
         EX_TRY(queue_step(plan));
     return EX_OK;
-}
-
-static ex_status record(ex_cuda_plan *plan)
-{
-    const cudaStream_t stream = plan->lane->stream;
-    cudaGraph_t graph = NULL;
-    ex_cuda_recording_free(plan);
-    EX_TRY(EX_CUDA(cudaStreamBeginCapture(stream, cudaStreamCaptureModeThreadLocal)));
-    ex_status status = queue_group(plan);
-    const cudaError_t ended = cudaStreamEndCapture(stream, &graph); /* also after a failure */
-    if (status == EX_OK)
-        status = ex_cuda_check(ended, "cudaStreamEndCapture", EX_WHERE);
-    else
-        (void)cudaGetLastError();
-    if (status == EX_OK)
-        status = EX_CUDA(cudaGraphInstantiate(&plan->recording, graph, 0));
-    if (graph)
-        (void)cudaGraphDestroy(graph);
-    if (status == EX_OK)
-        status = EX_CUDA(cudaGraphUpload(plan->recording, stream));
-    if (status != EX_OK)
-        ex_cuda_recording_free(plan);
-    return status;
 }
 
 /* Launches a group, recorded anew if the last recording was for something else. */
@@ -118,7 +88,8 @@ static ex_status launch_group(ex_cuda_plan *plan)
 {
     const ex_cuda_recorded now = present(plan);
     if (!plan->recording || memcmp(&now, &plan->recorded, sizeof now) != 0) {
-        EX_TRY(record(plan));
+        ex_cuda_graph_free(&plan->recording);
+        EX_TRY(ex_cuda_capture(&plan->recording, plan, queue_group, 0, EX_CUDA_RECORDED));
         memcpy(&plan->recorded, &now, sizeof now); /* with what lies between its members */
     }
     return EX_CUDA(cudaGraphLaunch(plan->recording, plan->lane->stream));

@@ -1,18 +1,34 @@
 /* Data sets on the device: a set's bytes are uploaded once and kept as long as the device is open.
- * A set is known by where its images lie, how many they are, and a digest of some of them. */
+ * A set is known by where its images lie, how many they are, and its generation; where it has none,
+ * by a digest of all bytes, at each use. */
 #include "base/memory.h"
 #include "cuda/cuda_impl.h"
 
-enum { SAMPLES = 1024, FIRST_ROOM = 4 };
+#include <string.h>
 
-/* FNV-1a over bytes spread evenly. */
+enum { FIRST_ROOM = 4, WORDS = 4 };
+
+static uint64_t mixed(uint64_t h, uint64_t word)
+{
+    h = (h ^ word) * UINT64_C(0x9e3779b97f4a7c15);
+    return h ^ h >> 32;
+}
+
+/* Of every byte, in several sums at once so that memory alone sets the pace. */
 static uint64_t digest_of(const uint8_t *images, size_t bytes)
 {
-    const size_t stride = bytes / SAMPLES + 1;
-    uint64_t h = UINT64_C(0xcbf29ce484222325);
-    for (size_t i = 0; i < bytes; i += stride)
-        h = (h ^ images[i]) * UINT64_C(0x100000001b3);
-    return h;
+    uint64_t sum[WORDS] = {1, 2, 3, 4}, word[WORDS], tail = bytes;
+    size_t at = 0;
+    for (; at + sizeof word <= bytes; at += sizeof word) {
+        memcpy(word, images + at, sizeof word);
+        for (int i = 0; i < WORDS; i++)
+            sum[i] = mixed(sum[i], word[i]);
+    }
+    for (; at < bytes; at++)
+        tail = mixed(tail, images[at]);
+    for (int i = 0; i < WORDS; i++)
+        tail = mixed(tail, sum[i]);
+    return tail;
 }
 
 static ex_cuda_resident *find(ex_cuda_device *device, const ex_cuda_resident *wanted)
@@ -20,7 +36,7 @@ static ex_cuda_resident *find(ex_cuda_device *device, const ex_cuda_resident *wa
     for (int i = 0; i < device->resident_count; i++) {
         ex_cuda_resident *r = &device->resident[i];
         if (r->images == wanted->images && r->count == wanted->count && r->bytes == wanted->bytes &&
-            r->digest == wanted->digest)
+            r->generation == wanted->generation && r->digest == wanted->digest)
             return r;
     }
     return NULL;
@@ -52,7 +68,8 @@ ex_status ex_cuda_images(const uint8_t **out, ex_cuda_lane *lane, const ex_datas
     ex_cuda_resident wanted = {.images = data->images,
                                .count = data->count,
                                .bytes = bytes,
-                               .digest = digest_of(data->images, bytes)};
+                               .generation = data->generation,
+                               .digest = data->generation ? 0 : digest_of(data->images, bytes)};
     ex_status status = EX_OK;
     pthread_mutex_lock(&lane->device->lock);
     const ex_cuda_resident *have = find(lane->device, &wanted);

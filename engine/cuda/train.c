@@ -16,7 +16,7 @@ ex_status ex_cuda_train(ex_plan *plan, const ex_dataset *data, const ex_samples 
     EX_CHECK_ARG(feed->count % batch == 0, "%zu samples are no multiple of the batch %zu",
                  feed->count, batch);
     EX_TRY(ex_cuda_enter(p->lane, "training"));
-    EX_TRY(ex_cuda_begin(p, data, feed));
+    EX_TRY(ex_cuda_begin(p, data, feed, 0));
     p->sgd = *sgd;
     p->lane->version++;
     EX_TRY(ex_cuda_state_upload(p));
@@ -58,10 +58,8 @@ static ex_status read_input(ex_cuda_plan *plan, float *out)
     const size_t floats = ex_cuda_map_floats(plan, 0);
     float *in;
     EX_TRY(ex_alloc(&in, floats, sizeof *in, "gradient of the input"));
-    ex_status status =
-        ex_cuda_copy(plan->lane, in, ex_cuda_at(plan, plan->input_gradient), floats * sizeof *in);
-    if (status == EX_OK)
-        status = ex_cuda_wait(plan->lane);
+    const ex_status status =
+        ex_cuda_fetch(plan->lane, in, ex_cuda_at(plan, plan->input_gradient), floats * sizeof *in);
     if (status == EX_OK)
         to_planes(out, in, &shape);
     ex_free(&in);
@@ -72,12 +70,11 @@ static ex_status read_gradient(ex_cuda_plan *plan, ex_gradient *out)
 {
     const int last = plan->model->node_count - 1;
     if (out->logits)
-        EX_TRY(ex_cuda_copy(plan->lane, out->logits, ex_cuda_at(plan, plan->maps[last].ref),
-                            ex_cuda_map_floats(plan, last) * sizeof(float)));
+        EX_TRY(ex_cuda_fetch(plan->lane, out->logits, ex_cuda_at(plan, plan->maps[last].ref),
+                             ex_cuda_map_floats(plan, last) * sizeof(float)));
     if (out->params)
-        EX_TRY(ex_cuda_copy(plan->lane, out->params, ex_cuda_at(plan, plan->grads),
-                            plan->model->param_count * sizeof(float)));
-    EX_TRY(ex_cuda_wait(plan->lane));
+        EX_TRY(ex_cuda_fetch(plan->lane, out->params, ex_cuda_at(plan, plan->grads),
+                             plan->model->param_count * sizeof(float)));
     if (out->params && plan->base.spec.mask)
         clear_unmasked(plan->base.spec.mask, out->params);
     return out->input ? read_input(plan, out->input) : EX_OK;
@@ -94,7 +91,7 @@ ex_status ex_cuda_gradient(ex_plan *plan, const ex_dataset *data, const ex_sampl
                  plan->spec.batch, feed->count);
     EX_CHECK_ARG(!out->input || plan->spec.input_gradient, "the plan has no input gradient");
     EX_TRY(ex_cuda_enter(p->lane, "computing gradients"));
-    EX_TRY(ex_cuda_begin(p, data, feed));
+    EX_TRY(ex_cuda_begin(p, data, feed, 0));
     EX_TRY(ex_cuda_state_upload(p));
     ex_cuda_batch(p, 0);
     EX_TRY(ex_cuda_steps(p, 0, p->step_count, false));

@@ -139,6 +139,8 @@ ex_status ex_data_open(ex_data **out, const char *name, const ex_data_options *o
     EX_TRY_GOTO(check_limit(&data->test, options->test_limit, "test_samples"), fail);
     EX_TRY_GOTO(draw_subset(&data->train, options->train_limit, options->seed, 0), fail);
     EX_TRY_GOTO(draw_subset(&data->test, options->test_limit, options->seed, 1), fail);
+    ex_dataset_changed(&data->train);
+    ex_dataset_changed(&data->test);
     *out = data;
     return EX_OK;
 fail:

@@ -30,6 +30,10 @@ typedef struct ex_dataset {
     uint16_t *labels;                                  /* (count), each < classes */
     float mean[EX_CHANNELS_MAX], std[EX_CHANNELS_MAX]; /* of values in 0..1 */
     ex_augmentation augment;
+    /* Names these bytes of images, as long as the process lives: what copies of them are known by.
+     * 0: not named, copies are compared by contents. Whoever changes images in place calls
+     * ex_dataset_changed. */
+    uint64_t generation;
 } ex_dataset;
 
 typedef struct ex_data {
@@ -68,6 +72,8 @@ ex_status ex_cifar10_read(ex_dataset *dataset, const char *const *paths, int pat
 /* CIFAR-100: 2 label bytes a record, of which the second (fine, 100 classes) counts. */
 ex_status ex_cifar100_read(ex_dataset *dataset, const char *path);
 void ex_dataset_close(ex_dataset *dataset); /* frees the arrays */
+/* The images are others than before: a generation that no data set had. */
+void ex_dataset_changed(ex_dataset *dataset);
 
 typedef struct ex_samples {
     uint32_t *index; /* (count) */

@@ -1,6 +1,7 @@
 #include "base/memory.h"
 #include "data/dataset.h"
 
+#include <stdatomic.h>
 #include <string.h>
 
 void ex_dataset_close(ex_dataset *dataset)
@@ -8,6 +9,12 @@ void ex_dataset_close(ex_dataset *dataset)
     ex_free(&dataset->images);
     ex_free(&dataset->labels);
     dataset->count = 0;
+}
+
+void ex_dataset_changed(ex_dataset *dataset)
+{
+    static atomic_uint_least64_t last;
+    dataset->generation = atomic_fetch_add(&last, 1) + 1;
 }
 
 ex_status ex_samples_alloc(ex_samples *out, size_t count)

@@ -30,6 +30,8 @@ static void add_conv(ex_model_graphs *graphs, const ex_model *model, const ex_no
     add(graphs, ex_node_graph_conv(n, batch, precision, EX_GRAPH_CONV_DGRAD));
     add(graphs, ex_node_graph_conv(n, batch, precision, EX_GRAPH_CONV_WGRAD));
     add(graphs, ex_node_graph_fused(n, batch, precision, n->residual >= 0, n->relu));
+    if (n->relu) /* plans that fork keep what comes before it (correct.c) */
+        add(graphs, ex_node_graph_fused(n, batch, precision, n->residual >= 0, false));
     if (l->bias != EX_NONE && l->scale != EX_NONE)
         add(graphs, ex_node_graph_fused(n, batch, precision, false, false));
 }

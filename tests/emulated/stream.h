@@ -14,4 +14,7 @@ void ex_emulated_enqueue(void *stream, const char *what, std::function<void()> w
  */
 void ex_emulated_operands(const char *what, const void *const *address, size_t count);
 
+/* What that work costs, said before it is queued: device/device.h has more. */
+extern "C" void ex_emulated_cost(double flop, double bytes);
+
 #endif

@@ -1,6 +1,8 @@
 /* Choices of candidates: made once, told apart by graph, kept in a file for the same GPU and
  * library. */
+#include "base/log.h"
 #include "device/device.h"
+#include "library/library.h"
 #include "net_fixture.h"
 #include "test.h"
 
@@ -27,6 +29,25 @@ static void write_text(const char *path, const char *text)
     assert_non_null(file);
     fputs(text, file);
     fclose(file);
+}
+
+static char warned[2048];
+
+static void keep_warning(const char *text, bool warning)
+{
+    if (warning)
+        snprintf(warned, sizeof warned, "%s", text);
+}
+
+/* Reads a file while warnings are kept. */
+static ex_status read_algorithms(ex_device *device, const char *path)
+{
+    const ex_log_sink sink = ex_log_sink_get();
+    warned[0] = '\0';
+    ex_log_sink_set(keep_warning);
+    const ex_status status = ex_device_read_algorithms(device, path);
+    ex_log_sink_set(sink);
+    return status;
 }
 
 static void make_plan(ex_net_fixture *f)
@@ -59,7 +80,10 @@ static void test_choices_are_written_and_read_back(void **state)
     assert_string_equal(read_text(path), read_text(again));
 
     write_text(path, "{\"schema\": 1, \"device\": \"another\", \"algorithms\": {\"x\": \"y\"}}");
-    assert_ok(ex_device_read_algorithms(g.device, path)); /* ignored */
+    assert_ok(
+        read_algorithms(g.device, path)); /* ignored, and said so: which is it, which is here */
+    assert_non_null(strstr(warned, "(another; here is "));
+    assert_non_null(strstr(warned, g.device->description));
     write_text(path, "{\"schema\": 1,");
     assert_status(ex_device_read_algorithms(g.device, path), EX_ERR_INPUT);
     assert_message(path);
@@ -73,6 +97,39 @@ static void test_choices_are_written_and_read_back(void **state)
     unlink(again);
     ex_net_fixture_close(&f);
     ex_net_fixture_close(&g);
+    assert_string_equal(ex_emulated_leaks(), "");
+}
+
+/* A choice that cannot be made again: of the file if it came from there. */
+static void test_who_made_a_choice_is_blamed_for_it(void **state)
+{
+    (void)state;
+    char path[] = "/tmp/excise-algorithms-XXXXXX";
+    const ex_plan_spec spec = {.use = EX_USE_EVALUATE, .batch = 2};
+    ex_net_fixture f;
+    ex_plan *plan;
+    close(mkstemp(path));
+    ex_emulated_reset(1);
+    ex_net_fixture_open(&f, 0, 2, 1, EX_CONV_DIRECT);
+    assert_ok(ex_plan_create(&plan, f.lane, &spec));
+    ex_plan_destroy(&plan);
+    assert_ok(ex_device_write_algorithms(f.device, path));
+    ex_emulated_library_refuse_fused(true);
+    const ex_status own = ex_plan_create(&plan, f.lane, &spec);
+    ex_emulated_library_refuse_fused(false);
+    assert_int_equal(own, EX_ERR_BACKEND);
+    assert_message("once in this run, and not again");
+    ex_net_fixture_close(&f);
+
+    ex_net_fixture_open(&f, 0, 2, 1, EX_CONV_DIRECT);
+    assert_ok(ex_device_read_algorithms(f.device, path));
+    ex_emulated_library_refuse_fused(true);
+    const ex_status read = ex_plan_create(&plan, f.lane, &spec);
+    ex_emulated_library_refuse_fused(false);
+    assert_int_equal(read, EX_ERR_INPUT);
+    assert_message("delete the file");
+    unlink(path);
+    ex_net_fixture_close(&f);
     assert_string_equal(ex_emulated_leaks(), "");
 }
 
@@ -141,6 +198,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_choices_are_written_and_read_back),
+        cmocka_unit_test(test_who_made_a_choice_is_blamed_for_it),
         cmocka_unit_test(test_direct_times_nothing),
         cmocka_unit_test(test_direct_is_asked_of_the_library),
         cmocka_unit_test(test_what_cannot_be_used_says_why),

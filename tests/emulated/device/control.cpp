@@ -40,6 +40,8 @@ void ex_emulated_reset(uint64_t seed)
     s.memory = (size_t)1 << 30;
     s.counts = {};
     s.fail_after = 0;
+    s.lose_after = 0;
+    s.lost = false;
     s.failed_call.clear();
     s.failure.clear();
     s.broken = cudaSuccess;
@@ -79,6 +81,17 @@ const char *ex_emulated_failed_call(void)
 void ex_emulated_fail_work(long n)
 {
     schedule_fail(n);
+}
+
+void ex_emulated_lose_wait(long n)
+{
+    the().lose_after = n;
+    the().lost = false;
+}
+
+int ex_emulated_lost_wait(void)
+{
+    return the().lost;
 }
 
 const char *ex_emulated_failure(void)

@@ -32,6 +32,9 @@
  *   nor may the operands of a library call.
  * - It cannot show races between two threads of a kernel, nor how long anything takes.
  *
+ * A call that waits orders what its host thread queues next behind what it waited for; counts.depth
+ * knows of no other order between the host's threads.
+ *
  * Calls may come from several host threads; the functions below from one, while no other calls. */
 #ifndef EX_EMULATED_DEVICE_H
 #define EX_EMULATED_DEVICE_H
@@ -58,6 +61,11 @@ void ex_emulated_fail_call(long n);
 const char *ex_emulated_failed_call(void);
 /* Work number n from now on, from 1, fails when it runs. Copies, kernels, library calls count. */
 void ex_emulated_fail_work(long n);
+/* Wait number n for an event from now on, from 1, is lost: the call succeeds and orders nothing, as
+ * if the code under test had left it out. 0: none is. */
+void ex_emulated_lose_wait(long n);
+/* Whether there was such a wait. */
+int ex_emulated_lost_wait(void);
 /* What broke the device, as text; NULL if nothing did. */
 const char *ex_emulated_failure(void);
 
@@ -69,13 +77,19 @@ typedef struct ex_emulated_counts {
     long works;         /* queued: the two above, copies, fills, host functions, nodes of graphs */
     long works_run;
     long graph_launches;
+    long graph_works;      /* of the works: nodes that graph launches queued */
+    long depth;            /* works of the longest chain in which each waits for the one before */
     long synchronisations; /* of a device, a stream, an event */
     long waits;       /* calls that wait for the device: those above, cudaMemcpy, cudaFree, ... */
     long allocations; /* of device memory and of pinned memory, as calls */
     long pageable_copies;                        /* asynchronous by name only */
     size_t uploaded, downloaded, copied, filled; /* bytes: to a device, from it, between, memset */
+    double flop, moved; /* what works were said to cost: ex_emulated_cost */
 } ex_emulated_counts;
 ex_emulated_counts ex_emulated_count(void);
+/* The next kernel or library call of this host thread costs so many floating-point operations and
+ * bytes of device memory, each time it is run. */
+void ex_emulated_cost(double flop, double bytes);
 
 /* What exists. */
 typedef struct ex_emulated_objects {

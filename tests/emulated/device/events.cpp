@@ -70,6 +70,11 @@ cudaError_t join(stream &s, const event &e)
 
 cudaError_t wait(stream &s, const event &e)
 {
+    state &all = the();
+    if (all.lose_after && --all.lose_after == 0) {
+        all.lost = true;
+        return cudaSuccess;
+    }
     if (e.captured)
         return join(s, e);
     if (s.capturing)

@@ -45,6 +45,7 @@ cudaError_t launch(graph_exec &g, stream &s)
         for (const size_t i : n.after)
             after.push_back(works[i]);
         works.push_back(schedule_add(n.todo, n.lane, after));
+        counts().graph_works += n.todo.kind != effect::none;
     }
     const cudaError_t joined = queue(s, mark, works);
     g.last = s.last;

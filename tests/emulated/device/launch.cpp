@@ -6,6 +6,26 @@
 
 using namespace emulated;
 
+namespace
+{
+
+thread_local double next_flop, next_moved;
+
+void set_cost(task &t)
+{
+    t.flop = next_flop;
+    t.moved = next_moved;
+    next_flop = next_moved = 0;
+}
+
+} // namespace
+
+void ex_emulated_cost(double flop, double bytes)
+{
+    next_flop = flop;
+    next_moved = bytes;
+}
+
 void ex_emulated_launch_queue(void *handle, const char *kernel, std::function<void()> work)
 {
     (void)call(kernel, PLAIN, [&] {
@@ -15,6 +35,7 @@ void ex_emulated_launch_queue(void *handle, const char *kernel, std::function<vo
         task t;
         t.what = kernel;
         t.kind = effect::kernel;
+        set_cost(t);
         t.device = s->device;
         t.run = std::move(work);
         return queue(*s, t);
@@ -43,6 +64,7 @@ void ex_emulated_enqueue(void *handle, const char *what, std::function<void()> w
     task t;
     t.what = what;
     t.kind = effect::library;
+    set_cost(t);
     t.device = s->device;
     t.run = std::move(work);
     (void)call_end(queue(*s, t));

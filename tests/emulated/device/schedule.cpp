@@ -15,6 +15,7 @@ struct work {
     size_t lane;
     size_t waits_for = 0;
     bool done = false;
+    long depth = 0; /* works in the longest chain that ends with it */
     std::vector<work_ref> dependents;
 };
 
@@ -28,6 +29,21 @@ struct schedule {
 };
 schedule now;
 thread_local const char *running;
+
+/* What this host thread has waited for, as a depth. */
+struct waited {
+    uint64_t schedule = 0;
+    long depth = 0;
+};
+uint64_t schedules = 0;
+
+long &waited_depth()
+{
+    static thread_local waited w;
+    if (w.schedule != schedules)
+        w = {schedules, 0};
+    return w.depth;
+}
 
 uint64_t mixed(uint64_t x)
 {
@@ -137,6 +153,8 @@ void count(const task &t)
     c.downloaded += t.kind == effect::download ? t.bytes : 0;
     c.copied += t.kind == effect::copy ? t.bytes : 0;
     c.filled += t.kind == effect::fill ? t.bytes : 0;
+    c.flop += t.flop;
+    c.moved += t.moved;
 }
 
 } // namespace
@@ -150,6 +168,11 @@ work_ref schedule_add(const task &t, size_t lane, const std::vector<work_ref> &a
     w->todo = t;
     w->number = now.next_number++;
     w->lane = lane;
+    w->depth = waited_depth();
+    for (const work_ref &a : after)
+        w->depth = a ? std::max(w->depth, a->depth) : w->depth;
+    w->depth += t.kind != effect::none;
+    counts().depth = std::max(counts().depth, w->depth);
     for (const work_ref &a : after) {
         if (schedule_has_run(a))
             continue;
@@ -171,6 +194,8 @@ void schedule_run_until(const work_ref &w)
 {
     while (!schedule_has_run(w))
         run(take_ready());
+    if (w)
+        waited_depth() = std::max(waited_depth(), w->depth);
 }
 
 void schedule_progress(bool some)
@@ -201,6 +226,7 @@ void schedule_reset(uint64_t seed)
 {
     schedule_drop_all();
     now = schedule{};
+    schedules++;
     now.seed = seed;
 }
 

@@ -24,6 +24,7 @@ struct task {
     std::function<void()> run;
     size_t bytes = 0;
     void *host = nullptr; /* of an upload or a download: `bytes` here */
+    double flop = 0, moved = 0;
 };
 
 struct work;

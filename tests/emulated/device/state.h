@@ -102,7 +102,8 @@ struct state {
     table<graph_exec, cudaGraphExec_t> execs;
     size_t next_stream = 1;
     ex_emulated_counts counts = {};
-    long fail_after = 0;
+    long fail_after = 0, lose_after = 0;
+    bool lost = false; /* a wait was */
     std::string failed_call, failure;
     cudaError_t broken = cudaSuccess;
     unsigned resets = 0;

@@ -138,6 +138,16 @@ void ex_blas_plan_destroy(ex_blas_plan **plan)
     ex_free(plan);
 }
 
+/* Each operand moves once. */
+static void say_cost(const ex_blas_product &p)
+{
+    const double N = p.N, C = p.C, K = p.K, size = sizeof(float);
+    if (p.kind == EX_BLAS_SUM)
+        ex_emulated_cost(N * K, (N + 1) * K * size);
+    else
+        ex_emulated_cost(2 * N * C * K, (N * C + K * C + N * K) * size);
+}
+
 ex_status ex_blas_plan_run(const ex_blas_plan *plan, float *out, const float *a, const float *b,
                            float *bias, void *workspace)
 {
@@ -148,6 +158,7 @@ ex_status ex_blas_plan_run(const ex_blas_plan *plan, float *out, const float *a,
         return EX_FAIL(EX_ERR_INTERNAL, "a product lacks an operand, its bias or its workspace");
     const void *const operands[] = {out, a, b, bias, workspace};
     ex_emulated_operands("ex_blas_plan_run", operands, sizeof operands / sizeof *operands);
+    say_cost(plan->product);
     ex_emulated_enqueue(plan->stream, "ex_blas_plan_run", run{*plan, out, a, b, bias, workspace});
     return EX_OK;
 }

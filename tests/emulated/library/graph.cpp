@@ -136,6 +136,29 @@ void run::op(const ex_graph_op &o)
 
 } // namespace
 
+/* --- what a plan costs: each tensor that is there moves once ---------------------------------- */
+
+static double flop_of(const ex_dnn_graph &g, const ex_graph_op &op)
+{
+    const window s = window_of(g, op);
+    if (op.kind != EX_GRAPH_CONV_FWD && op.kind != EX_GRAPH_CONV_DGRAD &&
+        op.kind != EX_GRAPH_CONV_WGRAD)
+        return static_cast<double>(elements(g.tensor[op.out]));
+    return 2.0 * s.N * s.P * s.Q * s.K * s.C * s.R * s.S;
+}
+
+static void say_cost(const ex_dnn_graph &g)
+{
+    double flop = 0, bytes = 0;
+    for (int i = 0; i < g.op_count; i++)
+        flop += flop_of(g, g.op[i]);
+    for (int i = 0; i < g.tensor_count; i++)
+        if (!g.tensor[i].is_virtual)
+            bytes +=
+                static_cast<double>(elements(g.tensor[i]) * ex_graph_type_size(g.tensor[i].type));
+    ex_emulated_cost(flop, bytes);
+}
+
 /* --- the header's functions ------------------------------------------------------------------- */
 
 static std::atomic<bool> fused_refused;
@@ -256,6 +279,7 @@ ex_status ex_dnn_plan_run(const ex_dnn_plan *plan, void *const *data, void *work
                        plan->workspace);
     ex_emulated_operands("ex_dnn_plan_run", data, (size_t)plan->graph.tensor_count);
     ex_emulated_operands("ex_dnn_plan_run", &workspace, 1);
+    say_cost(plan->graph);
     ex_emulated_enqueue(plan->stream, "ex_dnn_plan_run", r);
     return EX_OK;
 }
