@@ -39,6 +39,7 @@ typedef struct ex_device {
     char name[64];         /* "cpu", "cuda:0" */
     char description[192]; /* processor, instruction set or GPU name */
     int lanes_default;     /* how many lanes of one thread fill it */
+    int images_at_once;    /* that fill it in an evaluation */
     int steps_a_run;       /* steps that ex_plan_train is best given at once: it waits for their end */
 } ex_device;
 

@@ -14,9 +14,7 @@
 #include "base/log.h"
 #include "base/memory.h"
 
-/* Seen once on a busy machine: resnet20 takes the same time for any batch from 64 images on, vgg11
- * less for 128 than for 1024. To be measured again on a quiet one. */
-enum { BATCH_IMAGES = 128, BATCHED_CHUNK = 32, STREAMS_CHUNK = 256 };
+enum { BATCHED_VARIANTS = 4, STREAMS_CHUNK = 256 };
 
 /* Channels first..first + count - 1 of a layer: a batch. */
 typedef struct item {
@@ -198,8 +196,9 @@ static int most_channels(const ex_model *m)
 
 static ex_status run_batched(const ex_ablate_job *job)
 {
-    const int chunk = chunk_of(job, BATCHED_CHUNK);
-    const int wanted = job->limits.variants > 0 ? job->limits.variants : BATCH_IMAGES / chunk;
+    const int images = job->f->device->images_at_once;
+    const int chunk = chunk_of(job, images / BATCHED_VARIANTS);
+    const int wanted = job->limits.variants > 0 ? job->limits.variants : images / chunk;
     const int most = most_channels(job->f->model); /* a batch ablates channels of one layer */
     const int variants = wanted < 1 ? 1 : wanted < most ? wanted : most;
     EX_TRY(ex_federation_lanes(job->f));

@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { COMPUTE_MIN = 80, LANES = 4, STEPS_A_RUN = 64 * EX_CUDA_RECORDED };
+enum { COMPUTE_MIN = 80, LANES = 4, IMAGES = 1024, STEPS_A_RUN = 64 * EX_CUDA_RECORDED };
 
 /* The number of devices, or why there are none. */
 static ex_status count_devices(int *count)
@@ -79,6 +79,7 @@ static ex_status describe(ex_cuda_device *d)
              "%.64s, sm_%d%d, CUDA %d.%d, driver for %d.%d, %s", properties.name, major, minor,
              runtime / 1000, runtime % 1000 / 10, driver / 1000, driver % 1000 / 10, library);
     d->base.lanes_default = LANES;
+    d->base.images_at_once = IMAGES;
     d->base.steps_a_run = STEPS_A_RUN;
     return EX_OK;
 }

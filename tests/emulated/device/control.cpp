@@ -42,6 +42,7 @@ void ex_emulated_reset(uint64_t seed)
     s.fail_after = 0;
     s.lose_after = 0;
     s.lost = false;
+    s.only_count = false;
     s.failed_call.clear();
     s.failure.clear();
     s.broken = cudaSuccess;
@@ -81,6 +82,11 @@ const char *ex_emulated_failed_call(void)
 void ex_emulated_fail_work(long n)
 {
     schedule_fail(n);
+}
+
+void ex_emulated_only_count(void)
+{
+    the().only_count = true;
 }
 
 void ex_emulated_lose_wait(long n)

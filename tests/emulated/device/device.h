@@ -53,6 +53,10 @@ void ex_emulated_reset(uint64_t seed);
 void ex_emulated_set_devices(int count);
 void ex_emulated_set_memory(size_t bytes);
 
+/* Right after a reset: kernels and library calls are counted and not run, and device memory starts
+ * as zeros: for counting what jobs of any size do. */
+void ex_emulated_only_count(void);
+
 /* Call number n from now on, from 1, fails: calls of the runtime that return errors of their own,
  * and kernel launches. It does nothing, but one that releases something releases it. 0: none fails.
  */

@@ -96,6 +96,8 @@ work_ref take_ready()
 void run_task(const task &t)
 {
     counts().works_run++;
+    if (the().only_count && (t.kind == effect::kernel || t.kind == effect::library))
+        return;
     if (now.fail_after && --now.fail_after == 0) {
         break_device(cudaErrorLaunchFailure, t.what + " was made to fail");
         return;

@@ -103,7 +103,8 @@ struct state {
     size_t next_stream = 1;
     ex_emulated_counts counts = {};
     long fail_after = 0, lose_after = 0;
-    bool lost = false; /* a wait was */
+    bool lost = false;       /* a wait was */
+    bool only_count = false; /* kernels and library calls do not run */
     std::string failed_call, failure;
     cudaError_t broken = cudaSuccess;
     unsigned resets = 0;

@@ -143,7 +143,7 @@ static void say_cost(const ex_blas_product &p)
 {
     const double N = p.N, C = p.C, K = p.K, size = sizeof(float);
     if (p.kind == EX_BLAS_SUM)
-        ex_emulated_cost(N * K, (N + 1) * K * size);
+        ex_emulated_cost(0, (N + 1) * K * size);
     else
         ex_emulated_cost(2 * N * C * K, (N * C + K * C + N * K) * size);
 }

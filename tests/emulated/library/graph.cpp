@@ -140,10 +140,10 @@ void run::op(const ex_graph_op &o)
 
 static double flop_of(const ex_dnn_graph &g, const ex_graph_op &op)
 {
-    const window s = window_of(g, op);
     if (op.kind != EX_GRAPH_CONV_FWD && op.kind != EX_GRAPH_CONV_DGRAD &&
         op.kind != EX_GRAPH_CONV_WGRAD)
-        return static_cast<double>(elements(g.tensor[op.out]));
+        return 0;
+    const window s = window_of(g, op);
     return 2.0 * s.N * s.P * s.Q * s.K * s.C * s.R * s.S;
 }
 
