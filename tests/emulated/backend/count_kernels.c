@@ -5,32 +5,42 @@
 #include "device/device.h"
 #include "table_cuda.h"
 
+static double element(ex_map_type type)
+{
+    return type == EX_MAP_BF16 ? 2.0 : 4.0;
+}
+
 static double map_bytes(const ex_map_shape *m)
 {
-    return 4.0 * m->N * m->C * m->H * m->W;
+    return element(m->type) * m->N * m->C * m->H * m->W;
+}
+
+static double pool_values(const ex_pool_shape *p)
+{
+    return 1.0 * p->in.N * p->in.C * p->out_H * p->out_W;
 }
 
 static double pool_bytes(const ex_pool_shape *p)
 {
-    return 4.0 * p->in.N * p->in.C * p->out_H * p->out_W;
+    return element(p->in.type) * pool_values(p);
 }
 
 static double half_bytes(const ex_map_shape *in, int K, int stride)
 {
     const int H = (in->H + stride - 1) / stride, W = (in->W + stride - 1) / stride;
-    return 4.0 * in->N * K * H * W;
+    return element(in->type) * in->N * K * H * W;
 }
 
 static double output_bytes(const ex_conv_shape *c)
 {
-    return 4.0 * c->in.N * c->K * c->out_H * c->out_W;
+    return element(c->in.type) * c->in.N * c->K * c->out_H * c->out_W;
 }
 
-static void batch_gather(float *out, const uint8_t *images, const uint32_t *index,
+static void batch_gather(void *out, const uint8_t *images, const uint32_t *index,
                          const ex_gather_shape *g, ex_stream s)
 {
     const double pixels = (double)g->N * g->C;
-    ex_emulated_cost(0, pixels * (4.0 * g->out_H * g->out_W + 1.0 * g->H * g->W));
+    ex_emulated_cost(0, pixels * (element(g->type) * g->out_H * g->out_W + 1.0 * g->H * g->W));
     ex_kernels_cuda.batch_gather(out, images, index, g, s);
 }
 
@@ -51,7 +61,7 @@ static void norm_fold(float *weight_out, float *bias_out, const float *weight, c
 }
 
 /* Statistics read the map, the second pass reads and writes it. */
-static void norm_train_fwd(float *y, const float *x, const float *residual, const ex_norm_train *n,
+static void norm_train_fwd(void *y, const void *x, const void *residual, const ex_norm_train *n,
                            ex_stream s)
 {
     ex_emulated_cost(0, map_bytes(&n->shape) * (2 + (n->frozen ? 0 : 1) + (residual ? 1 : 0)));
@@ -67,56 +77,54 @@ static void norm_train_bwd(const ex_norm_train_gradient *g, const ex_norm_train 
     ex_kernels_cuda.norm_train_bwd(g, n, s);
 }
 
-static void add_relu_bwd(float *dx, const float *g1, const float *g2, const float *y, size_t n,
-                         ex_stream s)
+static void add_relu_bwd(void *dx, const void *g1, const void *g2, const void *y, size_t n,
+                         ex_map_type type, ex_stream s)
 {
-    ex_emulated_cost(0, 4.0 * (double)n * (2 + (g2 ? 1 : 0) + (y ? 1 : 0)));
-    ex_kernels_cuda.add_relu_bwd(dx, g1, g2, y, n, s);
+    ex_emulated_cost(0, element(type) * (double)n * (2 + (g2 ? 1 : 0) + (y ? 1 : 0)));
+    ex_kernels_cuda.add_relu_bwd(dx, g1, g2, y, n, type, s);
 }
 
-static void shortcut_a_fwd(float *out, const float *in, const ex_map_shape *in_shape, int K,
+static void shortcut_a_fwd(void *out, const void *in, const ex_map_shape *in_shape, int K,
                            int out_block, int stride, ex_stream s)
 {
     ex_emulated_cost(0, half_bytes(in_shape, K + in_shape->C, stride));
     ex_kernels_cuda.shortcut_a_fwd(out, in, in_shape, K, out_block, stride, s);
 }
 
-static void shortcut_a_bwd(float *din, const float *dout, const ex_map_shape *in_shape, int K,
+static void shortcut_a_bwd(void *din, const void *dout, const ex_map_shape *in_shape, int K,
                            int out_block, int stride, ex_stream s)
 {
     ex_emulated_cost(0, half_bytes(in_shape, 3 * in_shape->C, stride));
     ex_kernels_cuda.shortcut_a_bwd(din, dout, in_shape, K, out_block, stride, s);
 }
 
-static void maxpool_fwd(float *y, int8_t *index, const float *x, const ex_pool_shape *p,
-                        ex_stream s)
+static void maxpool_fwd(void *y, int8_t *index, const void *x, const ex_pool_shape *p, ex_stream s)
 {
-    ex_emulated_cost(0, map_bytes(&p->in) + pool_bytes(p) * (index ? 1.25 : 1.0));
+    ex_emulated_cost(0, map_bytes(&p->in) + pool_bytes(p) + (index ? pool_values(p) : 0));
     ex_kernels_cuda.maxpool_fwd(y, index, x, p, s);
 }
 
-static void maxpool_bwd(float *dx, const float *dy, const int8_t *index, const ex_pool_shape *p,
+static void maxpool_bwd(void *dx, const void *dy, const int8_t *index, const ex_pool_shape *p,
                         ex_stream s)
 {
-    ex_emulated_cost(0, map_bytes(&p->in) + pool_bytes(p) * 1.25);
+    ex_emulated_cost(0, map_bytes(&p->in) + pool_bytes(p) + pool_values(p));
     ex_kernels_cuda.maxpool_bwd(dx, dy, index, p, s);
 }
 
-static void avgpool_fwd(float *y, const float *x, const ex_pool_shape *p, ex_stream s)
+static void avgpool_fwd(void *y, const void *x, const ex_pool_shape *p, ex_stream s)
 {
     ex_emulated_cost(0, map_bytes(&p->in) + pool_bytes(p));
     ex_kernels_cuda.avgpool_fwd(y, x, p, s);
 }
 
-static void avgpool_bwd(float *dx, const float *dy, const ex_pool_shape *p, ex_stream s)
+static void avgpool_bwd(void *dx, const void *dy, const ex_pool_shape *p, ex_stream s)
 {
     ex_emulated_cost(0, map_bytes(&p->in) + pool_bytes(p));
     ex_kernels_cuda.avgpool_bwd(dx, dy, p, s);
 }
 
-static void conv_rows_bwd(float *dw, float *dsum, const float *x, const float *dy,
-                          const int32_t *row, int rows, const ex_conv_shape *c, float *scratch,
-                          ex_stream s)
+static void conv_rows_bwd(float *dw, float *dsum, const void *x, const void *dy, const int32_t *row,
+                          int rows, const ex_conv_shape *c, float *scratch, ex_stream s)
 {
     const double taps = 1.0 * c->R * c->S * c->in.C * rows;
     const double pixels = 1.0 * c->in.N * c->out_H * c->out_W;
@@ -124,35 +132,35 @@ static void conv_rows_bwd(float *dw, float *dsum, const float *x, const float *d
     ex_kernels_cuda.conv_rows_bwd(dw, dsum, x, dy, row, rows, c, scratch, s);
 }
 
-static void flatten_fwd(float *out, const float *in, const ex_map_shape *shape,
+static void flatten_fwd(void *out, const void *in, const ex_map_shape *shape,
                         const ex_dropout *drop, ex_stream s)
 {
     ex_emulated_cost(0, 2 * map_bytes(shape));
     ex_kernels_cuda.flatten_fwd(out, in, shape, drop, s);
 }
 
-static void flatten_bwd(float *din, const float *dout, const ex_map_shape *shape,
+static void flatten_bwd(void *din, const void *dout, const ex_map_shape *shape,
                         const ex_dropout *drop, ex_stream s)
 {
     ex_emulated_cost(0, 2 * map_bytes(shape));
     ex_kernels_cuda.flatten_bwd(din, dout, shape, drop, s);
 }
 
-static void channel_ablate(float *out, const float *in, const float *residual,
-                           const int32_t *channel, const float *fill, int relu, int V,
-                           const ex_map_shape *shape, ex_stream s)
+static void channel_ablate(void *out, const void *in, const void *residual, const int32_t *channel,
+                           const float *fill, int relu, int V, const ex_map_shape *shape,
+                           ex_stream s)
 {
     ex_emulated_cost(0, map_bytes(shape) * (1 + V));
     ex_kernels_cuda.channel_ablate(out, in, residual, channel, fill, relu, V, shape, s);
 }
 
 /* Planes of one channel are read from the map, written and read again. */
-static void conv_channel_update(float *out, const float *pre, const float *weight,
+static void conv_channel_update(void *out, const float *pre, const void *weight,
                                 const ex_channel_change *change, const ex_conv_shape *c, int relu,
                                 float *scratch, ex_stream s)
 {
     const int V = weight ? change->V : 0; /* none: it serves for its ReLU */
-    const double outputs = output_bytes(c) / 4;
+    const double outputs = output_bytes(c) / element(c->in.type);
     ex_emulated_cost(2 * outputs * c->R * c->S * V,
                      output_bytes(c) * (1 + change->V) + 3 * V * map_bytes(&c->in) / c->in.C);
     ex_kernels_cuda.conv_channel_update(out, pre, weight, change, c, relu, scratch, s);
