@@ -3,9 +3,9 @@
  * Each test runs one operation of the table against its plain reference, for every number of
  * threads in KERNEL_THREADS, and expects the same bits of all of them. The same files are compiled
  * for the host's table, for CUDA's run by tests/emulated (EX_TEST_EMULATED), whose emulated device
- * then has as many multiprocessors as there would be threads, and for CUDA's on a GPU that reads
- * the host's memory (EX_TEST_GPU, with CUDA_LAUNCH_BLOCKING=1, so that a launch returns when it is
- * done). */
+ * then has as many multiprocessors as there would be threads, and for CUDA's on a GPU
+ * (EX_TEST_MIRRORED), whose memory gets copies of the operands: tests/gpu/mirror.h. With both the
+ * device is tests/emulated/device, whose memory faults where nothing was allocated. */
 #ifndef EX_TEST_KERNELS_H
 #define EX_TEST_KERNELS_H
 
@@ -20,12 +20,13 @@
 
 #if defined(EX_TEST_EMULATED)
 #include "emulate.h"
+#endif
+#if defined(EX_TEST_MIRRORED)
+#include "mirror.h"
+static const ex_kernels *const k = &ex_kernels_mirrored;
+#elif defined(EX_TEST_EMULATED)
 #include "table_cuda.h"
 static const ex_kernels *const k = &ex_kernels_cuda;
-#elif defined(EX_TEST_GPU)
-#include "table_cuda.h"
-static const ex_kernels *const k = &ex_kernels_cuda;
-int ex_test_gpu_reads_host(void); /* tests/gpu/host_memory.c */
 #else
 static const ex_kernels *const k = &ex_kernels_host;
 #endif
@@ -40,19 +41,14 @@ enum { KERNEL_THREADS_COUNT = 3 };
 static const size_t KERNEL_SIZES[] = {0, 1, 7, 15, 16, 17, 31, 32, 33, 1023, 40000, 140001};
 enum { KERNEL_SIZES_COUNT = 12 };
 
-/* Fails if a launch did, since the last call. */
+/* Fails if a launch did, since the last call; the mirror fails by itself. */
 static inline void check_launches(void)
 {
-#if defined(EX_TEST_EMULATED)
+#if defined(EX_TEST_EMULATED) && !defined(EX_TEST_MIRRORED)
     const char *kernel = NULL, *violation = ex_emulated_violation();
     const int error = ex_kernels_cuda_error(&kernel);
     if (error != 0)
         fail_msg("%s: error %d: %s", kernel, error, violation ? violation : "launch refused");
-#elif defined(EX_TEST_GPU)
-    const char *kernel = NULL;
-    const int error = ex_kernels_cuda_error(&kernel);
-    if (error != 0)
-        fail_msg("%s: CUDA error %d", kernel, error);
 #endif
 }
 
@@ -134,9 +130,9 @@ static inline int check_launches_last(void **state)
     check_launches();
     return 0;
 }
-#if defined(EX_TEST_GPU)
+#if defined(EX_TEST_MIRRORED)
 #define run_kernel_tests(tests)                                                                    \
-    (ex_test_gpu_reads_host() ? cmocka_run_group_tests(tests, NULL, check_launches_last) : 77)
+    (mirror_open() ? cmocka_run_group_tests(tests, NULL, check_launches_last) : 77)
 #else
 #define run_kernel_tests(tests) cmocka_run_group_tests(tests, NULL, check_launches_last)
 #endif

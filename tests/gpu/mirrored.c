@@ -1,0 +1,447 @@
+/* CUDA's table of operations for operands of the host: how long each operand is, by kernels.h. */
+#include "mirror.h"
+
+static const ex_kernels *const cuda = &ex_kernels_cuda;
+
+static float *in(mirror *m, const float *host, size_t floats)
+{
+    return mirror_in(m, host, floats * sizeof *host);
+}
+
+static float *out(mirror *m, float *host, size_t floats)
+{
+    return mirror_out(m, host, floats * sizeof *host);
+}
+
+static size_t volume(int N, int C, int H, int W)
+{
+    return (size_t)N * (size_t)C * (size_t)H * (size_t)W;
+}
+
+static size_t map_floats(const ex_map_shape *shape)
+{
+    return volume(shape->N, shape->C, shape->H, shape->W);
+}
+
+static ex_draws draws(mirror *m, const ex_draws *host)
+{
+    ex_draws d = *host;
+    d.at = mirror_in(m, host->at, 3 * sizeof *host->at);
+    return d;
+}
+
+/* --- batch, loss, feed ------------------------------------------------------------------------ */
+
+static void batch_gather(float *y, const uint8_t *images, const uint32_t *index,
+                         const ex_gather_shape *g, ex_stream s)
+{
+    mirror m = mirror_begin(s);
+    const size_t channels = (size_t)g->C;
+    ex_gather_shape own = *g;
+    ex_augment augment;
+    size_t count = 0;
+    for (int n = 0; n < g->N; n++)
+        count = index[n] >= count ? (size_t)index[n] + 1 : count;
+    own.scale = in(&m, g->scale, channels);
+    own.shift = in(&m, g->shift, channels);
+    if (g->augment) {
+        augment = *g->augment;
+        augment.draws = draws(&m, &g->augment->draws);
+        own.augment = &augment;
+    }
+    cuda->batch_gather(out(&m, y, volume(g->N, g->C, g->out_H, g->out_W)),
+                       mirror_in(&m, images, count * volume(1, g->C, g->H, g->W)),
+                       mirror_in(&m, index, (size_t)g->N * sizeof *index), &own, m.stream);
+    mirror_end(&m, __func__);
+}
+
+static void softmax_xent(float *dlogits, float *loss, int32_t *predicted, const float *logits,
+                         const uint16_t *label, int N, int K, float grad_scale, ex_stream s)
+{
+    mirror m = mirror_begin(s);
+    const size_t rows = (size_t)N, n = rows * (size_t)K;
+    cuda->softmax_xent(out(&m, dlogits, n), out(&m, loss, rows),
+                       mirror_out(&m, predicted, rows * sizeof *predicted), in(&m, logits, n),
+                       mirror_in(&m, label, rows * sizeof *label), N, K, grad_scale, m.stream);
+    mirror_end(&m, __func__);
+}
+
+static void feed_next(uint32_t *index_out, uint16_t *label_out, const ex_feed_state *state,
+                      const uint32_t *index, const uint16_t *label, int N, ex_stream s)
+{
+    mirror m = mirror_begin(s);
+    const size_t n = (size_t)N, all = ((size_t)state->step + 1) * n;
+    cuda->feed_next(mirror_out(&m, index_out, n * sizeof *index_out),
+                    mirror_out(&m, label_out, n * sizeof *label_out),
+                    mirror_in(&m, state, sizeof *state), mirror_in(&m, index, all * sizeof *index),
+                    mirror_in(&m, label, all * sizeof *label), N, m.stream);
+    mirror_end(&m, __func__);
+}
+
+static void feed_log(float *loss_log, int32_t *predicted_log, ex_feed_state *state,
+                     const float *loss, const int32_t *predicted, int N, ex_stream s)
+{
+    mirror m = mirror_begin(s);
+    const size_t n = (size_t)N, all = ((size_t)state->step + 1) * n;
+    cuda->feed_log(out(&m, loss_log, all),
+                   mirror_out(&m, predicted_log, all * sizeof *predicted_log),
+                   mirror_out(&m, state, sizeof *state), in(&m, loss, n),
+                   mirror_in(&m, predicted, n * sizeof *predicted), N, m.stream);
+    mirror_end(&m, __func__);
+}
+
+/* --- optimizer, messages ---------------------------------------------------------------------- */
+
+/* A flat vector reaches as far as its segments do, at least. */
+static size_t flat_floats(const ex_segment *segments, size_t count)
+{
+    size_t end = 0;
+    for (size_t i = 0; i < count; i++)
+        end = segments[i].length > 0 ? segments[i].offset + segments[i].length : end;
+    return end;
+}
+
+static size_t packed_floats(const ex_segment *segments, size_t count)
+{
+    size_t total = 0;
+    for (size_t i = 0; i < count; i++)
+        total += segments[i].length;
+    return total;
+}
+
+static void sgd_segments(float *params, float *velocity, const float *grads,
+                         const ex_segment *segments, size_t segment_count, ex_sgd_coeff c,
+                         ex_stream s)
+{
+    mirror m = mirror_begin(s);
+    const size_t n = flat_floats(segments, segment_count);
+    cuda->sgd_segments(out(&m, params, n), out(&m, velocity, n), in(&m, grads, n),
+                       mirror_in(&m, segments, segment_count * sizeof *segments), segment_count, c,
+                       m.stream);
+    mirror_end(&m, __func__);
+}
+
+static void segments_pack(float *packed, const float *flat, const ex_segment *segments,
+                          size_t segment_count, ex_stream s)
+{
+    mirror m = mirror_begin(s);
+    cuda->segments_pack(out(&m, packed, packed_floats(segments, segment_count)),
+                        in(&m, flat, flat_floats(segments, segment_count)),
+                        mirror_in(&m, segments, segment_count * sizeof *segments), segment_count,
+                        m.stream);
+    mirror_end(&m, __func__);
+}
+
+static void segments_unpack(float *flat, const float *packed, const ex_segment *segments,
+                            size_t segment_count, ex_stream s)
+{
+    mirror m = mirror_begin(s);
+    cuda->segments_unpack(out(&m, flat, flat_floats(segments, segment_count)),
+                          in(&m, packed, packed_floats(segments, segment_count)),
+                          mirror_in(&m, segments, segment_count * sizeof *segments), segment_count,
+                          m.stream);
+    mirror_end(&m, __func__);
+}
+
+static void accumulate_fixed(int64_t *acc, uint64_t *outside, const float *x, double weight,
+                             size_t n, ex_stream s)
+{
+    mirror m = mirror_begin(s);
+    cuda->accumulate_fixed(mirror_out(&m, acc, n * sizeof *acc),
+                           mirror_out(&m, outside, sizeof *outside), in(&m, x, n), weight, n,
+                           m.stream);
+    mirror_end(&m, __func__);
+}
+
+/* --- batch norm ------------------------------------------------------------------------------- */
+
+static void norm_fold(float *weight_out, float *bias_out, const float *weight, const float *bias,
+                      const float *scale, const float *shift, const float *mean, const float *var,
+                      float eps, int K, size_t row, ex_stream s)
+{
+    mirror m = mirror_begin(s);
+    const size_t k = (size_t)K;
+    cuda->norm_fold(out(&m, weight_out, k * row), out(&m, bias_out, k), in(&m, weight, k * row),
+                    in(&m, bias, k), in(&m, scale, k), in(&m, shift, k), in(&m, mean, k),
+                    in(&m, var, k), eps, K, row, m.stream);
+    mirror_end(&m, __func__);
+}
+
+static void norm_fold_bwd(const ex_norm_fold_gradient *g, const int32_t *channel, int channels,
+                          ex_stream s)
+{
+    mirror m = mirror_begin(s);
+    ex_norm_fold_gradient own = *g;
+    size_t k = channel ? 0 : (size_t)channels;
+    for (int i = 0; channel && i < channels; i++)
+        k = (size_t)channel[i] >= k ? (size_t)channel[i] + 1 : k;
+    own.dweight = out(&m, g->dweight, k * g->row);
+    own.dscale = out(&m, g->dscale, k);
+    own.dbias = out(&m, g->dbias, k);
+    own.dshift = in(&m, g->dshift, k);
+    own.weight = in(&m, g->weight, k * g->row);
+    own.bias = in(&m, g->bias, k);
+    own.scale = in(&m, g->scale, k);
+    own.mean = in(&m, g->mean, k);
+    own.var = in(&m, g->var, k);
+    cuda->norm_fold_bwd(&own, mirror_in(&m, channel, (size_t)channels * sizeof *channel), channels,
+                        m.stream);
+    mirror_end(&m, __func__);
+}
+
+static void norm_running(float *running_mean, float *running_var, const float *batch_mean,
+                         const float *batch_var, const uint8_t *selected, size_t count,
+                         float momentum, int C, ex_stream s)
+{
+    mirror m = mirror_begin(s);
+    const size_t c = (size_t)C;
+    cuda->norm_running(out(&m, running_mean, c), out(&m, running_var, c), in(&m, batch_mean, c),
+                       in(&m, batch_var, c), mirror_in(&m, selected, c), count, momentum, C,
+                       m.stream);
+    mirror_end(&m, __func__);
+}
+
+/* `forward`: the statistics are outputs, unless frozen. */
+static ex_norm_train norm_train(mirror *m, const ex_norm_train *n, bool forward)
+{
+    const size_t c = (size_t)n->shape.C;
+    const bool written = forward && !n->frozen;
+    ex_norm_train own = *n;
+    own.scale = in(m, n->scale, c);
+    own.shift = in(m, n->shift, c);
+    own.mean = written ? out(m, n->mean, c) : in(m, n->mean, c);
+    own.var = written ? out(m, n->var, c) : in(m, n->var, c);
+    own.scratch = out(m, n->scratch, cuda->norm_train_scratch(&n->shape));
+    return own;
+}
+
+static void norm_train_fwd(float *y, const float *x, const float *residual, const ex_norm_train *n,
+                           ex_stream s)
+{
+    mirror m = mirror_begin(s);
+    const size_t floats = map_floats(&n->shape);
+    const ex_norm_train own = norm_train(&m, n, true);
+    cuda->norm_train_fwd(out(&m, y, floats), in(&m, x, floats), in(&m, residual, floats), &own,
+                         m.stream);
+    mirror_end(&m, __func__);
+}
+
+static void norm_train_bwd(const ex_norm_train_gradient *g, const ex_norm_train *n, ex_stream s)
+{
+    mirror m = mirror_begin(s);
+    const size_t floats = map_floats(&n->shape), c = (size_t)n->shape.C;
+    const ex_norm_train norm = norm_train(&m, n, false);
+    ex_norm_train_gradient own = *g;
+    own.dx = out(&m, g->dx, floats);
+    own.dscale = out(&m, g->dscale, c);
+    own.dshift = out(&m, g->dshift, c);
+    own.g1 = g->keep ? out(&m, g->g1, floats) : in(&m, g->g1, floats);
+    own.g2 = in(&m, g->g2, floats);
+    own.x = in(&m, g->x, floats);
+    own.y = in(&m, g->y, floats);
+    cuda->norm_train_bwd(&own, &norm, m.stream);
+    mirror_end(&m, __func__);
+}
+
+static size_t norm_train_scratch(const ex_map_shape *shape)
+{
+    return cuda->norm_train_scratch(shape);
+}
+
+/* --- residual blocks -------------------------------------------------------------------------- */
+
+static void add_relu_fwd(float *y, const float *a, const float *b, size_t n, ex_stream s)
+{
+    mirror m = mirror_begin(s);
+    cuda->add_relu_fwd(out(&m, y, n), in(&m, a, n), in(&m, b, n), n, m.stream);
+    mirror_end(&m, __func__);
+}
+
+static void add_relu_bwd(float *dx, const float *g1, const float *g2, const float *y, size_t n,
+                         ex_stream s)
+{
+    mirror m = mirror_begin(s);
+    cuda->add_relu_bwd(out(&m, dx, n), in(&m, g1, n), in(&m, g2, n), in(&m, y, n), n, m.stream);
+    mirror_end(&m, __func__);
+}
+
+static size_t shortcut_floats(const ex_map_shape *from, int K, int stride)
+{
+    return volume(from->N, K, (from->H + stride - 1) / stride, (from->W + stride - 1) / stride);
+}
+
+static void shortcut_a_fwd(float *y, const float *x, const ex_map_shape *shape, int K,
+                           int out_block, int stride, ex_stream s)
+{
+    mirror m = mirror_begin(s);
+    cuda->shortcut_a_fwd(out(&m, y, shortcut_floats(shape, K, stride)),
+                         in(&m, x, map_floats(shape)), shape, K, out_block, stride, m.stream);
+    mirror_end(&m, __func__);
+}
+
+static void shortcut_a_bwd(float *din, const float *dout, const ex_map_shape *shape, int K,
+                           int out_block, int stride, ex_stream s)
+{
+    mirror m = mirror_begin(s);
+    cuda->shortcut_a_bwd(out(&m, din, map_floats(shape)),
+                         in(&m, dout, shortcut_floats(shape, K, stride)), shape, K, out_block,
+                         stride, m.stream);
+    mirror_end(&m, __func__);
+}
+
+/* --- pools, linear layers --------------------------------------------------------------------- */
+
+static size_t pooled(const ex_pool_shape *p)
+{
+    return volume(p->in.N, p->in.C, p->out_H, p->out_W);
+}
+
+static void maxpool_fwd(float *y, int8_t *index, const float *x, const ex_pool_shape *p,
+                        ex_stream s)
+{
+    mirror m = mirror_begin(s);
+    cuda->maxpool_fwd(out(&m, y, pooled(p)), mirror_out(&m, index, pooled(p)),
+                      in(&m, x, map_floats(&p->in)), p, m.stream);
+    mirror_end(&m, __func__);
+}
+
+static void maxpool_bwd(float *dx, const float *dy, const int8_t *index, const ex_pool_shape *p,
+                        ex_stream s)
+{
+    mirror m = mirror_begin(s);
+    cuda->maxpool_bwd(out(&m, dx, map_floats(&p->in)), in(&m, dy, pooled(p)),
+                      mirror_in(&m, index, pooled(p)), p, m.stream);
+    mirror_end(&m, __func__);
+}
+
+static void avgpool_fwd(float *y, const float *x, const ex_pool_shape *p, ex_stream s)
+{
+    mirror m = mirror_begin(s);
+    cuda->avgpool_fwd(out(&m, y, pooled(p)), in(&m, x, map_floats(&p->in)), p, m.stream);
+    mirror_end(&m, __func__);
+}
+
+static void avgpool_bwd(float *dx, const float *dy, const ex_pool_shape *p, ex_stream s)
+{
+    mirror m = mirror_begin(s);
+    cuda->avgpool_bwd(out(&m, dx, map_floats(&p->in)), in(&m, dy, pooled(p)), p, m.stream);
+    mirror_end(&m, __func__);
+}
+
+static void flatten_fwd(float *y, const float *x, const ex_map_shape *shape, const ex_dropout *drop,
+                        ex_stream s)
+{
+    mirror m = mirror_begin(s);
+    ex_dropout own = {0};
+    if (drop)
+        own = (ex_dropout){.rate = drop->rate, .draws = draws(&m, &drop->draws)};
+    cuda->flatten_fwd(out(&m, y, map_floats(shape)), in(&m, x, map_floats(shape)), shape,
+                      drop ? &own : NULL, m.stream);
+    mirror_end(&m, __func__);
+}
+
+static void flatten_bwd(float *din, const float *dout, const ex_map_shape *shape,
+                        const ex_dropout *drop, ex_stream s)
+{
+    mirror m = mirror_begin(s);
+    ex_dropout own = {0};
+    if (drop)
+        own = (ex_dropout){.rate = drop->rate, .draws = draws(&m, &drop->draws)};
+    cuda->flatten_bwd(out(&m, din, map_floats(shape)), in(&m, dout, map_floats(shape)), shape,
+                      drop ? &own : NULL, m.stream);
+    mirror_end(&m, __func__);
+}
+
+/* --- selected filters, ablation --------------------------------------------------------------- */
+
+static size_t conv_floats(const ex_conv_shape *c)
+{
+    return volume(c->in.N, c->K, c->out_H, c->out_W);
+}
+
+static size_t filter_floats(const ex_conv_shape *c)
+{
+    return volume(c->K, c->R, c->S, c->in.C);
+}
+
+static void conv_rows_bwd(float *dw, float *dsum, const float *x, const float *dy,
+                          const int32_t *row, int rows, const ex_conv_shape *c, float *scratch,
+                          ex_stream s)
+{
+    mirror m = mirror_begin(s);
+    cuda->conv_rows_bwd(out(&m, dw, filter_floats(c)), out(&m, dsum, (size_t)c->K),
+                        in(&m, x, map_floats(&c->in)), in(&m, dy, conv_floats(c)),
+                        mirror_in(&m, row, (size_t)rows * sizeof *row), rows, c,
+                        out(&m, scratch, cuda->conv_rows_scratch(c, rows)), m.stream);
+    mirror_end(&m, __func__);
+}
+
+static size_t conv_rows_scratch(const ex_conv_shape *c, int rows)
+{
+    return cuda->conv_rows_scratch(c, rows);
+}
+
+static void channel_ablate(float *y, const float *x, const float *residual, const int32_t *channel,
+                           const float *fill, int relu, int V, const ex_map_shape *shape,
+                           ex_stream s)
+{
+    mirror m = mirror_begin(s);
+    const size_t n = map_floats(shape), variants = (size_t)V;
+    cuda->channel_ablate(out(&m, y, variants * n), in(&m, x, n), in(&m, residual, n),
+                         mirror_in(&m, channel, variants * sizeof *channel), in(&m, fill, variants),
+                         relu, V, shape, m.stream);
+    mirror_end(&m, __func__);
+}
+
+static void conv_channel_update(float *y, const float *pre, const float *weight,
+                                const ex_channel_change *change, const ex_conv_shape *c, int relu,
+                                float *scratch, ex_stream s)
+{
+    mirror m = mirror_begin(s);
+    const size_t variants = (size_t)change->V, maps = map_floats(&c->in);
+    ex_channel_change own = *change;
+    own.in = in(&m, change->in, maps);
+    own.residual = in(&m, change->residual, maps);
+    own.channel = mirror_in(&m, change->channel, variants * sizeof *change->channel);
+    own.fill = in(&m, change->fill, variants);
+    cuda->conv_channel_update(out(&m, y, variants * conv_floats(c)), in(&m, pre, conv_floats(c)),
+                              in(&m, weight, filter_floats(c)), &own, c, relu,
+                              out(&m, scratch, cuda->conv_channel_scratch(c, change->V)), m.stream);
+    mirror_end(&m, __func__);
+}
+
+static size_t conv_channel_scratch(const ex_conv_shape *c, int V)
+{
+    return cuda->conv_channel_scratch(c, V);
+}
+
+const ex_kernels ex_kernels_mirrored = {.name = "cuda",
+                                        .batch_gather = batch_gather,
+                                        .softmax_xent = softmax_xent,
+                                        .feed_next = feed_next,
+                                        .feed_log = feed_log,
+                                        .sgd_segments = sgd_segments,
+                                        .segments_pack = segments_pack,
+                                        .segments_unpack = segments_unpack,
+                                        .accumulate_fixed = accumulate_fixed,
+                                        .norm_fold = norm_fold,
+                                        .norm_fold_bwd = norm_fold_bwd,
+                                        .norm_running = norm_running,
+                                        .norm_train_fwd = norm_train_fwd,
+                                        .norm_train_bwd = norm_train_bwd,
+                                        .norm_train_scratch = norm_train_scratch,
+                                        .add_relu_fwd = add_relu_fwd,
+                                        .add_relu_bwd = add_relu_bwd,
+                                        .shortcut_a_fwd = shortcut_a_fwd,
+                                        .shortcut_a_bwd = shortcut_a_bwd,
+                                        .maxpool_fwd = maxpool_fwd,
+                                        .maxpool_bwd = maxpool_bwd,
+                                        .avgpool_fwd = avgpool_fwd,
+                                        .avgpool_bwd = avgpool_bwd,
+                                        .conv_rows_bwd = conv_rows_bwd,
+                                        .conv_rows_scratch = conv_rows_scratch,
+                                        .flatten_fwd = flatten_fwd,
+                                        .flatten_bwd = flatten_bwd,
+                                        .channel_ablate = channel_ablate,
+                                        .conv_channel_update = conv_channel_update,
+                                        .conv_channel_scratch = conv_channel_scratch};
