@@ -11,14 +11,14 @@ enum { BENCH_FEED_BATCHES = 8 }; /* batches in one call to the engine: a repetit
 
 typedef struct bench_options {
     const char *model;
-    int shape; /* bench_shape */
+    const char *device; /* auto, cpu, cuda or cuda:N */
+    int shape;          /* bench_shape */
     int batch, threads;
     int lanes; /* 0 = as many as threads */
     int probe;
     int strategy;    /* ex_strategy_choice */
     int conv;        /* ex_conv_choice */
     int norm;        /* masked: ex_norm_mode */
-    int device;      /* bench_device */
     int precision;   /* ex_precision */
     double delta;    /* masked: share of each layer's channels */
     int last_layers; /* masked: layers that channels are selected in, from the end; 0 = all */
@@ -27,8 +27,6 @@ typedef struct bench_options {
 } bench_options;
 
 typedef enum bench_shape { BENCH_CIFAR, BENCH_FASHION } bench_shape;
-
-typedef enum bench_device { BENCH_AUTO, BENCH_CPU, BENCH_CUDA } bench_device;
 
 /* One of several things that a job measures. */
 typedef struct bench_row {

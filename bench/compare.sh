@@ -13,12 +13,15 @@
 #   --strategy S     ablate: ours; naive, streams or batched (default)
 #   --peer P         ablate: naive, or prefix (default: maps before the layer are kept)
 #   --conv C         ours; auto (default) or direct
+#   --device D       cpu (default), or cuda or cuda:N, of either side
+#   --precision P    of either side on a GPU: fp32 (default), tf32 or bf16
 #   --json           only the JSON object
 #
 # The last line is a JSON object; its ratio is the peer's time over ours: above 1, ours is faster.
 # memory: peak resident memory of the processes of `step` instead, the peer's in its fastest way under
 # malloc's defaults.
-# PyTorch runs the way that is fastest here: memory format, optimizer or folding, malloc settings.
+# PyTorch runs the way that is fastest here: memory format, optimizer or folding, malloc settings; on a
+# GPU: eager, captured into a CUDA graph, or compiled.
 # PYTHON names the interpreter that has it (/usr/bin/python3); EXCISE_BUILD the build folder.
 source "$(dirname "${BASH_SOURCE[0]}")/../scripts/common.sh"
 
@@ -41,7 +44,7 @@ memory) job=step measured=peak_mib ;;
 *) refuse "unknown benchmark \"$1\"; one of $jobs" ;;
 esac
 shift
-rounds=5 json=no threads=2 repetitions=0 ours=() theirs=()
+rounds=5 json=no threads=2 repetitions=0 device=cpu precision=fp32 ours=() theirs=()
 count='^[1-9][0-9]*$'
 while [ $# -gt 0 ]; do
     case $1 in
@@ -51,7 +54,8 @@ while [ $# -gt 0 ]; do
         shift
         continue
         ;;
-    --model | --shape | --batch | --probe | --threads | --repetitions | --rounds | --strategy | --conv | --peer) ;;
+    --model | --shape | --batch | --probe | --threads | --repetitions | --rounds | --strategy | --conv | --peer | \
+        --device | --precision) ;;
     *) refuse "unknown option \"$1\"; see bench/compare.sh --help" ;;
     esac
     [ $# -ge 2 ] || refuse "$1 needs a value"
@@ -63,6 +67,11 @@ while [ $# -gt 0 ]; do
     esac
     case $1 in
     --rounds) rounds=$2 ;;
+    --device)
+        case $2 in cpu | cuda | cuda:[0-9]*) ;; *) refuse "--device is \"$2\"; one of cpu, cuda, cuda:N" ;; esac
+        device=$2
+        ;;
+    --precision) precision=$2 ;;
     --threads) threads=$2 ;;
     --repetitions) repetitions=$2 ;;
     --strategy | --conv) ours+=("$1" "$2") ;;
@@ -75,6 +84,17 @@ while [ $# -gt 0 ]; do
     shift 2
 done
 both=(--threads "$threads" --repetitions "$repetitions")
+ours+=(--device "$device" --precision "$precision")
+if [ "$device" = cpu ]; then
+    [ "$precision" = fp32 ] || refuse "--precision $precision is for --device cuda: the peer computes in fp32"
+elif [ "$measured" = peak_mib ]; then
+    refuse "memory is that of the CPU's processes; scripts/gpu_check.sh measures a GPU's"
+else
+    peer_program=$root/bench/peers/torch_gpu.py
+    # Its ablation is prefix; it has no threads to set.
+    [[ " ${theirs[*]} " != *" --peer "* ]] || refuse "--peer is for --device cpu; on a GPU it is prefix"
+    theirs+=(--device "$device" --precision "$precision" --repetitions "$repetitions")
+fi
 
 "$python" -c 'import torch' 2>/dev/null ||
     refuse "$python has no PyTorch: run scripts/setup.sh --peers, or set PYTHON"
@@ -111,25 +131,53 @@ field() {
 }
 
 best='' use='' malloc=''
-[ "$measured" = median ] || mallocs=("") # what makes malloc faster makes it keep more
-for settings in "${mallocs[@]}"; do
-    fixed=()
-    # Trials of an ablation are long: its way is chosen once.
-    [ "$job" != ablate ] || [ -z "$use" ] || fixed=(--use "$use")
-    peer "$settings" --trial "${fixed[@]}" >"$work/trial.json"
-    took=$(field "$work/trial.json" trial_seconds)
-    if [ -z "$best" ] || awk "BEGIN { exit !($took < $best) }"; then
-        best=$took malloc=$settings use=$(field "$work/trial.json" use)
-    fi
-    say "peer: $(field "$work/trial.json" use)${settings:+, $settings}: $took s"
-done
+better() { [ -z "$best" ] || awk "BEGIN { exit !($1 < $best) }"; }
+
+choose_way() {
+    local settings fixed took
+    [ "$measured" = median ] || mallocs=("") # what makes malloc faster makes it keep more
+    for settings in "${mallocs[@]}"; do
+        fixed=()
+        # Trials of an ablation are long: its way is chosen once.
+        [ "$job" != ablate ] || [ -z "$use" ] || fixed=(--use "$use")
+        peer "$settings" --trial "${fixed[@]}" >"$work/trial.json"
+        took=$(field "$work/trial.json" trial_seconds)
+        if better "$took"; then
+            best=$took malloc=$settings use=$(field "$work/trial.json" use)
+        fi
+        say "peer: $(field "$work/trial.json" use)${settings:+, $settings}: $took s"
+    done
+}
+
+choose_mode() {
+    local mode took
+    for mode in eager graph compile; do
+        [ "$job" != ablate ] || [ $mode = eager ] || continue
+        if ! "$python" "$peer_program" "$job" "${theirs[@]}" --mode $mode >"$work/trial.json"; then
+            say "peer: $mode: $(tail -n 1 "$work/trial.json")"
+            continue
+        fi
+        took=$(field "$work/trial.json" median)
+        say "peer: $mode: $took $(field "$work/trial.json" unit)"
+        if better "$took"; then
+            best=$took use=$mode
+        fi
+    done
+    [ -n "$use" ] || die "the peer runs in none of its ways on $device"
+}
+
+if [ "$device" = cpu ]; then choose_way; else choose_mode; fi
 
 # --- by turns
 
 for ((round = 1; round <= rounds; round++)); do
     say "round $round of $rounds"
     "$build/excise-bench" "$job" "${ours[@]}" "${both[@]}" --json | tail -n 1 >>"$work/ours"
-    peer "$malloc" --use "$use" >>"$work/peer"
+    if [ "$device" = cpu ]; then
+        peer "$malloc" --use "$use" >>"$work/peer"
+    else
+        "$python" "$peer_program" "$job" "${theirs[@]}" --mode "$use" | tail -n 1 >>"$work/peer"
+    fi
 done
 
 "$python" - "$work/ours" "$work/peer" "$use" "$malloc" "$json" "$measured" <<'PY'

@@ -8,6 +8,7 @@
 
 typedef enum option_kind {
     OPTION_MODEL,
+    OPTION_DEVICE, /* a text that ex_device_open judges */
     OPTION_CHOICE,
     OPTION_INT,
     OPTION_SHARE,
@@ -60,7 +61,7 @@ static const option_row rows[] = {
      .help = "masked: channels of so many layers from the end; 0: of all (0)"},
     {"--conv", OPTION_CHOICE, AT(conv), .choices = LIST("auto", "direct"),
      .help = "convolutions: timed and chosen, or direct only (auto)"},
-    {"--device", OPTION_CHOICE, AT(device), .choices = LIST("auto", "cpu", "cuda"),
+    {"--device", OPTION_DEVICE, AT(device), .choices = LIST("auto", "cpu", "cuda", "cuda:N"),
      .help = "what is measured (auto)"},
     {"--precision", OPTION_CHOICE, AT(precision), .choices = LIST("fp32", "tf32", "bf16"),
      .help = "of convolutions and matrix products (fp32)"},
@@ -124,6 +125,10 @@ static ex_status set_share(double *out, const option_row *row, const char *value
 static ex_status set(bench_options *o, const option_row *row, const char *value)
 {
     void *member = (char *)o + row->offset;
+    if (row->kind == OPTION_DEVICE) {
+        *(const char **)member = value;
+        return EX_OK;
+    }
     if (row->kind == OPTION_INT)
         return set_int(member, row, value);
     if (row->kind == OPTION_SHARE)
@@ -163,7 +168,7 @@ static ex_status refuse_unknown(const char *word)
 
 static void set_defaults(bench_options *o)
 {
-    *o = (bench_options){.model = "resnet20", .delta = 0.05};
+    *o = (bench_options){.model = "resnet20", .device = "auto", .delta = 0.05};
     for (int i = 0; i < ROWS; i++)
         if (rows[i].kind == OPTION_INT || rows[i].kind == OPTION_CHOICE)
             *(int *)((char *)o + rows[i].offset) = rows[i].initial;

@@ -82,7 +82,7 @@ static ex_status open_model(ex_federation *f, const bench_options *o)
 
 static ex_status open_device(ex_federation *f, const bench_options *o)
 {
-    const ex_device_options options = {.device = bench_choice("--device", o->device),
+    const ex_device_options options = {.device = o->device,
                                        .precision = (ex_precision)o->precision,
                                        .conv = (ex_conv_choice)o->conv};
     EX_TRY(ex_device_open(&f->device, &options));

@@ -1,5 +1,6 @@
 # Writes OUT, a header with EX_BUILD_ID: VERSION and a digest of HEADERS (separated by commas). By it
 # a program and a module that hand each other what these headers describe know that they agree.
+cmake_minimum_required(VERSION 3.22)
 string(REPLACE "," ";" HEADERS "${HEADERS}")
 set(all "")
 foreach(header ${HEADERS})

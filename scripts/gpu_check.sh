@@ -8,20 +8,26 @@
 # Needs CUDA with nvcc, cuDNN (Python's nvidia-* packages will do), CMake, ninja and Python, PyTorch for
 # bench; no network. The small libraries come from the system, or from EXCISE_DEPS (default: deps/ in
 # the checkout), which scripts/pack_deps.sh fills elsewhere.
-#   EXCISE_BUILD  build folder (build-gpu)       EXCISE_OUT  where gpu_check.json, gpu_check.txt and
-#   PYTHON        interpreter with PyTorch                   the logs go (gpu_check)
-# A part may take PART_SECONDS (200) at most; what it did not get to is told. Exit status: 0 all is
-# well; 1 something is not; 2 there is no GPU to check, and what can be built was.
+#   EXCISE_BUILD  build folder (build-gpu)       EXCISE_OUT   where gpu_check.json, gpu_check.txt and
+#   PYTHON        interpreter with PyTorch                    the logs go (gpu_check)
+#   SECONDS_MOST  for all parts (570)            SMALL=1      tiny sizes on any device, to try the
+#   EXCISE_COMMIT what is checked, without git                script: its figures mean nothing
+# Results are written after each part, so that what was done is told even if the script is stopped;
+# parts may be run one by one. What there was no time for is told too. Exit status: 0 all is well; 1
+# something is not; 2 there is no GPU to check, and what can be built was.
 EXCISE_BUILD=${EXCISE_BUILD:-$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)/build-gpu}
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 
 build=${build:?} # common.sh
 out=${EXCISE_OUT:-$root/gpu_check}
 PATH=$PATH:/usr/local/cuda/bin
-python=${PYTHON:-python3}
+python=$(command -v "${PYTHON:-python3}" || die "there is no ${PYTHON:-python3}")
 deps=${EXCISE_DEPS:-$root/deps}
-limit=${PART_SECONDS:-200}
+most=${SECONDS_MOST:-570}
+commit=${EXCISE_COMMIT:-$(git -C "$root" describe --always --dirty 2>/dev/null || true)}
 all=(build test sanitize repeat bench)
+# Seconds that a part has for sure where others run before it; what they leave is its own as well.
+declare -A share=([build]=120 [test]=120 [sanitize]=90 [repeat]=40 [bench]=200)
 parts=()
 for word in "$@"; do
     case $word in
@@ -36,6 +42,7 @@ mkdir -p "$out"
 out=$(cd "$out" && pwd)
 rows=$out/rows.tsv # part, what, result (ok, failed, skipped, or a figure), detail
 : >"$rows"
+: >"$out/figures.tsv"
 
 # row PART WHAT RESULT [DETAIL]
 row() {
@@ -44,16 +51,31 @@ row() {
     say "$1: $2: $3${4:+ ($4)}"
 }
 
-# tried PART WHAT COMMAND...: a row by the command's exit status, its output in a log.
+# Seconds that the part may still take.
+left() {
+    echo $((part_end - SECONDS))
+}
+
+# at_most SECONDS COMMAND...: as `timeout`, and not beyond the part's end; 124 then.
+at_most() {
+    local limit
+    limit=$(left)
+    [ "$1" -ge "$limit" ] || limit=$1
+    shift
+    [ "$limit" -gt 0 ] || return 124
+    timeout -k 5 "$limit" "$@"
+}
+
+# tried PART WHAT SECONDS COMMAND...: a row by the command's exit status, its output in a log.
 tried() {
-    local part=$1 what=$2 log code=0
+    local part=$1 what=$2 limit=$3 log code=0
     log=$out/$1-${2//[^a-zA-Z0-9]/_}.log
-    shift 2
-    timeout "$limit" "$@" >"$log" 2>&1 || code=$?
+    shift 3
+    at_most "$limit" "$@" >"$log" 2>&1 || code=$?
     case $code in
     0) row "$part" "$what" ok ;;
     77) row "$part" "$what" skipped "$(tail -n 1 "$log")" ;;
-    124) row "$part" "$what" skipped "not done in $limit s" ;;
+    124 | 137) row "$part" "$what" skipped "not done in the $limit s, or what was left of them" ;;
     *) row "$part" "$what" failed "$(tail -n 1 "$log"); see $log" && return 1 ;;
     esac
 }
@@ -61,14 +83,15 @@ tried() {
 # --- parts
 
 check_build() {
-    local options=(-DEXCISE_ONEDNN=OFF -DEXCISE_MPI=OFF -DEXCISE_CUDA=AUTO) capability
+    local options=(-DEXCISE_ONEDNN=OFF -DEXCISE_MPI=OFF -DEXCISE_NCCL=OFF -DEXCISE_CUDA=AUTO
+        "-DPython3_EXECUTABLE=$python") capability
     [ ! -d "$deps" ] || options+=("-DEXCISE_DEPS=$(cd "$deps" && pwd)")
     # Code for the GPU at hand alone takes a third of the time.
     capability=$(nvidia-smi --query-gpu=compute_cap --format=csv,noheader 2>/dev/null | head -n 1 | tr -d . || true)
     [ -z "$capability" ] || options+=("-DEXCISE_CUDA_ARCHITECTURES=$capability")
     [ -f "$build/CMakeCache.txt" ] || options+=(-G Ninja)
-    limit=600 tried build configure cmake -S "$root" -B "$build" "${options[@]}" || return 0
-    limit=600 tried build build cmake --build "$build" --target gpu_check || return 0
+    tried build configure 120 cmake -S "$root" -B "$build" "${options[@]}" || return 0
+    tried build build 500 cmake --build "$build" --target gpu_check --parallel "$(nproc)" || return 0
     if [ -e "$build/libexcise_cuda.so" ]; then
         row build module ok "$("$build/excise" --version | sed -n 's/^  \(cuda\|cudnn\|cublaslt\|nccl\) */\1 /p' | paste -sd,)"
     else
@@ -86,8 +109,8 @@ check_test() {
         return
     fi
     row test device ok "$(grep -m 1 '^cuda' "$log")"
-    timeout "$limit" ctest --test-dir "$build" -L gpu --output-on-failure --timeout 120 >"$log" 2>&1 ||
-        code=$?
+    # Several at once: most of their time they wait for libraries to be loaded and kernels compiled.
+    at_most 500 ctest --test-dir "$build" -L '^gpu$' --output-on-failure -j 4 >"$log" 2>&1 || code=$?
     while read -r name result; do
         case $result in
         *Passed*) row test "$name" ok ;;
@@ -95,25 +118,56 @@ check_test() {
         *) row test "$name" failed "see $log" ;;
         esac
     done < <(sed -n 's#^ *[0-9]*/[0-9]* *Test *\#[0-9]*: \([^ ]*\) \.*\(.*\)$#\1 \2#p' "$log")
-    grep -q '^[0-9]*% tests passed' "$log" || row test ctest failed "ended with $code; see $log"
+    if [ $code -eq 124 ]; then
+        row test ctest skipped "the rest was not done in time"
+    elif ! grep -q '^[0-9]*% tests passed' "$log"; then
+        row test ctest failed "ended with $code; see $log"
+    fi
 }
 
+# write_job SAMPLES CLIENTS
 write_job() {
-    cat >"$out/job.yaml" <<'YAML'
+    cat >"$out/job.yaml" <<YAML
 dataset: synthetic
 model: resnet20
-train_samples: 256
-test_samples: 64
-num_clients: 2
+train_samples: $1
+test_samples: 32
+num_clients: $2
 rounds: 1
 local_epochs: 1
-batch_size: 32
+batch_size: 16
 lr: 0.05
 conv: direct
 device: cuda
-server: {samples: 64, threads: 1}
+server: {samples: 32, threads: 1}
 unlearn: {rounds: 1, epochs: 1, probe: 8}
 YAML
+}
+
+# sanitized TOOL WHAT COMMAND...: under compute-sanitizer, with the options that this one knows.
+sanitized() {
+    local tool=$1 what=$2 options=(--tool "$1" --error-exitcode 9)
+    shift 2
+    # Libraries ask the driver for functions that it may not have, and go on without; our own calls
+    # are checked where they stand.
+    if [ "$tool" = memcheck ] && grep -q -e '--report-api-errors' "$out/sanitizer-help.log"; then
+        options+=(--report-api-errors no)
+    fi
+    tried sanitize "$what under $tool" "${SANITIZE_SECONDS:-45}" \
+        env EX_TEST_EXACT=1 compute-sanitizer "${options[@]}" "$@" || true
+}
+
+# The tests of kernels, four at once.
+sanitize_kernels() {
+    local tool=$1 test running=0
+    for test in "$build"/tests/gpu/test_kernels_*_gpu; do
+        [ -x "$test" ] || continue
+        [ "$(left)" -gt 5 ] || { row sanitize "$(basename "$test") under $tool" skipped "no time left" && continue; }
+        sanitized "$tool" "$(basename "$test")" "$test" &
+        running=$((running + 1))
+        [ $((running % 4)) -ne 0 ] || wait
+    done
+    wait
 }
 
 check_sanitize() {
@@ -122,93 +176,154 @@ check_sanitize() {
         row sanitize all skipped "compute-sanitizer is not installed"
         return
     fi
-    write_job
+    compute-sanitizer --help >"$out/sanitizer-help.log" 2>&1 || true
+    write_job 32 1
+    for tool in memcheck racecheck synccheck; do
+        sanitized $tool train "$build/excise" train -c "$out/job.yaml" -o "$out/sanitized-$tool" --overwrite &
+    done
+    wait
     for tool in memcheck racecheck; do
-        tried sanitize "train under $tool" compute-sanitizer --tool $tool --error-exitcode 9 \
-            "$build/excise" train -c "$out/job.yaml" -o "$out/sanitized" --overwrite || true
-        tried sanitize "ablate under $tool" compute-sanitizer --tool $tool --error-exitcode 9 \
-            "$build/excise" ablate "$out/sanitized" --class 1 -o "$out/sanitized.csv" --overwrite || true
+        [ -e "$out/sanitized-$tool/model.safetensors" ] || continue
+        sanitized $tool ablate "$build/excise" ablate "$out/sanitized-$tool" --class 1 \
+            -o "$out/sanitized-$tool.csv" --overwrite &
+    done
+    wait
+    for tool in memcheck racecheck synccheck; do
+        sanitize_kernels $tool
     done
 }
 
-# 100 short runs by turns on one lane and on several, all with the first one's algorithms.
-check_repeat() {
-    local runs=${REPEATS:-100} i lanes sum first='' started=$SECONDS
-    write_job
-    rm -rf "$out/repeat"
-    for ((i = 0; i < runs; i++)); do
-        [ $((SECONDS - started)) -lt "$limit" ] || break
-        lanes=$((i % 4 + 1))
-        local more=()
-        [ "$i" -eq 0 ] || more=(--algorithms "$out/algorithms.json")
-        if ! "$build/excise" train -c "$out/job.yaml" -s lanes=$lanes "${more[@]}" -o "$out/repeat" --overwrite \
-            >"$out/repeat.log" 2>&1; then
-            row repeat "run $i" failed "$(tail -n 1 "$out/repeat.log")"
-            return
-        fi
-        sum=$(sha256sum <"$out/repeat/model.safetensors")
-        [ "$i" -gt 0 ] || { first=$sum && cp "$out/repeat/algorithms.json" "$out/"; }
-        if [ "$sum" != "$first" ]; then
-            row repeat "same bits" failed "run $i, on $lanes lanes, differs from the first"
-            return
-        fi
-    done
-    if [ "$i" -lt "$runs" ]; then
-        row repeat "same bits" ok "$i of $runs runs in $limit s"
-    else
-        row repeat "same bits" ok "$i runs"
+# repeat_one NUMBER: trains on one to four lanes; the checksum of the model lands beside the run.
+repeat_one() {
+    local run=$out/repeat/$1 more=()
+    [ "$1" -eq 0 ] || more=(--algorithms "$out/algorithms.json")
+    if at_most 120 "$build/excise" train -c "$out/job.yaml" -s lanes=$(($1 % 4 + 1)) "${more[@]}" -o "$run" \
+        --overwrite >"$run.log" 2>&1; then
+        sha256sum <"$run/model.safetensors" >"$run.sum"
+        [ "$1" -gt 0 ] || cp "$run/algorithms.json" "$out/"
+        rm -r "$run"
     fi
 }
 
-# measured WHAT COMMAND...: a figure from the JSON object in the command's last line; fails if there is
-# none.
+# 100 short runs by turns on one lane and on several, all with the first one's algorithms; some at
+# once, so that they get into each other's way.
+check_repeat() {
+    local runs=${REPEATS:-100} together=8 i j done=1
+    write_job 256 2
+    rm -rf "$out/repeat"
+    mkdir "$out/repeat"
+    repeat_one 0
+    for ((i = 1; i < runs && $(left) > 10; i += together)); do
+        for ((j = i; j < i + together && j < runs; j++)); do
+            repeat_one $j &
+        done
+        wait
+        done=$j
+    done
+    for ((i = 0; i < done; i++)); do
+        if [ ! -e "$out/repeat/$i.sum" ] && [ "$(left)" -le 0 ]; then
+            done=$i # the time was over
+        elif [ ! -e "$out/repeat/$i.sum" ]; then
+            row repeat "run $i" failed "$(tail -n 1 "$out/repeat/$i.log")"
+            return
+        elif ! cmp -s "$out/repeat/0.sum" "$out/repeat/$i.sum"; then
+            row repeat "same bits" failed "run $i, on $((i % 4 + 1)) lanes, differs from the first"
+            return
+        fi
+    done
+    if [ "$done" -lt 2 ]; then
+        row repeat "same bits" skipped "no time for two runs"
+    else
+        row repeat "same bits" ok "$done$([ "$done" -ge "$runs" ] || echo " of $runs") runs"
+    fi
+}
+
+memory_used=(-i 0 --query-gpu=memory.used --format=csv,noheader,nounits) # MiB
+
+# measured WHAT COMMAND...: a figure from the JSON object in the command's last line, and what GPU
+# memory it took at most; fails if there is none.
 measured() {
-    local what=$1 log=$out/bench.log code=0 last figure
+    local what=$1 log=$out/bench.log code=0 before watcher last text
     shift
-    timeout 120 "$@" >"$log" 2>&1 || code=$?
+    if [ "$(left)" -lt 10 ]; then
+        row bench "$what" skipped "no time left"
+        return 1
+    fi
+    before=$(nvidia-smi "${memory_used[@]}" 2>/dev/null || true)
+    nvidia-smi "${memory_used[@]}" -lms 50 >"$out/memory.log" 2>/dev/null &
+    watcher=$!
+    at_most "${BENCH_SECONDS:-100}" "$@" >"$log" 2>"$log.err" || code=$?
+    kill $watcher 2>/dev/null || true
+    wait $watcher 2>/dev/null || true
     last=$(tail -n 1 "$log")
-    if [ $code -eq 0 ] && figure=$("$python" -c 'import json, sys
-d = json.loads(sys.argv[1]); print("%.4g %s" % (d["median"], d["unit"]))' "$last" 2>/dev/null); then
-        printf '%s\t%s\n' "$what" "$last" >>"$out/bench.jsonl.tsv"
-        row bench "$what" "$figure"
+    if [ $code -eq 0 ] && text=$("$python" "$root/scripts/gpu_report.py" figure "$last" "${before:-0}" "$out/memory.log"); then
+        printf '%s\t%s\n' "$what" "$(tail -n 1 <<<"$text")" >>"$out/figures.tsv"
+        row bench "$what" "$(head -n 1 <<<"$text")"
         return
     fi
-    # 77: the peer cannot run here; 2: excise refuses, such as a precision that it does not have.
-    if [ $code -eq 77 ] || [ $code -eq 2 ]; then
+    [ -n "$last" ] || last=$(grep -v '^ *$' "$log.err" | tail -n 1 || true)
+    # 77: the peer cannot run here; 2: excise refuses, which is in order for a precision alone.
+    if [ $code -eq 77 ] || { [ $code -eq 2 ] && [[ $last == *"$precision"* ]]; }; then
         row bench "$what" skipped "$last"
-    elif [ $code -eq 124 ]; then
-        row bench "$what" skipped "not done in 120 s"
+    elif [ $code -eq 124 ] || [ $code -eq 137 ]; then
+        row bench "$what" skipped "not done in time"
+    elif [[ $what == *pytorch* ]]; then
+        row bench "$what" skipped "PyTorch failed: $last" # no fault of excise's
     else
         row bench "$what" failed "$last"
     fi
     return 1
 }
 
+# beside JOB MODEL PRECISION "MODE..." [options for both]: excise, and PyTorch in these modes.
+beside() {
+    local job=$1 model=$2 precision=$3 modes=$4 mode
+    local both=(--model "$model" --precision "$precision" "${@:5}" "${small[@]}")
+    # Without a figure of ours a peer's says nothing.
+    measured "$job $model $precision excise" "$build/excise-bench" "$job" "${both[@]}" --device cuda --json || return 0
+    for mode in $modes; do
+        measured "$job $model $precision pytorch $mode" "$python" "$root/bench/peers/torch_gpu.py" "$job" \
+            --mode "$mode" "${both[@]}" "${peer_device[@]}" || true
+    done
+    "$python" "$root/scripts/gpu_report.py" write "$out" "$gpu" "$build/excise" "$commit" >/dev/null
+}
+
+# Ten clients at once, on so many lanes.
+bench_clients() {
+    local lanes
+    for lanes in 4 10 1; do
+        measured "clients resnet20 $1 excise, $lanes lanes" "$python" "$root/bench/clients.py" "$build/excise" \
+            --device cuda --precision "$1" --lanes $lanes "${small_clients[@]}" || return 0
+    done
+}
+
 check_bench() {
-    local model precision mode ours=("$build/excise-bench") started=$SECONDS
-    : >"$out/bench.jsonl.tsv"
-    for model in resnet20 vgg11; do
-        for precision in tf32 fp32 bf16; do
-            local job=(--model "$model" --precision "$precision")
-            for what in step eval ablate; do
-                if [ $((SECONDS - started)) -gt "$limit" ]; then
-                    row bench "$what $model $precision" skipped "no time left"
-                    continue
-                fi
-                measured "$what $model $precision excise" "${ours[@]}" $what "${job[@]}" --device cuda --json ||
-                    continue # a peer without a counterpart says nothing
-                for mode in eager graph compile; do
-                    [ $what != ablate ] || [ $mode = eager ] || continue
-                    [ $mode != compile ] || [ $what = step ] || continue # its compiler takes long
-                    measured "$what $model $precision pytorch $mode" "$python" \
-                        "$root/bench/peers/torch_gpu.py" $what --mode $mode "${job[@]}" || true
-                done
-            done
-        done
+    local precision small=() small_clients=() peer_device=() probe=1000
+    if [ -n "${SMALL:-}" ]; then
+        small=(--repetitions 1) probe=8 peer_device=(--device cpu --images 32)
+        small_clients=(--clients 2 --batch 4 --batches 1 --epochs 1 --rounds 1)
+    fi
+    local batch=(--batch "$([ -n "${SMALL:-}" ] && echo 4 || echo 128)")
+    # What the targets ask for comes first.
+    for precision in ${PRECISIONS:-tf32 fp32 bf16}; do
+        beside step resnet20 "$precision" "eager graph compile" "${batch[@]}"
+        bench_clients "$precision"
+        beside ablate resnet20 "$precision" eager --probe $probe
+    done
+    for precision in ${PRECISIONS:-tf32 fp32 bf16}; do
+        beside eval resnet20 "$precision" "eager graph" "${batch[@]}"
+        [ -z "${SMALL:-}" ] || continue
+        beside step vgg11 "$precision" "eager graph" "${batch[@]}"
+        beside eval vgg11 "$precision" "eager graph" "${batch[@]}"
+        beside ablate vgg11 "$precision" eager --probe $probe
     done
 }
 
 # --- run, and tell
+
+report() {
+    "$python" "$root/scripts/gpu_report.py" write "$out" "$gpu" "$build/excise" "$commit"
+}
 
 gpu=$("$python" - 2>/dev/null <<'PY' || true
 import ctypes
@@ -221,55 +336,34 @@ if lib.cuInit(0) == 0 and lib.cuDeviceGetCount(ctypes.byref(n)) == 0 and n.value
     print(name.value.decode())
 PY
 )
-for part in "${parts[@]}"; do
+# cuDNN loads the compiler of its fused kernels by name: from Python's packages, if nowhere else.
+LD_LIBRARY_PATH=${LD_LIBRARY_PATH:-}${LD_LIBRARY_PATH:+:}$("$python" - 2>/dev/null <<'PY' || true
+import glob, importlib.util
+spec = importlib.util.find_spec("nvidia")
+folders = spec.submodule_search_locations if spec else []
+print(":".join(sorted(f for p in folders for f in glob.glob(p + "/*/lib"))))
+PY
+)
+[ -z "$LD_LIBRARY_PATH" ] || export LD_LIBRARY_PATH
+trap 'report >/dev/null; exit 1' INT TERM
+
+for ((at = 0; at < ${#parts[@]}; at++)); do
+    part=${parts[at]} part_end=$most
+    for later in "${parts[@]:at+1}"; do
+        part_end=$((part_end - share[$later]))
+    done
     if [ -z "$gpu" ] && [ "$part" != build ]; then
         row "$part" all skipped "there is no GPU"
     elif [ "$part" != build ] && [ ! -x "$build/excise" ]; then
         row "$part" all failed "there is no $build/excise: run the part build first"
     else
+        began=$SECONDS
         "check_$part"
+        say "$part took $((SECONDS - began)) s"
     fi
+    report >/dev/null
 done
-
-"$python" - "$rows" "$out" "$gpu" "$build/excise" <<'PY'
-import json, os, platform, subprocess, sys
-
-rows, out, gpu, excise = sys.argv[1:]
-table = [dict(zip(("part", "what", "result", "detail"), line.rstrip("\n").split("\t")))
-         for line in open(rows)]
-figures = {}
-path = os.path.join(out, "bench.jsonl.tsv")
-if any(r["part"] == "bench" for r in table) and os.path.exists(path):
-    for line in open(path):
-        what, text = line.rstrip("\n").split("\t", 1)
-        figures[what] = json.loads(text)
-ratios = {}  # the peer's fastest way over ours: above 1, ours is faster
-for what, ours in figures.items():
-    if what.endswith(" excise"):
-        job = what[:-len(" excise")]
-        peers = {k: f["median"] for k, f in figures.items() if k.startswith(job + " pytorch")}
-        if peers:
-            best = min(peers, key=peers.get)
-            ratios[job] = {"ratio": peers[best] / ours["median"], "peer": best}
-devices = None
-try:
-    devices = json.loads(subprocess.run([excise, "devices", "--json"], capture_output=True,
-                                        text=True).stdout)
-except (OSError, ValueError):
-    pass
-failed = [r for r in table if r["result"] == "failed"]
-report = {"schema": 1, "gpu": gpu or None, "machine": platform.platform(), "devices": devices,
-          "rows": table, "figures": figures, "ratios": ratios, "failed": len(failed)}
-with open(os.path.join(out, "gpu_check.json"), "w") as f:
-    json.dump(report, f, indent=2)
-lines = [f"gpu_check on {gpu or 'a machine without a GPU'}", ""]
-lines += [f"{r['part']:9} {r['what']:40} {r['result']:12} {r['detail']}".rstrip() for r in table]
-lines += [""] + [f"{job}: {r['ratio']:.2f} times as fast as {r['peer']}" for job, r in ratios.items()]
-lines += [f"{len(failed)} failed" if failed else "nothing failed"]
-with open(os.path.join(out, "gpu_check.txt"), "w") as f:
-    f.write("\n".join(lines) + "\n")
-print("\n".join(lines))
-PY
+report
 if grep -q "$(printf '\tfailed\t')" "$rows"; then
     exit 1
 fi

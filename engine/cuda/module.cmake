@@ -47,9 +47,18 @@ if(missing)
 endif()
 message(STATUS "CUDA back end (libexcise_cuda.so): ${CUDNN_LIBRARY}, ${CUBLASLT_LIBRARY}")
 
+# CMake leaves out folders that nvcc searches by itself, where the loader may not look.
+set(library_folders "")
+foreach(library ${CUDNN_LIBRARY} ${CUBLASLT_LIBRARY})
+  get_filename_component(folder ${library} DIRECTORY)
+  list(APPEND library_folders ${folder})
+endforeach()
+list(REMOVE_DUPLICATES library_folders)
+
 add_library(excise_cuda MODULE ${module_sources})
 add_dependencies(excise_cuda excise_build_id)
 set_target_properties(excise_cuda PROPERTIES LIBRARY_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}
+                      BUILD_RPATH "${library_folders}" INSTALL_RPATH "${library_folders}"
                       INSTALL_RPATH_USE_LINK_PATH ON)
 target_include_directories(excise_cuda PRIVATE ${CMAKE_CURRENT_BINARY_DIR} ${RANDOM123_INCLUDE_DIR})
 target_include_directories(excise_cuda SYSTEM PRIVATE ${CUDAToolkit_INCLUDE_DIRS}

@@ -54,6 +54,8 @@ succeeds bench step --help
 has out "--repetitions"
 
 # --- bad usage
+refuses 2 "one of auto, cpu, cuda, cuda:N" bench step --device gpu
+refuses 2 "cuda" bench step --device cuda:71
 refuses 2 "step, eval, masked, ablate" bench
 refuses 2 "step, eval, masked, ablate" bench stride
 for delta in 0 1.5 nan 0.1x; do

@@ -19,6 +19,9 @@ refuses_compare "step, eval, ablate" stride
 refuses_compare "unknown option" step --speed 3
 refuses_compare "naive, prefix" ablate --peer fast
 refuses_compare "a number from 1" step --batch none
+refuses_compare "one of cpu, cuda, cuda:N" step --device gpu
+refuses_compare "for --device cuda" step --precision bf16
+refuses_compare "scripts/gpu_check.sh" memory --device cuda:1
 PYTHON=false refuses_compare "scripts/setup.sh --peers" step
 
 "${PYTHON:-/usr/bin/python3}" -c 'import torch' 2>/dev/null || {
