@@ -13,6 +13,17 @@ static float *out(mirror *m, float *host, size_t floats)
     return mirror_out(m, host, floats * sizeof *host);
 }
 
+/* Maps, or what is of their type. */
+static void *map_in(mirror *m, const void *host, size_t values, ex_map_type type)
+{
+    return mirror_in(m, host, values * ex_map_type_bytes(type));
+}
+
+static void *map_out(mirror *m, void *host, size_t values, ex_map_type type)
+{
+    return mirror_out(m, host, values * ex_map_type_bytes(type));
+}
+
 static size_t volume(int N, int C, int H, int W)
 {
     return (size_t)N * (size_t)C * (size_t)H * (size_t)W;
@@ -30,9 +41,19 @@ static ex_draws draws(mirror *m, const ex_draws *host)
     return d;
 }
 
-/* --- batch, loss, feed ------------------------------------------------------------------------ */
+/* --- types, batch, loss, feed
+ * ------------------------------------------------------------------------ */
 
-static void batch_gather(float *y, const uint8_t *images, const uint32_t *index,
+static void convert(void *y, ex_map_type out_type, const void *x, ex_map_type in_type, size_t n,
+                    ex_stream s)
+{
+    mirror m = mirror_begin(s);
+    cuda->convert(map_out(&m, y, n, out_type), out_type, map_in(&m, x, n, in_type), in_type, n,
+                  m.stream);
+    mirror_end(&m, __func__);
+}
+
+static void batch_gather(void *y, const uint8_t *images, const uint32_t *index,
                          const ex_gather_shape *g, ex_stream s)
 {
     mirror m = mirror_begin(s);
@@ -49,7 +70,7 @@ static void batch_gather(float *y, const uint8_t *images, const uint32_t *index,
         augment.draws = draws(&m, &g->augment->draws);
         own.augment = &augment;
     }
-    cuda->batch_gather(out(&m, y, volume(g->N, g->C, g->out_H, g->out_W)),
+    cuda->batch_gather(map_out(&m, y, volume(g->N, g->C, g->out_H, g->out_W), g->type),
                        mirror_in(&m, images, count * volume(1, g->C, g->H, g->W)),
                        mirror_in(&m, index, (size_t)g->N * sizeof *index), &own, m.stream);
     mirror_end(&m, __func__);
@@ -215,14 +236,15 @@ static ex_norm_train norm_train(mirror *m, const ex_norm_train *n, bool forward)
     return own;
 }
 
-static void norm_train_fwd(float *y, const float *x, const float *residual, const ex_norm_train *n,
+static void norm_train_fwd(void *y, const void *x, const void *residual, const ex_norm_train *n,
                            ex_stream s)
 {
     mirror m = mirror_begin(s);
     const size_t floats = map_floats(&n->shape);
+    const ex_map_type type = n->shape.type;
     const ex_norm_train own = norm_train(&m, n, true);
-    cuda->norm_train_fwd(out(&m, y, floats), in(&m, x, floats), in(&m, residual, floats), &own,
-                         m.stream);
+    cuda->norm_train_fwd(map_out(&m, y, floats, type), map_in(&m, x, floats, type),
+                         map_in(&m, residual, floats, type), &own, m.stream);
     mirror_end(&m, __func__);
 }
 
@@ -230,15 +252,16 @@ static void norm_train_bwd(const ex_norm_train_gradient *g, const ex_norm_train 
 {
     mirror m = mirror_begin(s);
     const size_t floats = map_floats(&n->shape), c = (size_t)n->shape.C;
+    const ex_map_type type = n->shape.type;
     const ex_norm_train norm = norm_train(&m, n, false);
     ex_norm_train_gradient own = *g;
-    own.dx = out(&m, g->dx, floats);
+    own.dx = map_out(&m, g->dx, floats, type);
     own.dscale = out(&m, g->dscale, c);
     own.dshift = out(&m, g->dshift, c);
-    own.g1 = g->keep ? out(&m, g->g1, floats) : in(&m, g->g1, floats);
-    own.g2 = in(&m, g->g2, floats);
-    own.x = in(&m, g->x, floats);
-    own.y = in(&m, g->y, floats);
+    own.g1 = g->keep ? map_out(&m, g->g1, floats, type) : map_in(&m, g->g1, floats, type);
+    own.g2 = map_in(&m, g->g2, floats, type);
+    own.x = map_in(&m, g->x, floats, type);
+    own.y = map_in(&m, g->y, floats, type);
     cuda->norm_train_bwd(&own, &norm, m.stream);
     mirror_end(&m, __func__);
 }
@@ -250,18 +273,21 @@ static size_t norm_train_scratch(const ex_map_shape *shape)
 
 /* --- residual blocks -------------------------------------------------------------------------- */
 
-static void add_relu_fwd(float *y, const float *a, const float *b, size_t n, ex_stream s)
-{
-    mirror m = mirror_begin(s);
-    cuda->add_relu_fwd(out(&m, y, n), in(&m, a, n), in(&m, b, n), n, m.stream);
-    mirror_end(&m, __func__);
-}
-
-static void add_relu_bwd(float *dx, const float *g1, const float *g2, const float *y, size_t n,
+static void add_relu_fwd(void *y, const void *a, const void *b, size_t n, ex_map_type type,
                          ex_stream s)
 {
     mirror m = mirror_begin(s);
-    cuda->add_relu_bwd(out(&m, dx, n), in(&m, g1, n), in(&m, g2, n), in(&m, y, n), n, m.stream);
+    cuda->add_relu_fwd(map_out(&m, y, n, type), map_in(&m, a, n, type), map_in(&m, b, n, type), n,
+                       type, m.stream);
+    mirror_end(&m, __func__);
+}
+
+static void add_relu_bwd(void *dx, const void *g1, const void *g2, const void *y, size_t n,
+                         ex_map_type type, ex_stream s)
+{
+    mirror m = mirror_begin(s);
+    cuda->add_relu_bwd(map_out(&m, dx, n, type), map_in(&m, g1, n, type), map_in(&m, g2, n, type),
+                       map_in(&m, y, n, type), n, type, m.stream);
     mirror_end(&m, __func__);
 }
 
@@ -270,22 +296,23 @@ static size_t shortcut_floats(const ex_map_shape *from, int K, int stride)
     return volume(from->N, K, (from->H + stride - 1) / stride, (from->W + stride - 1) / stride);
 }
 
-static void shortcut_a_fwd(float *y, const float *x, const ex_map_shape *shape, int K,
-                           int out_block, int stride, ex_stream s)
+static void shortcut_a_fwd(void *y, const void *x, const ex_map_shape *shape, int K, int out_block,
+                           int stride, ex_stream s)
 {
     mirror m = mirror_begin(s);
-    cuda->shortcut_a_fwd(out(&m, y, shortcut_floats(shape, K, stride)),
-                         in(&m, x, map_floats(shape)), shape, K, out_block, stride, m.stream);
+    cuda->shortcut_a_fwd(map_out(&m, y, shortcut_floats(shape, K, stride), shape->type),
+                         map_in(&m, x, map_floats(shape), shape->type), shape, K, out_block, stride,
+                         m.stream);
     mirror_end(&m, __func__);
 }
 
-static void shortcut_a_bwd(float *din, const float *dout, const ex_map_shape *shape, int K,
+static void shortcut_a_bwd(void *din, const void *dout, const ex_map_shape *shape, int K,
                            int out_block, int stride, ex_stream s)
 {
     mirror m = mirror_begin(s);
-    cuda->shortcut_a_bwd(out(&m, din, map_floats(shape)),
-                         in(&m, dout, shortcut_floats(shape, K, stride)), shape, K, out_block,
-                         stride, m.stream);
+    cuda->shortcut_a_bwd(map_out(&m, din, map_floats(shape), shape->type),
+                         map_in(&m, dout, shortcut_floats(shape, K, stride), shape->type), shape, K,
+                         out_block, stride, m.stream);
     mirror_end(&m, __func__);
 }
 
@@ -296,59 +323,63 @@ static size_t pooled(const ex_pool_shape *p)
     return volume(p->in.N, p->in.C, p->out_H, p->out_W);
 }
 
-static void maxpool_fwd(float *y, int8_t *index, const float *x, const ex_pool_shape *p,
+static void maxpool_fwd(void *y, int8_t *index, const void *x, const ex_pool_shape *p, ex_stream s)
+{
+    mirror m = mirror_begin(s);
+    cuda->maxpool_fwd(map_out(&m, y, pooled(p), p->in.type), mirror_out(&m, index, pooled(p)),
+                      map_in(&m, x, map_floats(&p->in), p->in.type), p, m.stream);
+    mirror_end(&m, __func__);
+}
+
+static void maxpool_bwd(void *dx, const void *dy, const int8_t *index, const ex_pool_shape *p,
                         ex_stream s)
 {
     mirror m = mirror_begin(s);
-    cuda->maxpool_fwd(out(&m, y, pooled(p)), mirror_out(&m, index, pooled(p)),
-                      in(&m, x, map_floats(&p->in)), p, m.stream);
+    cuda->maxpool_bwd(map_out(&m, dx, map_floats(&p->in), p->in.type),
+                      map_in(&m, dy, pooled(p), p->in.type), mirror_in(&m, index, pooled(p)), p,
+                      m.stream);
     mirror_end(&m, __func__);
 }
 
-static void maxpool_bwd(float *dx, const float *dy, const int8_t *index, const ex_pool_shape *p,
-                        ex_stream s)
+static void avgpool_fwd(void *y, const void *x, const ex_pool_shape *p, ex_stream s)
 {
     mirror m = mirror_begin(s);
-    cuda->maxpool_bwd(out(&m, dx, map_floats(&p->in)), in(&m, dy, pooled(p)),
-                      mirror_in(&m, index, pooled(p)), p, m.stream);
+    cuda->avgpool_fwd(map_out(&m, y, pooled(p), p->in.type),
+                      map_in(&m, x, map_floats(&p->in), p->in.type), p, m.stream);
     mirror_end(&m, __func__);
 }
 
-static void avgpool_fwd(float *y, const float *x, const ex_pool_shape *p, ex_stream s)
+static void avgpool_bwd(void *dx, const void *dy, const ex_pool_shape *p, ex_stream s)
 {
     mirror m = mirror_begin(s);
-    cuda->avgpool_fwd(out(&m, y, pooled(p)), in(&m, x, map_floats(&p->in)), p, m.stream);
+    cuda->avgpool_bwd(map_out(&m, dx, map_floats(&p->in), p->in.type),
+                      map_in(&m, dy, pooled(p), p->in.type), p, m.stream);
     mirror_end(&m, __func__);
 }
 
-static void avgpool_bwd(float *dx, const float *dy, const ex_pool_shape *p, ex_stream s)
-{
-    mirror m = mirror_begin(s);
-    cuda->avgpool_bwd(out(&m, dx, map_floats(&p->in)), in(&m, dy, pooled(p)), p, m.stream);
-    mirror_end(&m, __func__);
-}
-
-static void flatten_fwd(float *y, const float *x, const ex_map_shape *shape, const ex_dropout *drop,
+static void flatten_fwd(void *y, const void *x, const ex_map_shape *shape, const ex_dropout *drop,
                         ex_stream s)
 {
     mirror m = mirror_begin(s);
     ex_dropout own = {0};
     if (drop)
         own = (ex_dropout){.rate = drop->rate, .draws = draws(&m, &drop->draws)};
-    cuda->flatten_fwd(out(&m, y, map_floats(shape)), in(&m, x, map_floats(shape)), shape,
-                      drop ? &own : NULL, m.stream);
+    cuda->flatten_fwd(map_out(&m, y, map_floats(shape), shape->type),
+                      map_in(&m, x, map_floats(shape), shape->type), shape, drop ? &own : NULL,
+                      m.stream);
     mirror_end(&m, __func__);
 }
 
-static void flatten_bwd(float *din, const float *dout, const ex_map_shape *shape,
+static void flatten_bwd(void *din, const void *dout, const ex_map_shape *shape,
                         const ex_dropout *drop, ex_stream s)
 {
     mirror m = mirror_begin(s);
     ex_dropout own = {0};
     if (drop)
         own = (ex_dropout){.rate = drop->rate, .draws = draws(&m, &drop->draws)};
-    cuda->flatten_bwd(out(&m, din, map_floats(shape)), in(&m, dout, map_floats(shape)), shape,
-                      drop ? &own : NULL, m.stream);
+    cuda->flatten_bwd(map_out(&m, din, map_floats(shape), shape->type),
+                      map_in(&m, dout, map_floats(shape), shape->type), shape, drop ? &own : NULL,
+                      m.stream);
     mirror_end(&m, __func__);
 }
 
@@ -364,13 +395,13 @@ static size_t filter_floats(const ex_conv_shape *c)
     return volume(c->K, c->R, c->S, c->in.C);
 }
 
-static void conv_rows_bwd(float *dw, float *dsum, const float *x, const float *dy,
-                          const int32_t *row, int rows, const ex_conv_shape *c, float *scratch,
-                          ex_stream s)
+static void conv_rows_bwd(float *dw, float *dsum, const void *x, const void *dy, const int32_t *row,
+                          int rows, const ex_conv_shape *c, float *scratch, ex_stream s)
 {
     mirror m = mirror_begin(s);
     cuda->conv_rows_bwd(out(&m, dw, filter_floats(c)), out(&m, dsum, (size_t)c->K),
-                        in(&m, x, map_floats(&c->in)), in(&m, dy, conv_floats(c)),
+                        map_in(&m, x, map_floats(&c->in), c->in.type),
+                        map_in(&m, dy, conv_floats(c), c->in.type),
                         mirror_in(&m, row, (size_t)rows * sizeof *row), rows, c,
                         out(&m, scratch, cuda->conv_rows_scratch(c, rows)), m.stream);
     mirror_end(&m, __func__);
@@ -381,31 +412,33 @@ static size_t conv_rows_scratch(const ex_conv_shape *c, int rows)
     return cuda->conv_rows_scratch(c, rows);
 }
 
-static void channel_ablate(float *y, const float *x, const float *residual, const int32_t *channel,
+static void channel_ablate(void *y, const void *x, const void *residual, const int32_t *channel,
                            const float *fill, int relu, int V, const ex_map_shape *shape,
                            ex_stream s)
 {
     mirror m = mirror_begin(s);
     const size_t n = map_floats(shape), variants = (size_t)V;
-    cuda->channel_ablate(out(&m, y, variants * n), in(&m, x, n), in(&m, residual, n),
+    cuda->channel_ablate(map_out(&m, y, variants * n, shape->type), map_in(&m, x, n, shape->type),
+                         map_in(&m, residual, n, shape->type),
                          mirror_in(&m, channel, variants * sizeof *channel), in(&m, fill, variants),
                          relu, V, shape, m.stream);
     mirror_end(&m, __func__);
 }
 
-static void conv_channel_update(float *y, const float *pre, const float *weight,
+static void conv_channel_update(void *y, const float *pre, const void *weight,
                                 const ex_channel_change *change, const ex_conv_shape *c, int relu,
                                 float *scratch, ex_stream s)
 {
     mirror m = mirror_begin(s);
     const size_t variants = (size_t)change->V, maps = map_floats(&c->in);
     ex_channel_change own = *change;
-    own.in = in(&m, change->in, maps);
-    own.residual = in(&m, change->residual, maps);
+    own.in = map_in(&m, change->in, maps, c->in.type);
+    own.residual = map_in(&m, change->residual, maps, c->in.type);
     own.channel = mirror_in(&m, change->channel, variants * sizeof *change->channel);
     own.fill = in(&m, change->fill, variants);
-    cuda->conv_channel_update(out(&m, y, variants * conv_floats(c)), in(&m, pre, conv_floats(c)),
-                              in(&m, weight, filter_floats(c)), &own, c, relu,
+    cuda->conv_channel_update(map_out(&m, y, variants * conv_floats(c), c->in.type),
+                              in(&m, pre, conv_floats(c)),
+                              map_in(&m, weight, filter_floats(c), c->in.type), &own, c, relu,
                               out(&m, scratch, cuda->conv_channel_scratch(c, change->V)), m.stream);
     mirror_end(&m, __func__);
 }
@@ -416,6 +449,7 @@ static size_t conv_channel_scratch(const ex_conv_shape *c, int V)
 }
 
 const ex_kernels ex_kernels_mirrored = {.name = "cuda",
+                                        .convert = convert,
                                         .batch_gather = batch_gather,
                                         .softmax_xent = softmax_xent,
                                         .feed_next = feed_next,

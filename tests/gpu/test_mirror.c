@@ -37,11 +37,11 @@ static void test_results_come_back_and_copies_are_freed(void **state)
 {
     (void)state;
     const ex_stream s = {.threads = 1};
-    k->add_relu_fwd(sum, a, b, COUNT, s);
+    k->add_relu_fwd(sum, a, b, COUNT, EX_MAP_F32, s);
     for (int i = 0; i < COUNT; i++)
         assert_true(sum[i] == (float)i + 1.0f);
     assert_int_equal(ex_emulated_alive().device_allocations, 0);
-    k->add_relu_fwd(a, a, b, COUNT, s); /* in place: one copy of a */
+    k->add_relu_fwd(a, a, b, COUNT, EX_MAP_F32, s); /* in place: one copy of a */
     assert_true(a[COUNT - 1] == (float)COUNT);
 }
 
@@ -50,7 +50,7 @@ static void test_a_write_beside_an_operand_shows(void **state)
     (void)state;
     mirror m = mirror_begin((ex_stream){.threads = 1});
     ex_kernels_cuda.add_relu_fwd(mirror_out(&m, sum, BYTES), mirror_in(&m, a, BYTES),
-                                 mirror_in(&m, b, BYTES), COUNT + 1, m.stream);
+                                 mirror_in(&m, b, BYTES), COUNT + 1, EX_MAP_F32, m.stream);
     const char *wrong = mirror_finish(&m, "add");
     assert_non_null(wrong);
     assert_string_equal(wrong, "add wrote beside an operand, of 400 bytes");
@@ -61,7 +61,7 @@ static void test_a_write_to_an_input_shows(void **state)
     (void)state;
     mirror m = mirror_begin((ex_stream){.threads = 1});
     ex_kernels_cuda.add_relu_fwd(mirror_in(&m, a, BYTES), mirror_in(&m, a, BYTES),
-                                 mirror_in(&m, b, BYTES), COUNT, m.stream);
+                                 mirror_in(&m, b, BYTES), COUNT, EX_MAP_F32, m.stream);
     const char *wrong = mirror_finish(&m, "add");
     assert_non_null(wrong);
     assert_string_equal(wrong, "add wrote to an operand that it only reads, of 400 bytes");
@@ -71,7 +71,7 @@ static void read_past_the_end(void)
 {
     mirror m = mirror_begin((ex_stream){.threads = 1});
     ex_kernels_cuda.add_relu_fwd(mirror_out(&m, sum, BYTES + 16), mirror_in(&m, a, BYTES),
-                                 mirror_in(&m, b, BYTES), COUNT + 4, m.stream);
+                                 mirror_in(&m, b, BYTES), COUNT + 4, EX_MAP_F32, m.stream);
     (void)mirror_finish(&m, "add");
 }
 
@@ -79,7 +79,7 @@ static void read_host_memory(void)
 {
     mirror m = mirror_begin((ex_stream){.threads = 1});
     ex_kernels_cuda.add_relu_fwd(mirror_out(&m, sum, BYTES), a, mirror_in(&m, b, BYTES), COUNT,
-                                 m.stream);
+                                 EX_MAP_F32, m.stream);
     (void)mirror_finish(&m, "add");
 }
 
