@@ -1,10 +1,11 @@
-/* What run.c and run_checkpoint.c share. */
+/* Inside of run*.c: the folder, and checkpoints as files. */
 #ifndef EX_RUN_IMPL_H
 #define EX_RUN_IMPL_H
 
 #include "run.h"
 
 #include <limits.h>
+#include <stdint.h>
 #include <stdio.h>
 
 struct ex_run {
@@ -14,10 +15,35 @@ struct ex_run {
     FILE *metrics; /* opened by the first line */
 };
 
+/* --- checkpoint/round-N.bin --------------------------------------------------------------------
+ *
+ * Values and state are one file, so that they cannot come from different rounds. Little endian:
+ * this header; json_bytes of JSON {"metrics_bytes", "state"}; float32 params; stats; velocity.
+ * Sizes and checksum are checked before anything else in it is believed. */
+#if __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__
+#error "checkpoints are written as they lie in memory: little endian"
+#endif
+
+#define EX_CHECKPOINT_MAGIC "EXCKPT\0\2" /* the last byte is the version */
+
+typedef struct ex_checkpoint_header {
+    char magic[8];
+    uint64_t param_count, stat_count;
+    uint64_t velocity_count; /* 0 or that of params */
+    uint64_t json_bytes;
+    uint32_t crc, zero; /* crc32 of the file with this field zero */
+} ex_checkpoint_header;
+
+enum { EX_RUN_KEPT = 2, EX_RUN_LISTED = 64 };
+
 /* Complete rounds of the checkpoints in the folder, newest first, at most `room`; how many there
  * are is returned. */
 int ex_run_checkpoints(const char *path, long *rounds, int room);
 /* Removes all but the `keep` newest, and whatever an interrupted write left. */
 void ex_run_prune_checkpoints(const char *path, int keep);
+/* Puts a damaged checkpoint out of the way, so that none is taken later whose metrics are cut. */
+void ex_run_set_aside(const char *path, long round);
+/* The length of metrics.jsonl; 0 where there is none. */
+size_t ex_run_metrics_bytes(const ex_run *run);
 
 #endif
