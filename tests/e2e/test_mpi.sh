@@ -13,8 +13,8 @@ export ASAN_OPTIONS=${ASAN_OPTIONS:+$ASAN_OPTIONS:}detect_leaks=0
 cat >small.yaml <<'YAML'
 dataset: synthetic
 model: resnet20
-train_samples: 180
-test_samples: 60
+train_samples: 100
+test_samples: 40
 num_clients: 5
 rounds: 2
 local_epochs: 1
@@ -22,8 +22,8 @@ batch_size: 16
 lr: 0.05
 conv: direct
 lanes: 1
-server: {samples: 40, threads: 1}
-unlearn: {rounds: 2, epochs: 1, probe: 4, stop_forget: -1}
+server: {samples: 30, threads: 1}
+unlearn: {rounds: 2, epochs: 1, probe: 2, stop_forget: -1}
 YAML
 
 # ranks N ARGUMENTS...: as N processes; output to the files out and err. Ends with mpirun's status.

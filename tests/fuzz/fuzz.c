@@ -1,9 +1,8 @@
 #include "fuzz.h"
+#include "scratch.h"
 
 #include "model/builder.h"
 
-#include <ftw.h>
-#include <limits.h>
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -85,39 +84,18 @@ void fuzz_memory_end(void)
 
 /* --- files ---------------------------------------------------------------------------------- */
 
-static char folder[PATH_MAX];
-
-static int remove_entry(const char *path, const struct stat *info, int type, struct FTW *level)
-{
-    (void)info, (void)type, (void)level;
-    return remove(path);
-}
-
-static void remove_folder(void)
-{
-    nftw(folder, remove_entry, 16, FTW_DEPTH | FTW_PHYS);
-}
-
 const char *fuzz_folder(void)
 {
-    if (!folder[0]) {
-        const char *base = getenv("TMPDIR");
-        if (!base)
-            base = access("/dev/shm", W_OK | X_OK) == 0 ? "/dev/shm" : "/tmp";
-        snprintf(folder, sizeof folder, "%s/excise-fuzz-XXXXXX", base);
-        FUZZ_CHECK(mkdtemp(folder), "%s", folder);
-        atexit(remove_folder);
-    }
+    const char *base = access("/dev/shm", W_OK | X_OK) == 0 ? "/dev/shm" : "/tmp";
+    const char *folder = ex_scratch_folder(base, "excise-fuzz");
+    FUZZ_CHECK(folder, "no folder in %s", base);
     return folder;
 }
 
 const char *fuzz_path(const char *name)
 {
-    static char paths[4][PATH_MAX + 256];
-    static unsigned next;
-    char *path = paths[next++ % 4];
-    snprintf(path, sizeof paths[0], "%s/%s", fuzz_folder(), name);
-    return path;
+    fuzz_folder();
+    return ex_scratch_path(name);
 }
 
 const char *fuzz_write(const char *name, const void *data, size_t size)

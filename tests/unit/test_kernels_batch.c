@@ -131,6 +131,22 @@ static void test_augmented_gather_equals_the_reference(void **state)
             }
 }
 
+/* `count` views of a grey image, as large as it is. */
+static ex_gather_shape square_of_light(int count, int side, const ex_augment *a, const float *scale,
+                                       const float *shift)
+{
+    return (ex_gather_shape){.N = count,
+                             .C = 1,
+                             .H = side,
+                             .W = side,
+                             .out_H = side,
+                             .out_W = side,
+                             .block = 1,
+                             .scale = scale,
+                             .shift = shift,
+                             .augment = a};
+}
+
 /* One pixel of light in the middle of the image shows where each view has it: every shift comes
  * about as often as every other, every second image is mirrored, and the two do not hang together.
  */
@@ -143,16 +159,7 @@ static void test_crops_and_flips_are_uniform(void **state)
     const size_t floats = (size_t)COUNT * SIDE * SIDE;
     float *out = ex_guard_floats(floats), scale = 1.0f, shift = 0.0f;
     const ex_augment a = {.crop = CROP, .flip = 1, .draws = {{1, 2}, {0, 3, 4, 5}}};
-    const ex_gather_shape g = {.N = COUNT,
-                               .C = 1,
-                               .H = SIDE,
-                               .W = SIDE,
-                               .out_H = SIDE,
-                               .out_W = SIDE,
-                               .block = 1,
-                               .scale = &scale,
-                               .shift = &shift,
-                               .augment = &a};
+    const ex_gather_shape g = square_of_light(COUNT, SIDE, &a, &scale, &shift);
     k->batch_gather(out, image, index, &g, threads_stream(1));
     int seen[SIDE * SIDE] = {0};
     for (size_t i = 0; i < floats; i++)
@@ -187,16 +194,7 @@ static void test_squares_are_cut_out_anywhere(void **state)
     const size_t floats = (size_t)COUNT * SIDE * SIDE;
     float *out = ex_guard_floats(floats), scale = 1.0f, shift = 0.0f;
     const ex_augment a = {.cutout = 1, .draws = {{7, 2}, {0, 3, 4, 5}}};
-    const ex_gather_shape g = {.N = COUNT,
-                               .C = 1,
-                               .H = SIDE,
-                               .W = SIDE,
-                               .out_H = SIDE,
-                               .out_W = SIDE,
-                               .block = 1,
-                               .scale = &scale,
-                               .shift = &shift,
-                               .augment = &a};
+    const ex_gather_shape g = square_of_light(COUNT, SIDE, &a, &scale, &shift);
     k->batch_gather(out, image, index, &g, threads_stream(1));
     int holes[SIDE * SIDE] = {0}, total = 0;
     for (size_t i = 0; i < floats; i++)

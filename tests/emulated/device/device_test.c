@@ -17,6 +17,20 @@ void device_test_error(cudaError_t actual, cudaError_t expected, const char *cal
     _fail(file, line);
 }
 
+int device_test_fresh(void **state)
+{
+    (void)state;
+    ex_emulated_reset(0);
+    return 0;
+}
+
+float *device_test_floats(size_t n)
+{
+    void *p = NULL;
+    assert_done(cudaMalloc(&p, n * sizeof(float)));
+    return p;
+}
+
 /* What the child writes, up to its end. */
 static void read_all(int from, char *text, size_t size)
 {

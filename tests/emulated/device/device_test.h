@@ -17,6 +17,11 @@ void device_test_error(cudaError_t actual, cudaError_t expected, const char *cal
 /* Runs `body` in a child process; fails unless a signal ends it and its stderr holds `text`. */
 void device_test_dies(void (*body)(void), const char *text);
 
+/* A setup: the device as new, its streams in the order of seed 0. */
+int device_test_fresh(void **state);
+/* n floats of device memory, the test's to free. */
+float *device_test_floats(size_t n);
+
 /* out[i] = a[i] + b[i], or less than 0: 0, by a kernel; n floats in device memory. */
 void device_test_add(float *out, const float *a, const float *b, size_t n, cudaStream_t stream);
 

@@ -11,13 +11,6 @@
 enum { N = 64 };
 #define BYTES (N * sizeof(float))
 
-static int fresh(void **state)
-{
-    (void)state;
-    ex_emulated_reset(0);
-    return 0;
-}
-
 typedef struct job {
     cudaStream_t stream;
     cudaEvent_t event;
@@ -255,17 +248,18 @@ static void test_errors_have_names(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup(test_every_call_fails_in_turn_and_nothing_leaks, fresh),
-        cmocka_unit_test_setup(test_leak_on_a_failing_path_is_counted, fresh),
-        cmocka_unit_test_setup(test_failed_work_breaks_the_device, fresh),
-        cmocka_unit_test_setup(test_failing_kernel_is_told_by_whoever_waits_for_it, fresh),
-        cmocka_unit_test_setup(test_arguments_are_copied_at_the_launch, fresh),
-        cmocka_unit_test_setup(test_host_memory_as_an_argument_dies, fresh),
-        cmocka_unit_test_setup(test_wrong_library_calls_die, fresh),
-        cmocka_unit_test_setup(test_wrong_launch_is_refused_at_the_call, fresh),
-        cmocka_unit_test_setup(test_no_device_is_told, fresh),
-        cmocka_unit_test_setup(test_devices_are_told_apart, fresh),
-        cmocka_unit_test_setup(test_errors_have_names, fresh),
+        cmocka_unit_test_setup(test_every_call_fails_in_turn_and_nothing_leaks, device_test_fresh),
+        cmocka_unit_test_setup(test_leak_on_a_failing_path_is_counted, device_test_fresh),
+        cmocka_unit_test_setup(test_failed_work_breaks_the_device, device_test_fresh),
+        cmocka_unit_test_setup(test_failing_kernel_is_told_by_whoever_waits_for_it,
+                               device_test_fresh),
+        cmocka_unit_test_setup(test_arguments_are_copied_at_the_launch, device_test_fresh),
+        cmocka_unit_test_setup(test_host_memory_as_an_argument_dies, device_test_fresh),
+        cmocka_unit_test_setup(test_wrong_library_calls_die, device_test_fresh),
+        cmocka_unit_test_setup(test_wrong_launch_is_refused_at_the_call, device_test_fresh),
+        cmocka_unit_test_setup(test_no_device_is_told, device_test_fresh),
+        cmocka_unit_test_setup(test_devices_are_told_apart, device_test_fresh),
+        cmocka_unit_test_setup(test_errors_have_names, device_test_fresh),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

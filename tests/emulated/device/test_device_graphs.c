@@ -9,20 +9,6 @@
 enum { N = 64, SEEDS = 20 };
 #define BYTES (N * sizeof(float))
 
-static int fresh(void **state)
-{
-    (void)state;
-    ex_emulated_reset(0);
-    return 0;
-}
-
-static float *device_floats(void)
-{
-    void *p = NULL;
-    assert_done(cudaMalloc(&p, BYTES));
-    return p;
-}
-
 static cudaStream_t new_stream(void)
 {
     cudaStream_t s = NULL;
@@ -76,7 +62,7 @@ static void test_captured_work_runs_at_each_launch(void **state)
     (void)state;
     for (uint64_t seed = 0; seed < SEEDS; seed++) {
         ex_emulated_reset(seed);
-        float *const a = device_floats();
+        float *const a = device_test_floats(N);
         const cudaStream_t s = new_stream();
         set(a, 1.0f, s);
         begin(s);
@@ -100,7 +86,7 @@ static void test_captured_work_runs_at_each_launch(void **state)
 static void test_pinned_memory_is_read_at_each_launch(void **state)
 {
     (void)state;
-    float *pinned = NULL, *const a = device_floats();
+    float *pinned = NULL, *const a = device_test_floats(N);
     const cudaStream_t s = new_stream();
     assert_done(cudaMallocHost((void **)&pinned, BYTES));
     begin(s);
@@ -118,7 +104,8 @@ static void test_pinned_memory_is_read_at_each_launch(void **state)
  * beginning; or the sum does not wait for b's branch. */
 static bool branches_give_the_sum(bool fork_late, bool join_late)
 {
-    float *const a = device_floats(), *const b = device_floats(), *const c = device_floats();
+    float *const a = device_test_floats(N), *const b = device_test_floats(N),
+                 *const c = device_test_floats(N);
     const cudaStream_t s = new_stream(), t = new_stream();
     const cudaEvent_t forked = new_event(), done = new_event();
     set(a, 1.0f, s);
@@ -181,7 +168,7 @@ static void test_launches_of_one_graph_follow_each_other(void **state)
     (void)state;
     for (uint64_t seed = 0; seed < SEEDS; seed++) {
         ex_emulated_reset(seed);
-        float *const a = device_floats();
+        float *const a = device_test_floats(N);
         const cudaStream_t s = new_stream(), t = new_stream();
         set(a, 1.0f, s);
         begin(s);
@@ -197,7 +184,7 @@ static void test_launches_of_one_graph_follow_each_other(void **state)
 static void test_graph_launched_in_a_capture_becomes_part_of_it(void **state)
 {
     (void)state;
-    float *const a = device_floats();
+    float *const a = device_test_floats(N);
     const cudaStream_t s = new_stream();
     set(a, 1.0f, s);
     begin(s);
@@ -227,7 +214,7 @@ static void test_graph_launched_in_a_capture_becomes_part_of_it(void **state)
 static void test_calls_that_cannot_be_captured_fail(void **state)
 {
     (void)state;
-    float *const a = device_floats(), pageable[N] = {0};
+    float *const a = device_test_floats(N), pageable[N] = {0};
     const cudaStream_t s = new_stream();
     void *p = NULL;
     const cudaError_t error = cudaErrorStreamCaptureUnsupported;
@@ -280,7 +267,7 @@ static void test_events_of_a_capture_stay_in_it(void **state)
 static void test_fork_without_join_is_refused(void **state)
 {
     (void)state;
-    float *const a = device_floats();
+    float *const a = device_test_floats(N);
     const cudaStream_t s = new_stream(), t = new_stream();
     const cudaEvent_t forked = new_event();
     cudaGraph_t graph = NULL;
@@ -316,7 +303,7 @@ static void test_capture_ends_where_it_began(void **state)
 static void test_legacy_stream_meets_a_captured_blocking_stream(void **state)
 {
     (void)state;
-    float *const a = device_floats();
+    float *const a = device_test_floats(N);
     cudaStream_t s = NULL;
     cudaGraph_t graph = NULL;
     assert_done(cudaStreamCreate(&s));
@@ -341,19 +328,21 @@ static void test_captured_stream_can_be_destroyed(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup(test_captured_work_runs_at_each_launch, fresh),
-        cmocka_unit_test_setup(test_pinned_memory_is_read_at_each_launch, fresh),
-        cmocka_unit_test_setup(test_capture_follows_forks_and_joins, fresh),
-        cmocka_unit_test_setup(test_library_calls_are_captured, fresh),
-        cmocka_unit_test_setup(test_launches_of_one_graph_follow_each_other, fresh),
-        cmocka_unit_test_setup(test_graph_launched_in_a_capture_becomes_part_of_it, fresh),
-        cmocka_unit_test_setup(test_calls_that_cannot_be_captured_fail, fresh),
-        cmocka_unit_test_setup(test_relaxed_capture_lets_memory_be_allocated, fresh),
-        cmocka_unit_test_setup(test_events_of_a_capture_stay_in_it, fresh),
-        cmocka_unit_test_setup(test_fork_without_join_is_refused, fresh),
-        cmocka_unit_test_setup(test_capture_ends_where_it_began, fresh),
-        cmocka_unit_test_setup(test_legacy_stream_meets_a_captured_blocking_stream, fresh),
-        cmocka_unit_test_setup(test_captured_stream_can_be_destroyed, fresh),
+        cmocka_unit_test_setup(test_captured_work_runs_at_each_launch, device_test_fresh),
+        cmocka_unit_test_setup(test_pinned_memory_is_read_at_each_launch, device_test_fresh),
+        cmocka_unit_test_setup(test_capture_follows_forks_and_joins, device_test_fresh),
+        cmocka_unit_test_setup(test_library_calls_are_captured, device_test_fresh),
+        cmocka_unit_test_setup(test_launches_of_one_graph_follow_each_other, device_test_fresh),
+        cmocka_unit_test_setup(test_graph_launched_in_a_capture_becomes_part_of_it,
+                               device_test_fresh),
+        cmocka_unit_test_setup(test_calls_that_cannot_be_captured_fail, device_test_fresh),
+        cmocka_unit_test_setup(test_relaxed_capture_lets_memory_be_allocated, device_test_fresh),
+        cmocka_unit_test_setup(test_events_of_a_capture_stay_in_it, device_test_fresh),
+        cmocka_unit_test_setup(test_fork_without_join_is_refused, device_test_fresh),
+        cmocka_unit_test_setup(test_capture_ends_where_it_began, device_test_fresh),
+        cmocka_unit_test_setup(test_legacy_stream_meets_a_captured_blocking_stream,
+                               device_test_fresh),
+        cmocka_unit_test_setup(test_captured_stream_can_be_destroyed, device_test_fresh),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -11,26 +11,12 @@
 enum { N = 100 };
 #define BYTES (N * sizeof(float))
 
-static int fresh(void **state)
-{
-    (void)state;
-    ex_emulated_reset(0);
-    return 0;
-}
-
-static float *device_floats(void)
-{
-    void *p = NULL;
-    assert_done(cudaMalloc(&p, BYTES));
-    return p;
-}
-
 static void test_values_go_through_the_device_and_back(void **state)
 {
     (void)state;
     for (uint64_t seed = 0; seed < 8; seed++) {
         ex_emulated_reset(seed);
-        float host[N], back[N], *const a = device_floats(), *const b = device_floats();
+        float host[N], back[N], *const a = device_test_floats(N), *const b = device_test_floats(N);
         for (int i = 0; i < N; i++)
             host[i] = (float)(i - N / 2);
         assert_done(cudaMemcpy(a, host, BYTES, cudaMemcpyHostToDevice));
@@ -49,7 +35,7 @@ static void test_values_go_through_the_device_and_back(void **state)
 static void test_fresh_memory_is_nan(void **state)
 {
     (void)state;
-    float back[N], *const a = device_floats(), *pinned = NULL;
+    float back[N], *const a = device_test_floats(N), *pinned = NULL;
     assert_done(cudaMallocHost((void **)&pinned, BYTES));
     assert_true(isnan(pinned[0]) && isnan(pinned[N - 1]));
     memset(back, 0, sizeof back);
@@ -60,13 +46,13 @@ static void test_fresh_memory_is_nan(void **state)
 
 static void read_on_the_host(void)
 {
-    float *const a = device_floats(), *volatile p = a + 3;
+    float *const a = device_test_floats(N), *volatile p = a + 3;
     exit(*p > 0.0f);
 }
 
 static void write_on_the_host_after_a_run(void)
 {
-    float *const a = device_floats();
+    float *const a = device_test_floats(N);
     if (cudaMemset(a, 0, BYTES) || cudaDeviceSynchronize())
         exit(1);
     memset(a, 0, 1);
@@ -82,7 +68,7 @@ static void test_host_access_to_device_memory_dies(void **state)
 
 static void overrun(void)
 {
-    float *const a = device_floats();
+    float *const a = device_test_floats(N);
     device_test_add(a, a, a, N + 4, NULL);
     cudaDeviceSynchronize();
 }
@@ -98,7 +84,7 @@ static void small_overrun(void)
 
 static void underrun(void)
 {
-    float *const a = device_floats();
+    float *const a = device_test_floats(N);
     device_test_add(a - 4, a, a, N, NULL);
     cudaDeviceSynchronize();
 }
@@ -114,7 +100,7 @@ static void test_kernel_out_of_bounds_dies(void **state)
 
 static void use_after_free(void)
 {
-    float *const a = device_floats(), *const b = device_floats();
+    float *const a = device_test_floats(N), *const b = device_test_floats(N);
     if (cudaFree(b))
         exit(1);
     device_test_add(a, a, b, N, NULL);
@@ -131,7 +117,7 @@ static void test_use_after_free_dies(void **state)
 /* Planted: the host fills the buffer again before the copy has run. */
 static float upload_reused_too_early(cudaStream_t stream)
 {
-    float *pinned = NULL, *const a = device_floats(), back = -1.0f;
+    float *pinned = NULL, *const a = device_test_floats(N), back = -1.0f;
     assert_done(cudaMallocHost((void **)&pinned, BYTES));
     pinned[0] = 1.0f;
     assert_done(cudaMemcpyAsync(a, pinned, BYTES, cudaMemcpyHostToDevice, stream));
@@ -156,7 +142,7 @@ static void test_pageable_memory_is_read_at_the_call(void **state)
     (void)state;
     for (uint64_t seed = 0; seed < 8; seed++) {
         ex_emulated_reset(seed);
-        float value = 1.0f, back = -1.0f, *const a = device_floats();
+        float value = 1.0f, back = -1.0f, *const a = device_test_floats(N);
         assert_done(cudaMemcpyAsync(a, &value, sizeof value, cudaMemcpyHostToDevice, NULL));
         value = 2.0f;
         assert_done(cudaMemcpyAsync(&back, a, sizeof back, cudaMemcpyDeviceToHost, NULL));
@@ -169,7 +155,7 @@ static void test_pageable_memory_is_read_at_the_call(void **state)
 static void test_download_shows_only_when_it_has_run(void **state)
 {
     (void)state;
-    float *pinned = NULL, *const a = device_floats();
+    float *pinned = NULL, *const a = device_test_floats(N);
     assert_done(cudaMallocHost((void **)&pinned, BYTES));
     assert_done(cudaMemsetAsync(a, 0, BYTES, NULL));
     pinned[0] = 5.0f;
@@ -183,7 +169,7 @@ static void test_download_shows_only_when_it_has_run(void **state)
 static void test_download_spares_what_queued_copies_read(void **state)
 {
     (void)state;
-    float *pinned = NULL, *const a = device_floats();
+    float *pinned = NULL, *const a = device_test_floats(N);
     assert_done(cudaMallocHost((void **)&pinned, BYTES));
     pinned[0] = 5.0f;
     assert_done(cudaMemcpyAsync(a, pinned, BYTES, cudaMemcpyHostToDevice, NULL));
@@ -195,7 +181,7 @@ static void test_download_spares_what_queued_copies_read(void **state)
 static void test_copies_of_the_wrong_kind_or_size_are_refused(void **state)
 {
     (void)state;
-    float host[2 * N] = {0}, *const a = device_floats(), *const b = device_floats();
+    float host[2 * N] = {0}, *const a = device_test_floats(N), *const b = device_test_floats(N);
     assert_cuda(cudaMemcpy(a, host, BYTES, cudaMemcpyDeviceToHost),
                 cudaErrorInvalidMemcpyDirection);
     assert_cuda(cudaMemcpy(host, host + N, BYTES, cudaMemcpyHostToDevice),
@@ -235,7 +221,7 @@ static void test_what_is_not_freed_is_counted(void **state)
 {
     (void)state;
     void *pinned = NULL;
-    (void)device_floats();
+    (void)device_test_floats(N);
     assert_done(cudaMallocHost(&pinned, 10));
     assert_string_equal(ex_emulated_leaks(),
                         "1 allocations of device memory; 1 allocations of pinned memory; ");
@@ -248,7 +234,7 @@ static void test_what_is_not_freed_is_counted(void **state)
 static void use_other_device(void)
 {
     ex_emulated_set_devices(2);
-    float *const a = device_floats();
+    float *const a = device_test_floats(N);
     if (cudaSetDevice(1))
         exit(1);
     device_test_add(a, a, a, N, NULL);
@@ -260,9 +246,9 @@ static void test_memory_of_one_device_is_closed_to_another(void **state)
     (void)state;
     device_test_dies(use_other_device, "byte 0 of allocation #1 of 400 bytes on device 0");
     ex_emulated_set_devices(2);
-    float *const a = device_floats(), back = -1.0f;
+    float *const a = device_test_floats(N), back = -1.0f;
     assert_done(cudaSetDevice(1));
-    float *const b = device_floats();
+    float *const b = device_test_floats(N);
     assert_done(cudaMemset(b, 0, BYTES));
     assert_done(cudaMemcpyPeerAsync(a, 0, b, 1, BYTES, NULL));
     assert_done(cudaMemcpy(&back, a, sizeof back, cudaMemcpyDeviceToHost));
@@ -272,19 +258,20 @@ static void test_memory_of_one_device_is_closed_to_another(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup(test_values_go_through_the_device_and_back, fresh),
-        cmocka_unit_test_setup(test_fresh_memory_is_nan, fresh),
-        cmocka_unit_test_setup(test_host_access_to_device_memory_dies, fresh),
-        cmocka_unit_test_setup(test_kernel_out_of_bounds_dies, fresh),
-        cmocka_unit_test_setup(test_use_after_free_dies, fresh),
-        cmocka_unit_test_setup(test_pinned_memory_is_read_when_the_copy_runs, fresh),
-        cmocka_unit_test_setup(test_pageable_memory_is_read_at_the_call, fresh),
-        cmocka_unit_test_setup(test_download_shows_only_when_it_has_run, fresh),
-        cmocka_unit_test_setup(test_download_spares_what_queued_copies_read, fresh),
-        cmocka_unit_test_setup(test_copies_of_the_wrong_kind_or_size_are_refused, fresh),
-        cmocka_unit_test_setup(test_memory_ends_where_it_is_said_to, fresh),
-        cmocka_unit_test_setup(test_what_is_not_freed_is_counted, fresh),
-        cmocka_unit_test_setup(test_memory_of_one_device_is_closed_to_another, fresh),
+        cmocka_unit_test_setup(test_values_go_through_the_device_and_back, device_test_fresh),
+        cmocka_unit_test_setup(test_fresh_memory_is_nan, device_test_fresh),
+        cmocka_unit_test_setup(test_host_access_to_device_memory_dies, device_test_fresh),
+        cmocka_unit_test_setup(test_kernel_out_of_bounds_dies, device_test_fresh),
+        cmocka_unit_test_setup(test_use_after_free_dies, device_test_fresh),
+        cmocka_unit_test_setup(test_pinned_memory_is_read_when_the_copy_runs, device_test_fresh),
+        cmocka_unit_test_setup(test_pageable_memory_is_read_at_the_call, device_test_fresh),
+        cmocka_unit_test_setup(test_download_shows_only_when_it_has_run, device_test_fresh),
+        cmocka_unit_test_setup(test_download_spares_what_queued_copies_read, device_test_fresh),
+        cmocka_unit_test_setup(test_copies_of_the_wrong_kind_or_size_are_refused,
+                               device_test_fresh),
+        cmocka_unit_test_setup(test_memory_ends_where_it_is_said_to, device_test_fresh),
+        cmocka_unit_test_setup(test_what_is_not_freed_is_counted, device_test_fresh),
+        cmocka_unit_test_setup(test_memory_of_one_device_is_closed_to_another, device_test_fresh),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -10,20 +10,6 @@
 enum { N = 64, SEEDS = 20 };
 #define BYTES (N * sizeof(float))
 
-static int fresh(void **state)
-{
-    (void)state;
-    ex_emulated_reset(0);
-    return 0;
-}
-
-static float *device_floats(void)
-{
-    void *p = NULL;
-    assert_done(cudaMalloc(&p, BYTES));
-    return p;
-}
-
 static cudaStream_t new_stream(unsigned flags)
 {
     cudaStream_t s = NULL;
@@ -53,7 +39,7 @@ static int first_byte(const void *p, cudaStream_t stream)
 /* One stream fills, another reads. Planted where `event` is not waited for. */
 static bool reader_sees_writer(bool event)
 {
-    float *const a = device_floats();
+    float *const a = device_test_floats(N);
     const cudaStream_t writer = new_stream(cudaStreamNonBlocking);
     const cudaStream_t reader = new_stream(cudaStreamNonBlocking);
     const cudaEvent_t written = new_event(cudaEventDisableTiming);
@@ -86,7 +72,7 @@ static void test_missing_event_wait_is_caught_by_some_seed(void **state)
 /* Planted where the reader's buffer is filled again without waiting for it. */
 static bool buffer_is_kept_for_its_reader(bool event)
 {
-    float *const a = device_floats();
+    float *const a = device_test_floats(N);
     const cudaStream_t writer = new_stream(cudaStreamNonBlocking);
     const cudaStream_t reader = new_stream(cudaStreamNonBlocking);
     const cudaEvent_t written = new_event(0), read = new_event(0);
@@ -122,7 +108,7 @@ static void test_one_stream_runs_in_order(void **state)
     (void)state;
     for (uint64_t seed = 0; seed < SEEDS; seed++) {
         ex_emulated_reset(seed);
-        float *const a = device_floats(), *const b = device_floats();
+        float *const a = device_test_floats(N), *const b = device_test_floats(N);
         const cudaStream_t s = new_stream(cudaStreamNonBlocking);
         for (int i = 0; i < 30; i++) {
             assert_done(cudaMemsetAsync(a, i, BYTES, s));
@@ -178,7 +164,7 @@ static void test_seeds_run_streams_in_all_orders_and_repeat_themselves(void **st
 static void test_work_waits_for_somebody_to_wait(void **state)
 {
     (void)state;
-    float *const a = device_floats();
+    float *const a = device_test_floats(N);
     const cudaStream_t s = new_stream(0);
     const cudaEvent_t e = new_event(0);
     assert_done(cudaMemsetAsync(a, 1, BYTES, s));
@@ -197,7 +183,7 @@ static void test_work_waits_for_somebody_to_wait(void **state)
 static void test_polling_comes_to_an_end(void **state)
 {
     (void)state;
-    float *const a = device_floats();
+    float *const a = device_test_floats(N);
     for (int i = 0; i < 10; i++)
         assert_done(cudaMemsetAsync(a, i, BYTES, NULL));
     int polls = 0;
@@ -229,7 +215,7 @@ static void test_legacy_stream_orders_blocking_streams_alone(void **state)
     int blocking = 0, non_blocking = 0;
     for (uint64_t seed = 0; seed < SEEDS; seed++) {
         ex_emulated_reset(seed);
-        float *const a = device_floats(), *const b = device_floats();
+        float *const a = device_test_floats(N), *const b = device_test_floats(N);
         assert_done(cudaMemset(a, 3, BYTES));
         blocking += first_byte(a, new_stream(cudaStreamDefault)) == 3;
         assert_done(cudaMemset(b, 3, BYTES));
@@ -242,7 +228,7 @@ static void test_legacy_stream_orders_blocking_streams_alone(void **state)
 static void test_destroyed_streams_and_events_still_order_their_work(void **state)
 {
     (void)state;
-    float *const a = device_floats();
+    float *const a = device_test_floats(N);
     const cudaStream_t s = new_stream(cudaStreamNonBlocking), t = new_stream(cudaStreamNonBlocking);
     const cudaEvent_t e = new_event(0);
     assert_done(cudaMemsetAsync(a, 9, BYTES, s));
@@ -260,7 +246,7 @@ static void test_destroyed_streams_and_events_still_order_their_work(void **stat
 static void test_work_of_a_destroyed_stream_runs_before_memory_is_freed(void **state)
 {
     (void)state;
-    float *const a = device_floats();
+    float *const a = device_test_floats(N);
     const cudaStream_t s = new_stream(cudaStreamNonBlocking);
     assert_done(cudaMemsetAsync(a, 9, BYTES, s));
     assert_done(cudaStreamDestroy(s));
@@ -287,7 +273,7 @@ static void test_kernel_on_the_stream_of_another_device_is_refused(void **state)
 {
     (void)state;
     ex_emulated_set_devices(2);
-    float *const a = device_floats();
+    float *const a = device_test_floats(N);
     const cudaStream_t s = new_stream(0);
     assert_done(cudaSetDevice(1));
     device_test_add(a, a, a, N, s);
@@ -339,19 +325,24 @@ static void test_host_threads_use_streams_of_their_own(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup(test_missing_event_wait_is_caught_by_some_seed, fresh),
-        cmocka_unit_test_setup(test_buffer_reused_too_early_is_caught_by_some_seed, fresh),
-        cmocka_unit_test_setup(test_one_stream_runs_in_order, fresh),
-        cmocka_unit_test_setup(test_seeds_run_streams_in_all_orders_and_repeat_themselves, fresh),
-        cmocka_unit_test_setup(test_work_waits_for_somebody_to_wait, fresh),
-        cmocka_unit_test_setup(test_polling_comes_to_an_end, fresh),
-        cmocka_unit_test_setup(test_events_tell_elapsed_time, fresh),
-        cmocka_unit_test_setup(test_legacy_stream_orders_blocking_streams_alone, fresh),
-        cmocka_unit_test_setup(test_destroyed_streams_and_events_still_order_their_work, fresh),
-        cmocka_unit_test_setup(test_work_of_a_destroyed_stream_runs_before_memory_is_freed, fresh),
-        cmocka_unit_test_setup(test_host_functions_may_not_call_cuda, fresh),
-        cmocka_unit_test_setup(test_kernel_on_the_stream_of_another_device_is_refused, fresh),
-        cmocka_unit_test_setup(test_host_threads_use_streams_of_their_own, fresh),
+        cmocka_unit_test_setup(test_missing_event_wait_is_caught_by_some_seed, device_test_fresh),
+        cmocka_unit_test_setup(test_buffer_reused_too_early_is_caught_by_some_seed,
+                               device_test_fresh),
+        cmocka_unit_test_setup(test_one_stream_runs_in_order, device_test_fresh),
+        cmocka_unit_test_setup(test_seeds_run_streams_in_all_orders_and_repeat_themselves,
+                               device_test_fresh),
+        cmocka_unit_test_setup(test_work_waits_for_somebody_to_wait, device_test_fresh),
+        cmocka_unit_test_setup(test_polling_comes_to_an_end, device_test_fresh),
+        cmocka_unit_test_setup(test_events_tell_elapsed_time, device_test_fresh),
+        cmocka_unit_test_setup(test_legacy_stream_orders_blocking_streams_alone, device_test_fresh),
+        cmocka_unit_test_setup(test_destroyed_streams_and_events_still_order_their_work,
+                               device_test_fresh),
+        cmocka_unit_test_setup(test_work_of_a_destroyed_stream_runs_before_memory_is_freed,
+                               device_test_fresh),
+        cmocka_unit_test_setup(test_host_functions_may_not_call_cuda, device_test_fresh),
+        cmocka_unit_test_setup(test_kernel_on_the_stream_of_another_device_is_refused,
+                               device_test_fresh),
+        cmocka_unit_test_setup(test_host_threads_use_streams_of_their_own, device_test_fresh),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
