@@ -6,8 +6,14 @@
 #define EX_BENCH_H
 
 #include "federation.h"
+#include "profile.h"
 
-enum { BENCH_FEED_BATCHES = 8 }; /* batches in one call to the engine: a repetition */
+#include <jansson.h>
+
+enum {
+    BENCH_FEED_BATCHES = 8, /* batches in one call to the engine: a repetition */
+    BENCH_CLIENTS = 10,     /* clients in a round: a repetition of `clients` */
+};
 
 typedef struct bench_options {
     const char *model;
@@ -19,6 +25,8 @@ typedef struct bench_options {
     int strategy;    /* ex_strategy_choice */
     int conv;        /* ex_conv_choice */
     int norm;        /* masked: ex_norm_mode */
+    int samples;     /* clients: images of each */
+    int use;         /* roofline: ex_use */
     int precision;   /* ex_precision */
     double delta;    /* masked: share of each layer's channels */
     int last_layers; /* masked: layers that channels are selected in, from the end; 0 = all */
@@ -36,6 +44,15 @@ typedef struct bench_row {
     int wrong;
 } bench_row;
 
+/* What a step consists of, and what the processor could do: roofline.c. */
+typedef struct bench_roofline {
+    double peak_flops, peak_bytes; /* a second, of all threads */
+    ex_profile_row *parts;         /* (count) over all steps, by falling time */
+    size_t count, steps;
+    double seconds;  /* of all steps, what is in no part included */
+    double expected; /* flop of a forward pass as the model is written */
+} bench_roofline;
+
 /* Seconds of every repetition, and what is wrong with the results. */
 typedef struct bench_result {
     double *seconds; /* (repetitions) */
@@ -43,8 +60,9 @@ typedef struct bench_result {
     int repetitions; /* measured so far; options->repetitions in the end */
     bench_row *rows; /* (row_count) instead of `seconds`, where the job measures several things */
     int row_count;
-    size_t images; /* that a repetition computes */
-    int wrong;     /* results that are not what they must be; a cause each in the log */
+    bench_roofline *roofline; /* instead of both, where the job takes a step apart */
+    size_t images;            /* that a repetition computes */
+    int wrong;                /* results that are not what they must be; a cause each in the log */
 } bench_result;
 
 typedef struct bench_job {
@@ -57,7 +75,8 @@ typedef struct bench_job {
     ex_status (*run)(bench_result *result, ex_federation *f, const bench_options *o);
 } bench_job;
 
-extern const bench_job bench_step, bench_eval, bench_ablate, bench_masked, bench_kernels;
+extern const bench_job bench_step, bench_eval, bench_ablate, bench_masked, bench_kernels,
+    bench_roofline_job, bench_clients;
 /* NULL-terminated. */
 extern const bench_job *const bench_jobs[];
 
@@ -83,6 +102,15 @@ typedef ex_status (*bench_once)(double *seconds, bench_result *result, ex_plan *
                                 const ex_federation *f, const ex_samples *feed, void *context);
 ex_status bench_feed(bench_result *result, ex_federation *f, const bench_options *o,
                      const ex_plan_spec *spec, bench_once once, void *context);
+
+/* peak.c: operations, and bytes of main memory, that `threads` threads get through in a second: a
+ * loop of multiply-adds on registers, and the triad a[i] = b[i] + s * c[i]. */
+double bench_peak_flops(int threads);
+ex_status bench_peak_bytes(double *out, int threads);
+
+/* roofline.c: the lines of the table; their array for the JSON object, a new reference. */
+json_t *bench_roofline_report(const bench_roofline *r, int wrong);
+double bench_roofline_parts(const bench_roofline *r); /* seconds */
 
 /* report.c: a preamble of `#` lines, the table, a JSON object in the last line where asked for. */
 void bench_report(const bench_job *job, const ex_federation *f, const bench_options *o,

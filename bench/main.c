@@ -7,8 +7,9 @@
 #include <stdio.h>
 #include <string.h>
 
-const bench_job *const bench_jobs[] = {&bench_step,   &bench_eval,    &bench_masked,
-                                       &bench_ablate, &bench_kernels, NULL};
+const bench_job *const bench_jobs[] = {
+    &bench_step,    &bench_eval,         &bench_masked,  &bench_ablate,
+    &bench_kernels, &bench_roofline_job, &bench_clients, NULL};
 
 static void print_help(void)
 {
@@ -38,6 +39,8 @@ static const bench_job *find_job(const char *name)
 
 static size_t images_needed(const bench_job *job, const bench_options *o)
 {
+    if (job == &bench_clients)
+        return (size_t)o->samples * BENCH_CLIENTS;
     return job == &bench_ablate ? (size_t)o->probe : (size_t)o->batch * BENCH_FEED_BATCHES;
 }
 
@@ -69,6 +72,10 @@ done:
     for (int i = 0; i < result.row_count; i++)
         ex_free(&result.rows[i].seconds);
     ex_free(&result.rows);
+    if (result.roofline)
+        ex_free(&result.roofline->parts);
+    ex_free(&result.roofline);
+    ex_profile_drop();
     return status;
 }
 

@@ -35,6 +35,7 @@ typedef struct option_row {
 enum {
     BATCH_MAX = 1 << 14,
     PROBE_MAX = 1 << 20,
+    SAMPLES_MAX = 1 << 16,
     THREADS_MAX = 1024,
     REPETITIONS_MAX = 1 << 20,
     LAYERS_MAX = 1 << 10
@@ -45,7 +46,7 @@ static const option_row rows[] = {
     {"--shape", OPTION_CHOICE, AT(shape), .choices = LIST("cifar", "fashion"),
      .help = "images of 3x32x32 or of 1x28x28 (cifar)"},
     {"--batch", OPTION_INT, AT(batch), .min = 1, .max = BATCH_MAX, .initial = 128,
-     .help = "step, eval, masked: images in a batch (128)"},
+     .help = "all but ablate: images in a batch (128)"},
     {"--threads", OPTION_INT, AT(threads), .min = 1, .max = THREADS_MAX, .initial = 2,
      .help = "threads in all (2)"},
     {"--lanes", OPTION_INT, AT(lanes), .max = THREADS_MAX,
@@ -59,6 +60,10 @@ static const option_row rows[] = {
      .help = "masked: norms by the batch, or by running statistics (train)"},
     {"--last-layers", OPTION_INT, AT(last_layers), .max = LAYERS_MAX,
      .help = "masked: channels of so many layers from the end; 0: of all (0)"},
+    {"--samples", OPTION_INT, AT(samples), .min = 1, .max = SAMPLES_MAX, .initial = 50,
+     .help = "clients: images of each (50)"},
+    {"--use", OPTION_CHOICE, AT(use), .choices = LIST("train", "evaluate"),
+     .help = "roofline: of a training step, or of the evaluation of a batch (train)"},
     {"--conv", OPTION_CHOICE, AT(conv), .choices = LIST("auto", "direct"),
      .help = "convolutions: timed and chosen, or direct only (auto)"},
     {"--device", OPTION_DEVICE, AT(device), .choices = LIST("auto", "cpu", "cuda", "cuda:N"),

@@ -47,7 +47,8 @@ static const char *shape_text(const bench_options *o)
     return o->shape == BENCH_CIFAR ? "3x32x32" : "1x28x28";
 }
 
-static void print_preamble(const bench_job *job, const ex_federation *f, const bench_options *o)
+static void print_preamble(const bench_job *job, const ex_federation *f, const bench_options *o,
+                           const bench_result *r)
 {
     json_t *libraries = ex_version_libraries();
     const char *name, *separator = "";
@@ -72,8 +73,13 @@ static void print_preamble(const bench_job *job, const ex_federation *f, const b
                o->lanes, o->probe);
     else if (job == &bench_kernels)
         printf("# batch %d; maps of the first convolution, vectors of the model\n", o->batch);
+    else if (job == &bench_clients)
+        printf("# batch %d, %d clients of %d images in a repetition, on one lane of one thread\n",
+               o->batch, BENCH_CLIENTS, o->samples);
     else
         printf("# batch %d, %d batches in a repetition\n", o->batch, BENCH_FEED_BATCHES);
+    if (job == &bench_roofline_job)
+        printf("# use %s, %d repetitions\n", bench_choice("--use", o->use), r->repetitions);
     if (job == &bench_masked)
         printf("# delta %g, bn %s, last layers %d (0: all)\n", o->delta,
                bench_choice("--bn", o->norm), o->last_layers);
@@ -111,6 +117,13 @@ static void print_json(const bench_job *job, const ex_federation *f, const bench
         json_object_set_new(json, "max", json_real(s->max));
         json_object_set_new(json, "images_per_second", json_real(s->images_per_second));
     }
+    if (r->roofline) {
+        json_object_set_new(json, "use", json_string(bench_choice("--use", o->use)));
+        json_object_set_new(json, "peak_gflop_per_second",
+                            json_real(r->roofline->peak_flops * 1e-9));
+        json_object_set_new(json, "peak_gb_per_second", json_real(r->roofline->peak_bytes * 1e-9));
+        json_object_set_new(json, "forward_flop", json_real(r->roofline->expected));
+    }
     if (job == &bench_ablate) {
         json_object_del(json, "batch"); /* chosen by the strategy */
         json_object_set_new(json, "strategy", json_string(bench_choice("--strategy", o->strategy)));
@@ -123,6 +136,11 @@ static void print_json(const bench_job *job, const ex_federation *f, const bench
         json_object_set_new(json, "bn", json_string(bench_choice("--bn", o->norm)));
         json_object_set_new(json, "last_layers", json_integer(o->last_layers));
         json_object_set_new(json, "full", json_real(s->base));
+        json_object_set_new(json, "ratio", json_real(s->median / s->base));
+    }
+    if (job == &bench_clients) {
+        json_object_set_new(json, "samples", json_integer(o->samples));
+        json_object_set_new(json, "compute", json_real(s->base));
         json_object_set_new(json, "ratio", json_real(s->median / s->base));
     }
     json_object_set_new(json, "peak_mib", json_real((double)ex_memory_peak() / (1 << 20)));
@@ -175,8 +193,10 @@ void bench_report(const bench_job *job, const ex_federation *f, const bench_opti
 {
     summary s = {0};
     json_t *rows = NULL;
-    print_preamble(job, f, o);
-    if (result->rows) {
+    print_preamble(job, f, o, result);
+    if (result->roofline) {
+        rows = bench_roofline_report(result->roofline, result->wrong);
+    } else if (result->rows) {
         rows = report_rows(job, result);
     } else {
         s = summarize(job, result);

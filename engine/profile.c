@@ -73,6 +73,8 @@ static void add_up(ex_profile_row *row, const ex_profile_row *more)
     row->calls += more->calls;
     row->first += more->first;
     row->first_calls += more->first_calls;
+    row->flop += more->flop;
+    row->bytes += more->bytes;
 }
 
 void ex_profile_add(ex_profile *p, const ex_profile_row *more)
@@ -283,6 +285,12 @@ bool ex_profile_has_source(void)
     return source != NULL;
 }
 
+void ex_profile_drop(void)
+{
+    source = NULL;
+    ex_profile_destroy(&current);
+}
+
 ex_status ex_profile_end(const char *csv)
 {
     ex_status status = EX_OK;
@@ -295,7 +303,6 @@ ex_status ex_profile_end(const char *csv)
         status = ex_profile_print(current, stderr);
     if (status == EX_OK && csv && *csv)
         status = ex_profile_write_csv(current, csv);
-    source = NULL;
-    ex_profile_destroy(&current);
+    ex_profile_drop();
     return status;
 }

@@ -18,6 +18,10 @@ typedef struct ex_profile_row {
     const char *name;
     size_t calls, first_calls; /* calls: all but the first ones */
     double total, minimum, maximum, first;
+    /* Of all calls, the first ones too: operations of matrix products and convolutions, as the
+     * model is written, and bytes of their operands, each once. 0 where who measured does not tell.
+     */
+    double flop, bytes;
 } ex_profile_row;
 
 typedef struct ex_profile ex_profile;
@@ -70,6 +74,8 @@ ex_status ex_profile_begin(void);
 ex_profile *ex_profile_current(void);
 void ex_profile_set_source(ex_profile_source flush);
 bool ex_profile_has_source(void);
+/* Switches off without showing anything: for who has read the rows. */
+void ex_profile_drop(void);
 /* Collects from the source, prints to stderr, writes `csv` unless it is empty, and switches off;
  * does nothing if profiling is off. */
 ex_status ex_profile_end(const char *csv);

@@ -104,16 +104,6 @@ static void trial_end(trial *t)
     ex_dnn_op_destroy(&t->op);
 }
 
-/* A lane of one thread counts its processor time: what else the machine does moves wall time. */
-static double trial_clock(int threads)
-{
-    struct timespec t;
-    if (threads > 1)
-        return ex_now();
-    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
-
 static ex_status trial_begin(trial *t, ex_cpu_lane *lane, const ex_dnn_conv *c)
 {
     static const int args[4][ARGS_MAX] = {
@@ -136,9 +126,9 @@ static ex_status trial_begin(trial *t, ex_cpu_lane *lane, const ex_dnn_conv *c)
 static ex_status trial_run(const trial *t, const ex_cpu_lane *lane, double *seconds)
 {
     const int threads = lane->base.threads;
-    const double start = trial_clock(threads);
+    const double start = ex_work_now(threads);
     EX_TRY(EX_DNN(dnnl_primitive_execute(t->op.primitive, lane->stream, t->count, t->args)));
-    *seconds = trial_clock(threads) - start;
+    *seconds = ex_work_now(threads) - start;
     return EX_OK;
 }
 

@@ -107,6 +107,7 @@ struct ex_cpu_step {
     ex_map_shape shape;
     int K, block, stride, relu;
     ex_map_type from;     /* of what a copy reads */
+    size_t moved;         /* bytes beside those of ref, for the profile */
     ex_profile_row spent; /* when profiling; its name is made in the end */
 };
 

@@ -25,6 +25,14 @@ void ex_dnn_op_destroy(ex_dnn_op *op)
     *op = (ex_dnn_op){0};
 }
 
+bool ex_dnn_op_multiplies(const ex_dnn_op *op)
+{
+    dnnl_primitive_kind_t kind = dnnl_undefined_primitive;
+    return op->pd &&
+           dnnl_primitive_desc_query(op->pd, dnnl_query_primitive_kind, 0, &kind) == dnnl_success &&
+           (kind == dnnl_convolution || kind == dnnl_inner_product || kind == dnnl_matmul);
+}
+
 size_t ex_dnn_op_bytes(const ex_dnn_op *op, int arg)
 {
     const ex_dnn_md_ref md = ex_dnn_op_md(op, arg);

@@ -25,6 +25,8 @@ typedef struct ex_dnn_op {
 } ex_dnn_op;
 
 void ex_dnn_op_destroy(ex_dnn_op *op);
+/* Whether it multiplies: a convolution or a matrix product. */
+bool ex_dnn_op_multiplies(const ex_dnn_op *op);
 /* Bytes that the op's argument takes; 0 if it has none. */
 size_t ex_dnn_op_bytes(const ex_dnn_op *op, int arg);
 /* Layout of a map argument of C channels as `block`; 0 if it is none of those. */

@@ -126,6 +126,7 @@ static ex_status add_gather(ex_cpu_plan *plan, int node)
                                  .W = plan->model->in_width,
                                  .block = plan->maps[node].block,
                                  .type = plan->maps[node].type};
+    step->moved = ex_cpu_map_floats(plan, node); /* a byte each */
     ex_cpu_step_ref(plan, plan->maps[node].ref, 0);
     return EX_OK;
 }
@@ -238,6 +239,8 @@ static ex_status run_sgd(ex_cpu_plan *plan, const ex_cpu_step *step)
     return EX_OK;
 }
 
+enum { SGD_PASSES = 5 }; /* gradients read; values and velocity read and written */
+
 static ex_status add_update(ex_cpu_plan *plan)
 {
     ex_cpu_step *step;
@@ -246,6 +249,8 @@ static ex_status add_update(ex_cpu_plan *plan)
     EX_TRY(ex_cpu_step_add(plan, "sgd", -1, run_sgd, &step));
     step->update = true;
     plan->all = (ex_segment){.offset = 0, .length = plan->model->param_count};
+    step->moved = SGD_PASSES * sizeof(float) *
+                  (plan->base.spec.mask ? plan->base.spec.mask->param_count : plan->all.length);
     ex_cpu_step_ref(plan, plan->grads, 0);
     return EX_OK;
 }

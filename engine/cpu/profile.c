@@ -15,6 +15,37 @@ static void name_step(char *name, size_t room, const ex_model *m, const ex_cpu_s
         snprintf(name, room, "%s", step->what);
 }
 
+/* As the model is written: Winograd's convolutions need fewer. */
+static double flop_of(const ex_cpu_plan *plan, const ex_cpu_step *step)
+{
+    if (step->node < 0 || !ex_dnn_op_multiplies(&step->op))
+        return 0.0;
+    const ex_node *n = &plan->model->nodes[step->node];
+    const ex_layer *l = ex_cpu_layer_of(plan, step->node);
+    const double pixels = (double)plan->base.spec.batch * n->out_H * n->out_W;
+    return 2.0 * (double)l->row * l->channels * pixels;
+}
+
+/* Of a tensor of ours; places in a vector of the lane, or in the gradients, do not tell. */
+static size_t tensor_bytes(const ex_cpu_plan *plan, ex_cpu_ref ref)
+{
+    return ref.buffer >= 0 && ref.buffer != plan->grads.buffer
+               ? plan->buffers.list[ref.buffer].bytes
+               : 0;
+}
+
+static size_t bytes_of(const ex_cpu_plan *plan, const ex_cpu_step *step)
+{
+    size_t bytes = step->moved;
+    for (int i = 0; i < step->count; i++) {
+        if (!step->op.primitive)
+            bytes += tensor_bytes(plan, step->ref[i]);
+        else if (step->args[i].arg != DNNL_ARG_SCRATCHPAD)
+            bytes += ex_dnn_op_bytes(&step->op, step->args[i].arg);
+    }
+    return bytes;
+}
+
 void ex_cpu_profile(const ex_cpu_plan *plan)
 {
     char name[256];
@@ -24,7 +55,10 @@ void ex_cpu_profile(const ex_cpu_plan *plan)
     for (int i = 0; i < plan->step_count; i++) {
         ex_profile_row row = plan->steps[i].spent;
         name_step(name, sizeof name, plan->model, &plan->steps[i]);
+        const double calls = (double)(row.calls + row.first_calls);
         row.name = name;
+        row.flop = calls * flop_of(plan, &plan->steps[i]);
+        row.bytes = calls * (double)bytes_of(plan, &plan->steps[i]);
         ex_profile_add(profile, &row);
     }
 }

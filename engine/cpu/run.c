@@ -38,19 +38,9 @@ static ex_status begin(ex_cpu_plan *plan, const ex_dataset *data)
     return ex_cpu_bind(plan);
 }
 
-/* For profiles: a lane of one thread counts its processor time, which other processes do not
- * move. */
-static double profile_clock(const ex_cpu_plan *plan)
-{
-    struct timespec t;
-    if (plan->lane->base.threads > 1)
-        return ex_now();
-    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
-
 ex_status ex_cpu_steps(ex_cpu_plan *plan, int first, int last, bool update)
 {
+    const int threads = plan->lane->base.threads;
     for (int i = first; i < last; i++) {
         ex_cpu_step *step = &plan->steps[i];
         if (step->update && !update)
@@ -59,9 +49,9 @@ ex_status ex_cpu_steps(ex_cpu_plan *plan, int first, int last, bool update)
             EX_TRY(step->call(plan, step));
             continue;
         }
-        const double start = profile_clock(plan);
+        const double start = ex_work_now(threads);
         EX_TRY(step->call(plan, step));
-        ex_profile_count_warm(&step->spent, profile_clock(plan) - start);
+        ex_profile_count_warm(&step->spent, ex_work_now(threads) - start);
     }
     return EX_OK;
 }

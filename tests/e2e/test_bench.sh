@@ -40,13 +40,37 @@ last 'd["job"] == "kernels" and d["unit"] == "us" and d["wrong"] == 0 and len(d[
 last 'all(0 < k["min"] <= k["median"] <= k["max"] and k["bytes"] > 0 for k in d["kernels"])'
 [ "$(grep -c '^ [a-z]' out)" -eq "$(grep -o '"gb_per_second"' out | wc -l)" ] || fail "rows are missing"
 
+for use in train evaluate; do
+    succeeds bench roofline "${small[@]}" --batch 4 --repetitions 2 --use $use
+    last "d['job'] == 'roofline' and d['use'] == '$use' and d['wrong'] == 0"
+    last '0 < d["peak_gflop_per_second"] < 1e4 and 0 < d["peak_gb_per_second"] < 1e4'
+    # The parts and what is outside of them are the step.
+    last '(lambda p: sum(r["ms"] for r in p[:-2]) <= p[-1]["ms"] * (1 + 1e-5)
+        and abs(sum(r["ms"] for r in p[:-1]) / p[-1]["ms"] - 1) < 1e-4)(d["roofline"])'
+    last 'all(r["ms"] > 0 and abs(r["gflop_per_second"] * r["ms"] * 1e6 - r["flop"]) <= 1e-4 * r["flop"]
+        and abs(r["gb_per_second"] * r["ms"] * 1e6 - r["bytes"]) <= 1e-4 * r["bytes"] for r in d["roofline"])'
+    # A forward pass of resnet20 on 3x32x32 is 81.1 MFLOP an image (He et al.: 41 M multiply-adds).
+    last 'abs(d["forward_flop"] / 4 - 81.1e6) < 0.1e6'
+    last 'abs(sum(r["flop"] for r in d["roofline"] if " forward" in r["name"]) / d["forward_flop"] - 1) < 1e-4'
+done
+# Gradients of the filters cost as much; of the input too, but the images want none.
+succeeds bench roofline "${small[@]}" --batch 4 --repetitions 1
+last 'abs(sum(r["flop"] for r in d["roofline"] if "backward weights" in r["name"]) / d["forward_flop"] - 1) < 1e-4'
+last 'abs(sum(r["flop"] for r in d["roofline"] if "backward data" in r["name"])
+    + 4 * 2 * 32 * 32 * 9 * 3 * 16 - d["forward_flop"]) < 1e-4 * d["forward_flop"]'
+last 'all(any(r["name"].startswith(w) for r in d["roofline"]) for w in ("gather", "norm forward", "norm backward", "pool", "sgd"))'
+
+succeeds bench clients "${small[@]}" --batch 4 --samples 6 --repetitions 2
+last 'd["job"] == "clients" and d["samples"] == 6 and d["batch"] == 4 and d["wrong"] == 0'
+last 'd["median"] > 0 and d["compute"] > 0 and abs(d["ratio"] * d["compute"] / d["median"] - 1) < 1e-3'
+
 # --- without --json there is the table alone
 succeeds bench eval --threads 1 --conv direct --batch 2 --repetitions 1
 ! grep -q '{' out || fail "JSON that nobody asked for"
 
 # --- help lists what is accepted
 succeeds bench --help
-for word in step eval masked ablate kernels --delta --bn --last-layers --model --shape --batch --threads --lanes --probe --strategy --conv \
+for word in step eval masked ablate kernels roofline clients --use --samples --delta --bn --last-layers --model --shape --batch --threads --lanes --probe --strategy --conv \
     --repetitions --json; do
     has out " $word "
 done
@@ -67,5 +91,6 @@ refuses 2 "cifar, fashion" bench eval --shape imagenet
 refuses 2 "naive, streams, batched" bench ablate --strategy fast
 refuses 2 "1 to" bench step --batch 0
 refuses 2 "1 to" bench step --batch 12x
+refuses 2 "train, evaluate" bench roofline --use infer
 refuses 2 "needs a value" bench step --batch
 refuses 2 "takes no value" bench step --json=yes
