@@ -123,6 +123,8 @@ ex_status ex_cpu_conv_prepare(ex_cpu_plan *plan, int node)
     if (plan->base.spec.use == EX_USE_TRAIN)
         return EX_OK;
     EX_TRY(ex_cpu_correct_prepare(plan, node));
+    if (ex_cpu_conv_is_small(plan, node))
+        return ex_cpu_small_filters(plan, node);
     ex_dnn_conv c = folded_of(plan, node);
     EX_TRY(conv_op(plan, &c, &op));
     EX_TRY_GOTO(filter_in(plan, node, &op, map->folded, &map->weights), done);
@@ -148,6 +150,14 @@ static ex_status add_folded(ex_cpu_plan *plan, int node, const ex_dnn_conv *c, e
     return ex_cpu_correct_forward(plan, node);
 }
 
+static ex_status small_folded(ex_cpu_plan *plan, int node, const ex_dnn_conv *c)
+{
+    if (plan->base.spec.use == EX_USE_TRAIN)
+        EX_TRY(ex_cpu_small_filters(plan, node));
+    EX_TRY(ex_cpu_small_forward(plan, node, c, ex_cpu_conv_output(plan, node)));
+    return ex_cpu_correct_forward(plan, node);
+}
+
 static ex_status folded_forward(ex_cpu_plan *plan, int node)
 {
     const ex_node *n = &plan->model->nodes[node];
@@ -156,12 +166,14 @@ static ex_status folded_forward(ex_cpu_plan *plan, int node)
     ex_dnn_conv c = folded_of(plan, node);
     ex_dnn_op op;
     const ex_cpu_ref output = ex_cpu_conv_output(plan, node);
+    if (trains)
+        EX_TRY(ex_cpu_fold_forward(plan, node));
+    if (ex_cpu_conv_is_small(plan, node))
+        return small_folded(plan, node, &c);
     if (n->residual >= 0 && output.buffer != plan->maps[n->residual].ref.buffer)
         EX_TRY(ex_cpu_copy_add(plan, node, output, c.wide ? EX_MAP_F32 : map->type,
                                plan->maps[n->residual].ref, plan->maps[n->residual].type,
                                ex_cpu_map_floats(plan, node)));
-    if (trains)
-        EX_TRY(ex_cpu_fold_forward(plan, node));
     EX_TRY(conv_op(plan, &c, &op));
     const ex_status status =
         trains ? filter_in(plan, node, &op, map->folded, &map->weights) : EX_OK;
@@ -198,6 +210,30 @@ static ex_status residual_add(ex_cpu_plan *plan, int node)
     return EX_OK;
 }
 
+/* Convolution and bias, into the map's inner value. */
+static ex_status train_conv(ex_cpu_plan *plan, int node, ex_dnn_conv *c)
+{
+    ex_cpu_map *map = &plan->maps[node];
+    ex_dnn_op op;
+    if (ex_cpu_conv_is_small(plan, node)) {
+        EX_TRY(ex_cpu_small_filters(plan, node));
+        return ex_cpu_small_forward(plan, node, c, map->inner);
+    }
+    EX_TRY(conv_op(plan, c, &op));
+    const ex_status status = filter_in(plan, node, &op, map->folded, &map->weights);
+    if (status != EX_OK) {
+        ex_dnn_op_destroy(&op);
+        return status;
+    }
+    EX_TRY(ex_cpu_op_add(plan, "conv forward", node, &op));
+    ex_cpu_step_ref(plan, plan->maps[plan->model->nodes[node].input].ref, DNNL_ARG_SRC);
+    ex_cpu_step_ref(plan, map->weights, DNNL_ARG_WEIGHTS);
+    if (c->bias)
+        ex_cpu_step_ref(plan, map->bias, DNNL_ARG_BIAS);
+    ex_cpu_step_ref(plan, map->inner, DNNL_ARG_DST);
+    return ex_cpu_op_end(plan);
+}
+
 static ex_status train_forward(ex_cpu_plan *plan, int node)
 {
     const ex_node *n = &plan->model->nodes[node];
@@ -205,25 +241,12 @@ static ex_status train_forward(ex_cpu_plan *plan, int node)
     const bool norm = l->scale != EX_NONE;
     ex_cpu_map *map = &plan->maps[node];
     ex_dnn_conv c = conv_of(plan, node, EX_DNN_FORWARD_TRAIN);
-    ex_dnn_op op;
     c.bias = l->bias != EX_NONE;
     c.relu = n->relu && !norm && n->residual < 0;
-    EX_TRY(conv_op(plan, &c, &op));
-    const ex_status status = filter_in(plan, node, &op, map->folded, &map->weights);
-    if (status != EX_OK) {
-        ex_dnn_op_destroy(&op);
-        return status;
-    }
     map->inner = map->ref;
-    EX_TRY(ex_cpu_op_add(plan, "conv forward", node, &op));
     if (norm)
         EX_TRY(ex_cpu_buffer_add(plan, ex_cpu_map_bytes(plan, node), &map->inner));
-    ex_cpu_step_ref(plan, plan->maps[n->input].ref, DNNL_ARG_SRC);
-    ex_cpu_step_ref(plan, map->weights, DNNL_ARG_WEIGHTS);
-    if (c.bias)
-        ex_cpu_step_ref(plan, map->bias, DNNL_ARG_BIAS);
-    ex_cpu_step_ref(plan, map->inner, DNNL_ARG_DST);
-    EX_TRY(ex_cpu_op_end(plan));
+    EX_TRY(train_conv(plan, node, &c));
     if (norm)
         return ex_cpu_norm_forward(plan, node);
     return n->residual >= 0 ? residual_add(plan, node) : EX_OK;
@@ -246,6 +269,8 @@ static ex_status weights_backward(ex_cpu_plan *plan, int node, ex_cpu_ref dy)
     ex_dnn_op op, reorder;
     const size_t dbias = ex_cpu_folds(plan, node) ? l->shift : l->bias;
     c.bias = dbias != EX_NONE;
+    if (ex_cpu_conv_is_small(plan, node))
+        return ex_cpu_small_weights(plan, node, dy, dbias);
     EX_TRY(conv_op(plan, &c, &op));
     const size_t bytes = ex_dnn_op_bytes(&op, DNNL_ARG_DIFF_WEIGHTS);
     const ex_status status =
@@ -288,6 +313,8 @@ static ex_status data_backward(ex_cpu_plan *plan, int node, ex_cpu_ref dy)
     ex_dnn_conv c = conv_of(plan, node, EX_DNN_BACKWARD_DATA);
     ex_cpu_ref weights;
     ex_dnn_op op;
+    if (ex_cpu_conv_is_small(plan, node))
+        return ex_cpu_small_data(plan, node, dy);
     if (plan->model->nodes[n->input].op == EX_OP_INPUT)
         c.src_block = plan->input_gradient_block = input_gradient_block(plan, node);
     EX_TRY(conv_op(plan, &c, &op));

@@ -6,9 +6,9 @@
  * the references alone: a buffer lives from the first step that names it to the last
  * (plan_buffers.h).
  *
- * Reading order: plan.c (what is built, in order), conv.c conv_rows.c fold.c norm.c pool.c
- * linear.c (the nodes), step.c (lists of steps and buffers), arena.c (memory), run.c (what runs
- * them), ablate.c.
+ * Reading order: plan.c (what is built, in order), conv.c conv_small.c conv_rows.c fold.c norm.c
+ * pool.c linear.c (the nodes), step.c (lists of steps and buffers), arena.c (memory), run.c (what
+ * runs them), ablate.c.
  */
 #ifndef EX_CPU_IMPL_H
 #define EX_CPU_IMPL_H
@@ -250,6 +250,15 @@ ex_status ex_cpu_conv_layouts(ex_cpu_plan *plan, int node);
 ex_status ex_cpu_conv_forward(ex_cpu_plan *plan, int node);
 ex_status ex_cpu_conv_backward(ex_cpu_plan *plan, int node);
 ex_status ex_cpu_conv_prepare(ex_cpu_plan *plan, int node); /* evaluation: fold, before forward */
+/* Whether the convolution and its gradients are made of matrix products: conv_small.c. */
+bool ex_cpu_conv_is_small(const ex_cpu_plan *plan, int node);
+/* Of such a node: what the products read of the filters, kept in the map's weights; the convolution
+ * into `out`, with c's bias, sum (of the residual) and ReLU; the gradients of filters and of the
+ * bias at `bias`, EX_NONE for none; that of the input, left there. */
+ex_status ex_cpu_small_filters(ex_cpu_plan *plan, int node);
+ex_status ex_cpu_small_forward(ex_cpu_plan *plan, int node, const ex_dnn_conv *c, ex_cpu_ref out);
+ex_status ex_cpu_small_weights(ex_cpu_plan *plan, int node, ex_cpu_ref dy, size_t bias);
+ex_status ex_cpu_small_data(ex_cpu_plan *plan, int node, ex_cpu_ref dy);
 /* Whether the node's norm is folded into its filters. */
 bool ex_cpu_folds(const ex_cpu_plan *plan, int node);
 /* Buffers for the folded values; folds those that are kept from run to run: in section prepare. */

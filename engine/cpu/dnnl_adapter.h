@@ -95,6 +95,16 @@ ex_status ex_dnn_linear_create(ex_dnn_op *out, dnnl_engine_t engine, const ex_dn
 ex_status ex_dnn_linear_weights(ex_dnn_op *out, dnnl_engine_t engine, const ex_dnn_op *op,
                                 const ex_dnn_linear *l);
 
+/* `count` products at once: dst (count, M, N) = src (count, M, K) times weights (count, K, N), all
+ * row-major; or from the transpose of each src, (count, K, M), or of each weights, (count, N, K).
+ */
+typedef struct ex_dnn_product {
+    int count, M, N, K;
+    bool src_transposed, weights_transposed;
+} ex_dnn_product;
+
+ex_status ex_dnn_product_create(ex_dnn_op *out, dnnl_engine_t engine, const ex_dnn_product *p);
+
 /* Filters between K,R,S,C and the layout of argument `arg` (weights or their gradient) of `op`.
  * out->primitive stays NULL if the layouts are the same. EX_ERR_UNSUPPORTED for some of Winograd's
  * layouts, which oneDNN makes from K,C,R,S only: ex_dnn_filter_plain gives that. */

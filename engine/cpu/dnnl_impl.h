@@ -53,6 +53,7 @@ struct ex_dnn_recipe {
         dnnl_convolution_desc_t conv;
         dnnl_pooling_desc_t pool;
         dnnl_inner_product_desc_t linear;
+        dnnl_matmul_desc_t product;
     } desc;
 #endif
 };

@@ -1,0 +1,176 @@
+/* The sums before and behind the products of toeplitz.h: sixteen channels at a time. */
+#include "toeplitz.h"
+
+#include "wide.h"
+
+enum { SIDE = EX_TOEPLITZ_SIDE, PIXELS = SIDE * SIDE, TAPS = 3 };
+
+/* --- filters ---------------------------------------------------------------------------------- */
+
+EX_INLINE void combine_taps(ex_wide u[TAPS], ex_wide w0, ex_wide w1, ex_wide w2)
+{
+    u[0] = w1;
+    u[1] = w2 - w1;
+    u[2] = w0 - w1;
+}
+
+/* Units are filters and blocks of channels. */
+EX_CLONES static void filters_in(float *restrict out, const float *restrict in, size_t C,
+                                 size_t product, size_t begin, size_t end)
+{
+    for (size_t unit = begin; unit < end; unit++) {
+        const size_t k = unit * EX_WIDE / C, c = unit * EX_WIDE % C;
+        const float *w = in + k * TAPS * TAPS * C + c;
+        ex_wide u[TAPS][TAPS], v[TAPS];
+        for (size_t r = 0; r < TAPS; r++)
+            combine_taps(u[r], ex_wide_load(w + TAPS * r * C), ex_wide_load(w + (TAPS * r + 1) * C),
+                         ex_wide_load(w + (TAPS * r + 2) * C));
+        for (size_t j = 0; j < TAPS; j++) {
+            combine_taps(v, u[0][j], u[1][j], u[2][j]);
+            for (size_t i = 0; i < TAPS; i++)
+                ex_wide_store(out + (TAPS * i + j) * product + unit * EX_WIDE, v[i]);
+        }
+    }
+}
+
+void ex_toeplitz_filters(float *out, const float *filters, int K, int C, ex_stream s)
+{
+    const size_t product = (size_t)K * (size_t)C;
+    EX_SHARE(product / EX_WIDE, product * EX_TOEPLITZ_PRODUCTS, s,
+             filters_in(out, filters, (size_t)C, product, begin, end));
+}
+
+EX_INLINE void separate_taps(ex_wide w[TAPS], ex_wide g0, ex_wide g1, ex_wide g2)
+{
+    w[0] = g2;
+    w[1] = g0 - g1 - g2;
+    w[2] = g1;
+}
+
+EX_CLONES static void filters_out(float *restrict out, const float *restrict products, size_t C,
+                                  size_t product, size_t begin, size_t end)
+{
+    for (size_t unit = begin; unit < end; unit++) {
+        const size_t k = unit * EX_WIDE / C, c = unit * EX_WIDE % C;
+        const float *g = products + unit * EX_WIDE;
+        float *w = out + k * TAPS * TAPS * C + c;
+        ex_wide u[TAPS][TAPS], v[TAPS];
+        for (size_t i = 0; i < TAPS; i++, g += TAPS * product)
+            separate_taps(u[i], ex_wide_load(g), ex_wide_load(g + product),
+                          ex_wide_load(g + 2 * product));
+        for (size_t j = 0; j < TAPS; j++) {
+            separate_taps(v, u[0][j], u[1][j], u[2][j]);
+            for (size_t r = 0; r < TAPS; r++)
+                ex_wide_store(w + (TAPS * r + j) * C, v[r]);
+        }
+    }
+}
+
+void ex_toeplitz_filters_bwd(float *filters, const float *products, int K, int C, ex_stream s)
+{
+    const size_t product = (size_t)K * (size_t)C;
+    EX_SHARE(product / EX_WIDE, product * EX_TOEPLITZ_PRODUCTS, s,
+             filters_out(filters, products, (size_t)C, product, begin, end));
+}
+
+/* The product of index 0 has the sum of the pixels. */
+EX_CLONES static void sum_rows(float *restrict bias, const float *restrict dy, size_t N, size_t K,
+                               size_t begin, size_t end)
+{
+    for (size_t unit = begin; unit < end; unit++) {
+        ex_wide sum = {0};
+        for (size_t n = 0; n < N; n++)
+            sum += ex_wide_load(dy + n * K + unit * EX_WIDE);
+        ex_wide_store(bias + unit * EX_WIDE, sum);
+    }
+}
+
+void ex_toeplitz_bias_bwd(float *bias, const float *dy, int N, int K, ex_stream s)
+{
+    EX_SHARE((size_t)K / EX_WIDE, (size_t)N * (size_t)K, s,
+             sum_rows(bias, dy, (size_t)N, (size_t)K, begin, end));
+}
+
+/* --- maps ------------------------------------------------------------------------------------- */
+
+/* Units are images and blocks of channels; out lies (9, units, 16). `first`, `second`: the indices
+ * that x0 and x1 go to, 2 and 1 unless swapped. */
+EX_CLONES static void map_in(float *restrict out, const float *restrict in, size_t product,
+                             size_t first, size_t second, size_t begin, size_t end)
+{
+    for (size_t unit = begin; unit < end; unit++) {
+        const float *x = in + unit * PIXELS * EX_WIDE;
+        ex_wide a[SIDE][TAPS];
+        for (size_t h = 0; h < SIDE; h++) {
+            const ex_wide x0 = ex_wide_load(x + SIDE * h * EX_WIDE),
+                          x1 = ex_wide_load(x + (SIDE * h + 1) * EX_WIDE);
+            a[h][0] = x0 + x1;
+            a[h][first] = x0;
+            a[h][second] = x1;
+        }
+        for (size_t j = 0; j < TAPS; j++) {
+            float *to = out + j * product + unit * EX_WIDE;
+            ex_wide_store(to, a[0][j] + a[1][j]);
+            ex_wide_store(to + first * TAPS * product, a[0][j]);
+            ex_wide_store(to + second * TAPS * product, a[1][j]);
+        }
+    }
+}
+
+void ex_toeplitz_in(float *out, const float *in, int swapped, int N, int C, ex_stream s)
+{
+    const size_t units = (size_t)N * (size_t)C / EX_WIDE;
+    const size_t first = swapped ? 1 : 2, second = swapped ? 2 : 1;
+    EX_SHARE(units, units * EX_WIDE * EX_TOEPLITZ_PRODUCTS, s,
+             map_in(out, in, units * EX_WIDE, first, second, begin, end));
+}
+
+typedef struct gathering {
+    float *out;
+    const float *products;
+    ex_toeplitz_end end;
+    size_t product, blocks; /* floats of a product; blocks of channels */
+} gathering;
+
+EX_INLINE ex_wide finish(const gathering *g, ex_wide y, size_t block, size_t at)
+{
+    if (g->end.bias)
+        y += ex_wide_load(g->end.bias + block * EX_WIDE);
+    if (g->end.residual)
+        y += ex_wide_load(g->end.residual + at);
+    return g->end.relu ? ex_wide_where_positive(y, y) : y;
+}
+
+EX_CLONES static void map_out(const gathering *g, size_t first, size_t second, size_t begin,
+                              size_t end)
+{
+    for (size_t unit = begin; unit < end; unit++) {
+        const float *m = g->products + unit * EX_WIDE;
+        ex_wide q[SIDE][TAPS];
+        for (size_t j = 0; j < TAPS; j++, m += g->product) {
+            const ex_wide both = ex_wide_load(m);
+            q[0][j] = both + ex_wide_load(m + first * TAPS * g->product);
+            q[1][j] = both + ex_wide_load(m + second * TAPS * g->product);
+        }
+        for (size_t h = 0; h < SIDE; h++) {
+            const size_t at = (unit * PIXELS + h * SIDE) * EX_WIDE, block = unit % g->blocks;
+            ex_wide_store(g->out + at, finish(g, q[h][0] + q[h][first], block, at));
+            ex_wide_store(g->out + at + EX_WIDE,
+                          finish(g, q[h][0] + q[h][second], block, at + EX_WIDE));
+        }
+    }
+}
+
+void ex_toeplitz_out(float *out, const float *products, const ex_toeplitz_end *e, int N, int K,
+                     ex_stream s)
+{
+    const size_t units = (size_t)N * (size_t)K / EX_WIDE;
+    const size_t first = e->swapped ? 2 : 1, second = e->swapped ? 1 : 2;
+    const gathering g = {.out = out,
+                         .products = products,
+                         .end = *e,
+                         .product = units * EX_WIDE,
+                         .blocks = (size_t)K / EX_WIDE};
+    EX_SHARE(units, units * EX_WIDE * EX_TOEPLITZ_PRODUCTS, s,
+             map_out(&g, first, second, begin, end));
+}
