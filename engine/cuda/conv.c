@@ -15,9 +15,11 @@ static ex_status conv_step(ex_cuda_plan *plan, int node, bool tail, ex_cuda_ref 
     const bool residual = tail && n->residual >= 0;
     const bool relu = tail && n->relu && out.buffer == map->ref.buffer; /* else it comes later */
     const int batch = plan->base.spec.batch;
+    const bool wide = out.buffer == map->before_relu.buffer && ex_cuda_keeps(plan, node);
     if (map->bias.buffer != EX_BUFFER_NOTHING) {
-        const ex_dnn_graph g =
-            ex_node_graph_fused(n, batch, ex_cuda_precision(plan), residual, relu);
+        ex_dnn_graph g = ex_node_graph_fused(n, batch, ex_cuda_precision(plan), residual, relu);
+        if (wide)
+            g.tensor[EX_FUSED_Y].type = EX_GRAPH_F32;
         const ex_cuda_ref ref[EX_GRAPH_TENSORS] = {
             [EX_FUSED_X] = in->ref,
             [EX_FUSED_W] = map->weights,
@@ -29,7 +31,9 @@ static ex_status conv_step(ex_cuda_plan *plan, int node, bool tail, ex_cuda_ref 
     if (residual || relu)
         return EX_FAIL(EX_ERR_UNSUPPORTED, "layer %s of %s has neither a bias nor a norm",
                        ex_cuda_layer_of(plan, node)->name, plan->model->name);
-    const ex_dnn_graph g = ex_node_graph_conv(n, batch, ex_cuda_precision(plan), EX_GRAPH_CONV_FWD);
+    ex_dnn_graph g = ex_node_graph_conv(n, batch, ex_cuda_precision(plan), EX_GRAPH_CONV_FWD);
+    if (wide)
+        g.tensor[EX_NODE_OUT].type = EX_GRAPH_F32;
     const ex_cuda_ref ref[] = {
         [EX_NODE_A] = in->ref, [EX_NODE_B] = map->weights, [EX_NODE_OUT] = out};
     return ex_cuda_graph_add(plan, "conv forward", node, &g, ref);
@@ -40,8 +44,12 @@ static ex_status plain_weights(ex_cuda_plan *plan, int node)
 {
     const ex_layer *l = ex_cuda_layer_of(plan, node);
     ex_cuda_map *map = &plan->maps[node];
-    EX_TRY(ex_cuda_aligned(plan, node, ex_cuda_param(l->weight), (size_t)l->channels * l->row,
-                           &map->weights));
+    const size_t floats = (size_t)l->channels * l->row;
+    const ex_cuda_ref weight = ex_cuda_param(l->weight);
+    EX_TRY(ex_cuda_type(plan) == EX_MAP_F32
+               ? ex_cuda_aligned(plan, node, weight, floats, &map->weights)
+               : ex_cuda_converted(plan, node, weight, EX_MAP_F32, floats, EX_MAP_BF16,
+                                   &map->weights));
     map->bias = EX_CUDA_NO_REF;
     return l->bias == EX_NONE ? EX_OK
                               : ex_cuda_aligned(plan, node, ex_cuda_param(l->bias),
@@ -63,15 +71,20 @@ ex_status ex_cuda_conv_prepare(ex_cuda_plan *plan, int node)
 {
     const ex_layer *l = ex_cuda_layer_of(plan, node);
     ex_cuda_map *map = &plan->maps[node];
-    const size_t channels = (size_t)l->channels;
+    const size_t channels = (size_t)l->channels, floats = channels * l->row;
+    ex_cuda_ref folded;
     if (l->scale == EX_NONE)
         return EX_OK;
-    EX_TRY(ex_cuda_buffer_add(plan, channels * l->row * sizeof(float), &map->weights));
+    EX_TRY(ex_cuda_buffer_add(plan, floats * sizeof(float), &folded));
     EX_TRY(ex_cuda_buffer_add(plan, channels * sizeof(float), &map->bias));
-    plan->buffers.list[map->weights.buffer].own = plan->buffers.list[map->bias.buffer].own = true;
     EX_TRY(ex_cuda_step_add(plan, "norm fold", node, run_fold, NULL));
-    ex_cuda_step_ref(plan, map->weights);
+    ex_cuda_step_ref(plan, folded);
     ex_cuda_step_ref(plan, map->bias);
+    map->weights = folded;
+    if (ex_cuda_type(plan) != EX_MAP_F32)
+        EX_TRY(
+            ex_cuda_converted(plan, node, folded, EX_MAP_F32, floats, EX_MAP_BF16, &map->weights));
+    plan->buffers.list[map->weights.buffer].own = plan->buffers.list[map->bias.buffer].own = true;
     return EX_OK;
 }
 
@@ -108,6 +121,9 @@ static ex_status bias_backward(ex_cuda_plan *plan, int node, ex_cuda_ref dy)
     const ex_blas_product p = {
         .kind = EX_BLAS_SUM, .N = s.N * s.H * s.W, .K = s.C, .precision = ex_cuda_precision(plan)};
     ex_cuda_ref db;
+    if (s.type != EX_MAP_F32)
+        EX_TRY(ex_cuda_converted(plan, node, dy, s.type, ex_cuda_map_floats(plan, node), EX_MAP_F32,
+                                 &dy));
     EX_TRY(ex_cuda_aligned_begin(plan, to, channels, &db));
     EX_TRY(ex_cuda_product_add(plan, "conv backward bias", node, &p, db, dy, EX_CUDA_NO_REF,
                                EX_CUDA_NO_REF));
@@ -122,12 +138,15 @@ static ex_status weights_backward(ex_cuda_plan *plan, int node, ex_cuda_ref dy)
     const size_t floats = (size_t)l->channels * l->row;
     const ex_dnn_graph g =
         ex_node_graph_conv(n, plan->base.spec.batch, ex_cuda_precision(plan), EX_GRAPH_CONV_WGRAD);
+    const ex_map_type type = ex_cuda_type(plan);
     ex_cuda_ref dw;
-    EX_TRY(ex_cuda_aligned_begin(plan, to, floats, &dw));
+    EX_TRY(type == EX_MAP_F32 ? ex_cuda_aligned_begin(plan, to, floats, &dw)
+                              : ex_cuda_buffer_add(plan, floats * ex_map_type_bytes(type), &dw));
     const ex_cuda_ref ref[] = {
         [EX_NODE_A] = dy, [EX_NODE_B] = plan->maps[n->input].ref, [EX_NODE_OUT] = dw};
     EX_TRY(ex_cuda_graph_add(plan, "conv backward weights", node, &g, ref));
-    EX_TRY(ex_cuda_aligned_end(plan, node, to, dw, floats));
+    EX_TRY(type == EX_MAP_F32 ? ex_cuda_aligned_end(plan, node, to, dw, floats)
+                              : ex_cuda_convert_add(plan, node, to, EX_MAP_F32, dw, type, floats));
     return l->bias == EX_NONE ? EX_OK : bias_backward(plan, node, dy);
 }
 

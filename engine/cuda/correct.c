@@ -2,7 +2,7 @@
  *
  * A convolution is linear: where one channel of its input changed, its output changes by that
  * channel's contribution alone. A plan to fork from keeps what that takes: the outputs before the
- * ReLU, and the filters by input channel. A plan to fork to has room for the differences.
+ * ReLU, float32, and the filters by input channel. A plan to fork to has room for the differences.
  *
  * Corrected outputs are those of the convolution up to rounding, not bit for bit. */
 #include "cuda/cuda_impl.h"
@@ -34,7 +34,7 @@ static ex_conv_shape shape_of(const ex_cuda_plan *plan, int node, int images)
     return c;
 }
 
-static bool keeps(const ex_cuda_plan *plan, int node)
+bool ex_cuda_keeps(const ex_cuda_plan *plan, int node)
 {
     return plan->base.spec.keep_nodes && ex_cuda_corrects(plan, node);
 }
@@ -42,14 +42,14 @@ static bool keeps(const ex_cuda_plan *plan, int node)
 ex_cuda_ref ex_cuda_conv_output(const ex_cuda_plan *plan, int node)
 {
     const ex_cuda_map *map = &plan->maps[node];
-    return keeps(plan, node) ? map->before_relu : map->ref;
+    return ex_cuda_keeps(plan, node) ? map->before_relu : map->ref;
 }
 
 /* --- a plan to fork from ---------------------------------------------------------------------- */
 
-static ex_status add_own(ex_cuda_plan *plan, size_t floats, ex_cuda_ref *out)
+static ex_status add_own(ex_cuda_plan *plan, size_t bytes, ex_cuda_ref *out)
 {
-    EX_TRY(ex_cuda_buffer_add(plan, floats * sizeof(float), out));
+    EX_TRY(ex_cuda_buffer_add(plan, bytes, out));
     plan->buffers.list[out->buffer].own = true;
     return EX_OK;
 }
@@ -79,34 +79,43 @@ static ex_status add_columns(ex_cuda_plan *plan, int node)
     const ex_layer *l = ex_cuda_layer_of(plan, node);
     ex_cuda_map *map = &plan->maps[node];
     const size_t floats = (size_t)l->channels * l->row;
+    const ex_map_type type = ex_cuda_type(plan);
+    const size_t bytes = floats * ex_map_type_bytes(type);
     const int taps = n->R * n->S;
-    const ex_cuda_ref filters = l->scale == EX_NONE ? ex_cuda_param(l->weight) : map->weights;
-    ex_cuda_ref between;
-    EX_TRY(add_own(plan, floats, &map->columns));
-    EX_TRY(ex_cuda_buffer_add(plan, floats * sizeof(float), &between));
-    EX_TRY(add_transpose(plan, node, between, filters,
-                         (ex_map_shape){.N = 1, .C = n->C, .H = n->K, .W = taps, .block = n->C}));
-    return add_transpose(plan, node, map->columns, between,
-                         (ex_map_shape){.N = n->C, .C = taps, .H = n->K, .W = 1, .block = taps});
+    ex_cuda_ref between, filters = map->weights;
+    if (l->scale == EX_NONE) {
+        filters = ex_cuda_param(l->weight);
+        if (type != EX_MAP_F32)
+            EX_TRY(ex_cuda_converted(plan, node, filters, EX_MAP_F32, floats, type, &filters));
+    }
+    EX_TRY(add_own(plan, bytes, &map->columns));
+    EX_TRY(ex_cuda_buffer_add(plan, bytes, &between));
+    EX_TRY(add_transpose(
+        plan, node, between, filters,
+        (ex_map_shape){.N = 1, .C = n->C, .H = n->K, .W = taps, .block = n->C, .type = type}));
+    return add_transpose(
+        plan, node, map->columns, between,
+        (ex_map_shape){.N = n->C, .C = taps, .H = n->K, .W = 1, .block = taps, .type = type});
 }
 
 ex_status ex_cuda_correct_prepare(ex_cuda_plan *plan, int node)
 {
     ex_cuda_map *map = &plan->maps[node];
-    if (!keeps(plan, node))
+    if (!ex_cuda_keeps(plan, node))
         return EX_OK;
     map->before_relu = map->ref;
-    if (plan->model->nodes[node].relu)
-        EX_TRY(add_own(plan, ex_cuda_map_floats(plan, node), &map->before_relu));
+    if (plan->model->nodes[node].relu || map->type != EX_MAP_F32)
+        EX_TRY(add_own(plan, ex_cuda_map_floats(plan, node) * sizeof(float), &map->before_relu));
     return add_columns(plan, node);
 }
 
-/* An update that changes nothing but for the ReLU. */
+/* An update that changes nothing but for the ReLU and the type. */
 static ex_status run_relu(ex_cuda_plan *plan, const ex_cuda_step *step)
 {
     const ex_channel_change none = {.channel = plan->unchanged, .V = 1};
     const ex_conv_shape shape = shape_of(plan, step->node, plan->base.spec.batch);
-    ex_kernels_cuda.conv_channel_update(step->at[0], step->at[1], NULL, &none, &shape, 1, NULL,
+    ex_kernels_cuda.conv_channel_update(step->at[0], step->at[1], NULL, &none, &shape,
+                                        plan->model->nodes[step->node].relu, NULL,
                                         ex_cuda_stream(plan));
     return EX_OK;
 }

@@ -109,9 +109,6 @@ static ex_status device_open(ex_device **out, const ex_device_options *options)
     if (index >= count)
         return EX_FAIL(EX_ERR_UNSUPPORTED, "there is no cuda:%d, only cuda:0 to cuda:%d", index,
                        count - 1);
-    if (options->precision == EX_BF16)
-        return EX_FAIL(EX_ERR_UNSUPPORTED,
-                       "bf16 on CUDA is not there yet; use --precision fp32 or tf32");
     EX_TRY(ex_alloc(&d, 1, sizeof *d, "device"));
     d->base.backend = &ex_backend_cuda;
     d->base.options = *options;

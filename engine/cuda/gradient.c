@@ -29,13 +29,13 @@ ex_status ex_cuda_gradient_give(ex_cuda_plan *plan, int node, ex_cuda_ref gradie
 
 static ex_status run_zero(ex_cuda_plan *plan, const ex_cuda_step *step)
 {
-    return EX_CUDA(cudaMemsetAsync(step->at[0], 0, step->n * sizeof(float), plan->lane->stream));
+    return EX_CUDA(cudaMemsetAsync(step->at[0], 0, step->n, plan->lane->stream));
 }
 
 static ex_status run_sum(ex_cuda_plan *plan, const ex_cuda_step *step)
 {
     ex_kernels_cuda.add_relu_bwd(step->at[0], step->at[0], step->at[1], step->at[2], step->n,
-                                 EX_MAP_F32, ex_cuda_stream(plan));
+                                 step->shape.type, ex_cuda_stream(plan));
     return EX_OK;
 }
 
@@ -64,6 +64,7 @@ static ex_status add_sum(ex_cuda_plan *plan, int node, ex_cuda_ref sum, ex_cuda_
     ex_cuda_step *step;
     EX_TRY(ex_cuda_step_add(plan, "gradient sum", node, run_sum, &step));
     step->n = ex_cuda_map_floats(plan, node);
+    step->shape = ex_cuda_shape(plan, node);
     ex_cuda_step_ref(plan, sum);
     ex_cuda_step_ref(plan, other);
     ex_cuda_step_ref(plan, y);
@@ -87,7 +88,7 @@ static ex_status first_tensor(ex_cuda_plan *plan, int node, ex_cuda_ref *out)
     }
     EX_TRY(ex_cuda_map_add(plan, node, out));
     EX_TRY(ex_cuda_step_add(plan, "zero", node, run_zero, &step));
-    step->n = ex_cuda_map_floats(plan, node);
+    step->n = ex_cuda_map_floats(plan, node) * ex_map_type_bytes(plan->maps[node].type);
     ex_cuda_step_ref(plan, *out);
     return EX_OK;
 }

@@ -63,9 +63,14 @@ ex_status ex_cuda_linear_forward(ex_cuda_plan *plan, int node)
     const ex_layer *l = ex_cuda_layer_of(plan, node);
     ex_cuda_map *map = &plan->maps[node];
     const ex_blas_product p = product_of(plan, node, EX_BLAS_FWD);
-    map->inner = plan->maps[plan->model->nodes[node].input].ref; /* the rows that the layer reads */
+    const int input = plan->model->nodes[node].input;
+    const ex_map_type type = plan->maps[input].type;
+    map->inner = plan->maps[input].ref; /* the rows that the layer reads */
     if (flattens(plan, node))
         EX_TRY(add_flatten(plan, node, "flatten", run_flatten, map->inner, &map->inner));
+    if (type != EX_MAP_F32)
+        EX_TRY(ex_cuda_converted(plan, node, map->inner, type, ex_cuda_map_floats(plan, input),
+                                 EX_MAP_F32, &map->inner));
     EX_TRY(ex_cuda_aligned(plan, node, ex_cuda_param(l->weight), weight_floats(l), &map->weights));
     EX_TRY(ex_cuda_aligned(plan, node, ex_cuda_param(l->bias), (size_t)l->channels, &map->bias));
     return ex_cuda_product_add(plan, "linear forward", node, &p, map->ref, map->inner, map->weights,
@@ -97,9 +102,13 @@ ex_status ex_cuda_linear_backward(ex_cuda_plan *plan, int node)
         EX_TRY(weights_backward(plan, node, dy));
     if (!plan->maps[n->input].wanted)
         return EX_OK;
-    EX_TRY(ex_cuda_map_add(plan, n->input, &dx));
+    const ex_map_type type = plan->maps[n->input].type;
+    const size_t floats = ex_cuda_map_floats(plan, n->input);
+    EX_TRY(ex_cuda_buffer_add(plan, floats * sizeof(float), &dx));
     EX_TRY(ex_cuda_product_add(plan, "linear backward data", node, &p, dx, dy,
                                plan->maps[node].weights, EX_CUDA_NO_REF));
+    if (type != EX_MAP_F32)
+        EX_TRY(ex_cuda_converted(plan, node, dx, EX_MAP_F32, floats, type, &dx));
     if (flattens(plan, node))
         EX_TRY(add_flatten(plan, node, "flatten backward", run_flatten_backward, dx, &dx));
     return ex_cuda_gradient_give(plan, n->input, dx, -1);

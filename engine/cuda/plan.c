@@ -7,8 +7,16 @@
 static ex_status make_tensors(ex_cuda_plan *plan)
 {
     const int last = plan->model->node_count - 1;
+    if (ex_cuda_type(plan) != EX_MAP_F32 && plan->model->nodes[last].op != EX_OP_LINEAR)
+        return EX_FAIL(
+            EX_ERR_UNSUPPORTED,
+            "%s does not end in a linear layer, whose logits are float32 in bf16 too; use "
+            "--precision fp32 or tf32",
+            plan->model->name);
     for (int i = 0; i <= last; i++) {
         ex_cuda_map *map = &plan->maps[i];
+        const bool linear = plan->model->nodes[i].op == EX_OP_LINEAR;
+        map->type = linear ? EX_MAP_F32 : ex_cuda_type(plan);
         EX_TRY(ex_cuda_map_add(plan, i, &map->ref));
         plan->buffers.list[map->ref.buffer].own = plan->base.spec.keep_nodes;
         plan->buffers.list[map->ref.buffer].keep = i == last;
@@ -47,6 +55,7 @@ static ex_status run_gather(ex_cuda_plan *plan, const ex_cuda_step *step)
                                .top = (step->shape.H - d->height) / 2,
                                .left = (step->shape.W - d->width) / 2,
                                .block = step->shape.block,
+                               .type = step->shape.type,
                                .scale = plan->affine,
                                .shift = plan->affine + d->channels,
                                .augment = varied ? &augment : NULL};

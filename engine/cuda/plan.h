@@ -37,11 +37,13 @@ struct ex_cuda_step {
     size_t n;
     ex_map_shape shape;
     int relu;
+    ex_map_type to, from; /* of what is converted */
 };
 
 /* A tensor of the graph. */
 typedef struct ex_cuda_map {
     ex_cuda_ref ref;
+    ex_map_type type;  /* of the tensor, and of its gradients */
     ex_cuda_ref inner; /* training: the value before the norm; linear: the rows that it reads */
     ex_cuda_ref mean, var, index;
     ex_cuda_ref weights, bias; /* as the forward convolution reads them */
@@ -137,6 +139,13 @@ static inline ex_precision ex_cuda_precision(const ex_cuda_plan *plan)
     return plan->lane->device->base.options.precision;
 }
 
+/* Of maps, and of filters as convolutions read them; what linear layers read and write is float32.
+ */
+static inline ex_map_type ex_cuda_type(const ex_cuda_plan *plan)
+{
+    return ex_cuda_precision(plan) == EX_BF16 ? EX_MAP_BF16 : EX_MAP_F32;
+}
+
 static inline ex_stream ex_cuda_stream(const ex_cuda_plan *plan)
 {
     return (ex_stream){.threads = 1, .queue = plan->lane->stream};
@@ -145,8 +154,12 @@ static inline ex_stream ex_cuda_stream(const ex_cuda_plan *plan)
 static inline ex_map_shape ex_cuda_shape(const ex_cuda_plan *plan, int node)
 {
     const ex_node *n = &plan->model->nodes[node];
-    return (ex_map_shape){
-        .N = plan->base.spec.batch, .C = n->K, .H = n->out_H, .W = n->out_W, .block = n->K};
+    return (ex_map_shape){.N = plan->base.spec.batch,
+                          .C = n->K,
+                          .H = n->out_H,
+                          .W = n->out_W,
+                          .block = n->K,
+                          .type = plan->maps[node].type};
 }
 
 static inline size_t ex_cuda_map_floats(const ex_cuda_plan *plan, int node)
@@ -171,7 +184,7 @@ static inline ex_cuda_ref ex_cuda_grad(const ex_cuda_plan *plan, size_t offset)
     return (ex_cuda_ref){.buffer = plan->grads.buffer, .offset = offset};
 }
 
-/* A new buffer of so many bytes; of a map's floats. */
+/* A new buffer of so many bytes; for a map. */
 ex_status ex_cuda_buffer_add(ex_cuda_plan *plan, size_t bytes, ex_cuda_ref *out);
 ex_status ex_cuda_map_add(ex_cuda_plan *plan, int node, ex_cuda_ref *out);
 /* A new step at the end of the list; *out (may be NULL) is valid until the next one is added. */
@@ -182,6 +195,12 @@ void ex_cuda_step_ref(ex_cuda_plan *plan, ex_cuda_ref ref);
 /* to = from, n floats. */
 ex_status ex_cuda_copy_add(ex_cuda_plan *plan, int node, ex_cuda_ref to, ex_cuda_ref from,
                            size_t n);
+/* to = from, n values of another type. */
+ex_status ex_cuda_convert_add(ex_cuda_plan *plan, int node, ex_cuda_ref to, ex_map_type to_type,
+                              ex_cuda_ref from, ex_map_type from_type, size_t n);
+/* *out = the n values at `from` in a new buffer, as `type`. */
+ex_status ex_cuda_converted(ex_cuda_plan *plan, int node, ex_cuda_ref from, ex_map_type from_type,
+                            size_t n, ex_map_type type, ex_cuda_ref *out);
 /* *out = the n floats at `from` where libraries may read them: there, or in an aligned copy. */
 ex_status ex_cuda_aligned(ex_cuda_plan *plan, int node, ex_cuda_ref from, size_t n,
                           ex_cuda_ref *out);
@@ -226,6 +245,8 @@ ex_status ex_cuda_conv_prepare(ex_cuda_plan *plan, int node); /* evaluation: fol
 /* Whether a fork corrects the convolution instead of running it, where one channel of its input
  * changed. */
 bool ex_cuda_corrects(const ex_cuda_plan *plan, int node);
+/* Whether the plan keeps what that takes: it is one to fork from. */
+bool ex_cuda_keeps(const ex_cuda_plan *plan, int node);
 /* What that takes: in section prepare; and after the convolution's own step, its last one. */
 ex_status ex_cuda_correct_prepare(ex_cuda_plan *plan, int node);
 ex_status ex_cuda_correct_forward(ex_cuda_plan *plan, int node);

@@ -11,7 +11,8 @@ ex_status ex_cuda_buffer_add(ex_cuda_plan *plan, size_t bytes, ex_cuda_ref *out)
 
 ex_status ex_cuda_map_add(ex_cuda_plan *plan, int node, ex_cuda_ref *out)
 {
-    return ex_cuda_buffer_add(plan, ex_cuda_map_floats(plan, node) * sizeof(float), out);
+    return ex_cuda_buffer_add(
+        plan, ex_cuda_map_floats(plan, node) * ex_map_type_bytes(plan->maps[node].type), out);
 }
 
 ex_status ex_cuda_step_add(ex_cuda_plan *plan, const char *what, int node, ex_cuda_call call,
@@ -58,6 +59,33 @@ ex_status ex_cuda_copy_add(ex_cuda_plan *plan, int node, ex_cuda_ref to, ex_cuda
     ex_cuda_step_ref(plan, to);
     ex_cuda_step_ref(plan, from);
     return EX_OK;
+}
+
+static ex_status run_convert(ex_cuda_plan *plan, const ex_cuda_step *step)
+{
+    ex_kernels_cuda.convert(step->at[0], step->to, step->at[1], step->from, step->n,
+                            ex_cuda_stream(plan));
+    return EX_OK;
+}
+
+ex_status ex_cuda_convert_add(ex_cuda_plan *plan, int node, ex_cuda_ref to, ex_map_type to_type,
+                              ex_cuda_ref from, ex_map_type from_type, size_t n)
+{
+    ex_cuda_step *step;
+    EX_TRY(ex_cuda_step_add(plan, "convert", node, run_convert, &step));
+    step->to = to_type;
+    step->from = from_type;
+    step->n = n;
+    ex_cuda_step_ref(plan, to);
+    ex_cuda_step_ref(plan, from);
+    return EX_OK;
+}
+
+ex_status ex_cuda_converted(ex_cuda_plan *plan, int node, ex_cuda_ref from, ex_map_type from_type,
+                            size_t n, ex_map_type type, ex_cuda_ref *out)
+{
+    EX_TRY(ex_cuda_buffer_add(plan, n * ex_map_type_bytes(type), out));
+    return ex_cuda_convert_add(plan, node, *out, type, from, from_type, n);
 }
 
 /* Everything begins aligned; offsets into the flat vectors may not be. */

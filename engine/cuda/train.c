@@ -42,24 +42,35 @@ static void clear_unmasked(const ex_mask *mask, float *out)
     memset(out + end, 0, (mask->model->param_count - end) * sizeof *out);
 }
 
+static float value_at(const void *map, ex_map_type type, size_t i)
+{
+    if (type == EX_MAP_F32)
+        return ((const float *)map)[i];
+    const uint32_t bits = (uint32_t)((const uint16_t *)map)[i] << 16;
+    float value;
+    memcpy(&value, &bits, sizeof value);
+    return value;
+}
+
 /* out (N, C, H, W) from (N, H, W, C). */
-static void to_planes(float *out, const float *in, const ex_map_shape *s)
+static void to_planes(float *out, const void *in, const ex_map_shape *s)
 {
     const size_t pixels = (size_t)s->H * (size_t)s->W, C = (size_t)s->C;
     for (size_t n = 0; n < (size_t)s->N; n++)
         for (size_t c = 0; c < C; c++)
             for (size_t p = 0; p < pixels; p++)
-                out[(n * C + c) * pixels + p] = in[(n * pixels + p) * C + c];
+                out[(n * C + c) * pixels + p] = value_at(in, s->type, (n * pixels + p) * C + c);
 }
 
 static ex_status read_input(ex_cuda_plan *plan, float *out)
 {
     const ex_map_shape shape = ex_cuda_shape(plan, 0);
     const size_t floats = ex_cuda_map_floats(plan, 0);
-    float *in;
-    EX_TRY(ex_alloc(&in, floats, sizeof *in, "gradient of the input"));
+    const size_t size = ex_map_type_bytes(shape.type);
+    void *in;
+    EX_TRY(ex_alloc(&in, floats, size, "gradient of the input"));
     const ex_status status =
-        ex_cuda_fetch(plan->lane, in, ex_cuda_at(plan, plan->input_gradient), floats * sizeof *in);
+        ex_cuda_fetch(plan->lane, in, ex_cuda_at(plan, plan->input_gradient), floats * size);
     if (status == EX_OK)
         to_planes(out, in, &shape);
     ex_free(&in);

@@ -21,6 +21,14 @@ static void add(ex_model_graphs *graphs, ex_dnn_graph g)
     graphs->list[graphs->count++] = g;
 }
 
+/* Plans that fork keep what comes before the ReLU, as float32 (correct.c). */
+static void add_kept(ex_model_graphs *graphs, const ex_node *n, int batch, ex_precision precision)
+{
+    ex_dnn_graph g = ex_node_graph_fused(n, batch, precision, n->residual >= 0, false);
+    g.tensor[EX_FUSED_Y].type = EX_GRAPH_F32;
+    add(graphs, g);
+}
+
 static void add_conv(ex_model_graphs *graphs, const ex_model *model, const ex_node *n, int batch,
                      ex_precision precision)
 {
@@ -30,8 +38,8 @@ static void add_conv(ex_model_graphs *graphs, const ex_model *model, const ex_no
     add(graphs, ex_node_graph_conv(n, batch, precision, EX_GRAPH_CONV_DGRAD));
     add(graphs, ex_node_graph_conv(n, batch, precision, EX_GRAPH_CONV_WGRAD));
     add(graphs, ex_node_graph_fused(n, batch, precision, n->residual >= 0, n->relu));
-    if (n->relu) /* plans that fork keep what comes before it (correct.c) */
-        add(graphs, ex_node_graph_fused(n, batch, precision, n->residual >= 0, false));
+    if (model->nodes[n->input].op != EX_OP_INPUT)
+        add_kept(graphs, n, batch, precision);
     if (l->bias != EX_NONE && l->scale != EX_NONE)
         add(graphs, ex_node_graph_fused(n, batch, precision, false, false));
 }

@@ -44,6 +44,13 @@ static void batch_gather(void *out, const uint8_t *images, const uint32_t *index
     ex_kernels_cuda.batch_gather(out, images, index, g, s);
 }
 
+static void convert(void *out, ex_map_type out_type, const void *in, ex_map_type in_type, size_t n,
+                    ex_stream s)
+{
+    ex_emulated_cost(0, (element(out_type) + element(in_type)) * (double)n);
+    ex_kernels_cuda.convert(out, out_type, in, in_type, n, s);
+}
+
 static void softmax_xent(float *dlogits, float *loss, int32_t *predicted, const float *logits,
                          const uint16_t *label, int N, int K, float grad_scale, ex_stream s)
 {
@@ -212,6 +219,7 @@ extern const ex_kernels ex_kernels_counted;
 /* What the back end calls; the rest stays NULL. */
 const ex_kernels ex_kernels_counted = {
     .name = "cuda, counted",
+    .convert = convert,
     .batch_gather = batch_gather,
     .softmax_xent = softmax_xent,
     .feed_next = feed_next,

@@ -139,14 +139,14 @@ static ex_mask *mask_of(const ex_model *m)
     return mask;
 }
 
-static counted count_training(bench *b, const ex_mask *mask, ex_norm_mode norm)
+static counted count_training(bench *b, ex_lane *lane, const ex_mask *mask, ex_norm_mode norm)
 {
     enum { WARM = 2 };
     const ex_sgd_coeff sgd = {.lr = 0.1f, .momentum = 0.9f};
     const ex_plan_spec spec = {.use = EX_USE_TRAIN, .batch = BATCH, .norm = norm, .mask = mask};
     ex_train_sums sums = {0};
     ex_plan *plan;
-    assert_ok(ex_plan_create(&plan, b->lane, &spec));
+    assert_ok(ex_plan_create(&plan, lane, &spec));
     for (int i = 0; i < WARM; i++)
         assert_ok(ex_plan_train(plan, &b->data, &b->feed, &sgd, &sums));
     const ex_emulated_counts before = ex_emulated_count();
@@ -155,6 +155,28 @@ static counted count_training(bench *b, const ex_mask *mask, ex_norm_mode norm)
     ex_plan_destroy(&plan);
     assert_int_equal(after.pageable_copies, before.pageable_copies);
     return between(&before, &after);
+}
+
+/* Maps are half as large, filters are made bf16 first and their gradients float32 again. */
+static void check_bf16(bench *b, const counted *fp32)
+{
+    const ex_device_options options = {
+        .device = "cuda", .precision = EX_BF16, .conv = EX_CONV_DIRECT};
+    ex_device *device;
+    ex_lane *lane;
+    assert_ok(ex_device_open(&device, &options));
+    assert_ok(ex_lane_create(&lane, device, b->model, 1));
+    assert_ok(ex_lane_load(lane, b->params, b->stats));
+    const counted c = count_training(b, lane, NULL, EX_NORM_TRAIN);
+    ex_lane_destroy(&lane);
+    ex_device_close(&device);
+    printf("# %-9s bf16 over fp32: %.3f of the FLOP, %.3f of the bytes, %.3f of the launches\n",
+           b->model->name, c.flop / fp32->flop, c.bytes / fp32->bytes,
+           (double)c.launches / (double)fp32->launches);
+    assert_true(near(c.flop, fp32->flop));
+    assert_true(c.bytes < 0.65 * fp32->bytes);
+    assert_int_equal(c.allocations, 0);
+    assert_int_equal(c.waits, fp32->waits);
 }
 
 /* A run: samples, labels and state in, its launches, losses and predictions out, one wait at the
@@ -166,13 +188,14 @@ static void check_training(bench *b)
     ex_mask *mask = mask_of(b->model);
     const ex_predicted full = ex_predict_step(b->model, BATCH, NULL, false);
     const ex_predicted masked = ex_predict_step(b->model, BATCH, mask, true);
-    const counted c = count_training(b, NULL, EX_NORM_TRAIN);
-    const counted few = count_training(b, mask, EX_NORM_FROZEN);
+    const counted c = count_training(b, b->lane, NULL, EX_NORM_TRAIN);
+    const counted few = count_training(b, b->lane, mask, EX_NORM_FROZEN);
     check(b, "16 steps, full", ex_predict_times(full, STEPS), calls, WAITS, c);
     check(b, "16 steps, delta 0.05, frozen", ex_predict_times(masked, STEPS), calls, WAITS, few);
     printf("# %-9s masked over full: %.3f of the FLOP, %.3f of the bytes, %.3f of the launches\n",
            b->model->name, few.flop / c.flop, few.bytes / c.bytes,
            (double)few.launches / (double)c.launches);
+    check_bf16(b, &c);
     assert_true(few.flop < 0.75 * c.flop && few.bytes < c.bytes && few.launches < c.launches);
     ex_mask_destroy(&mask);
 }

@@ -50,4 +50,7 @@ for method in ce de; do
 done
 succeeds train -c tiny.yaml --device cuda:0 -s lanes=1 -o one
 cmp one/model.safetensors cuda/model.safetensors || fail "one lane gives other bits than two"
+succeeds train -c tiny.yaml --device cuda --precision bf16 -o half
+succeeds unlearn half --device cuda --method ce --class 1 -o half_ce
+has half_ce/report.json '"bf16"'
 refuses 2 "there is no cuda:1, only cuda:0" train -c tiny.yaml --device cuda:1 -o none

@@ -8,6 +8,7 @@
 #include <cstring>
 #include <functional>
 #include <memory>
+#include <vector>
 
 #include "library.h"
 #include "ops.h"
@@ -89,14 +90,50 @@ struct run {
     void conv(const ex_graph_op &o, const window &s);
 };
 
+/* A bf16 tensor as floats, and floats rounded to the nearest of bf16, ties to even; a NaN stays
+ * one.
+ */
+std::vector<float> widened(const uint16_t *from, size_t n)
+{
+    std::vector<float> to(n);
+    for (size_t i = 0; i < n; i++) {
+        const uint32_t bits = static_cast<uint32_t>(from[i]) << 16;
+        memcpy(&to[i], &bits, sizeof bits);
+    }
+    return to;
+}
+
+void narrow(uint16_t *to, const std::vector<float> &from)
+{
+    for (size_t i = 0; i < from.size(); i++) {
+        uint32_t bits;
+        memcpy(&bits, &from[i], sizeof bits);
+        const bool nan = (bits & 0x7fffffffu) > 0x7f800000u;
+        bits = nan ? bits | 0x400000u : bits + 0x7fffu + (bits >> 16 & 1);
+        to[i] = static_cast<uint16_t>(bits >> 16);
+    }
+}
+
 void run::operator()()
 {
+    std::vector<float> wide[EX_GRAPH_TENSORS];
+    uint16_t *narrowed[EX_GRAPH_TENSORS] = {};
     memset(workspace, 0xff, plan.workspace);
-    for (int i = 0; i < plan.graph.tensor_count; i++)
-        if (plan.graph.tensor[i].is_virtual)
+    for (int i = 0; i < plan.graph.tensor_count; i++) {
+        const ex_graph_tensor &t = plan.graph.tensor[i];
+        if (t.is_virtual) {
             data[i] = workspace + plan.virtual_at[i];
+        } else if (t.type == EX_GRAPH_BF16) {
+            narrowed[i] = static_cast<uint16_t *>(data[i]);
+            wide[i] = widened(narrowed[i], elements(t));
+            data[i] = wide[i].data();
+        }
+    }
     for (int i = 0; i < plan.graph.op_count; i++)
         op(plan.graph.op[i]);
+    for (int i = 0; i < plan.graph.op_count; i++)
+        if (const int out = plan.graph.op[i].out; narrowed[out])
+            narrow(narrowed[out], wide[out]);
     memset(workspace, 0xff, plan.workspace);
 }
 
@@ -168,10 +205,6 @@ static ex_status supported(const ex_dnn_graph *g)
     char text[EX_GRAPH_TEXT];
     EX_TRY(ex_dnn_graph_check(g));
     ex_dnn_graph_describe(g, text, sizeof text);
-    for (int i = 0; i < g->tensor_count; i++)
-        if (g->tensor[i].type == EX_GRAPH_BF16)
-            return EX_FAIL(EX_ERR_UNSUPPORTED, "the emulated library computes in f32 alone: %s",
-                           text);
     if (fused_refused && g->op_count > 1)
         return EX_FAIL(EX_ERR_UNSUPPORTED, "fused graphs are refused: %s", text);
     return EX_OK;
