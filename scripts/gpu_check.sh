@@ -150,10 +150,10 @@ sanitized() {
     shift 2
     # Libraries ask the driver for functions that it may not have, and go on without; our own calls
     # are checked where they stand.
-    if [ "$tool" = memcheck ] && grep -q -e '--report-api-errors' "$out/sanitizer-help.log"; then
+    if grep -q -e '--report-api-errors' "$out/sanitizer-help.log"; then
         options+=(--report-api-errors no)
     fi
-    tried sanitize "$what under $tool" "${SANITIZE_SECONDS:-45}" \
+    tried sanitize "$what under $tool" "75" \
         env EX_TEST_EXACT=1 compute-sanitizer "${options[@]}" "$@" || true
 }
 
@@ -238,7 +238,7 @@ check_repeat() {
     fi
 }
 
-memory_used=(-i 0 --query-gpu=memory.used --format=csv,noheader,nounits) # MiB
+memory_used=(-i 0 --query-gpu=memory.used "--format=csv,noheader,nounits") # MiB
 
 # measured WHAT COMMAND...: a figure from the JSON object in the command's last line, and what GPU
 # memory it took at most; fails if there is none.
@@ -252,7 +252,7 @@ measured() {
     before=$(nvidia-smi "${memory_used[@]}" 2>/dev/null || true)
     nvidia-smi "${memory_used[@]}" -lms 50 >"$out/memory.log" 2>/dev/null &
     watcher=$!
-    at_most "${BENCH_SECONDS:-100}" "$@" >"$log" 2>"$log.err" || code=$?
+    at_most "100" "$@" >"$log" 2>"$log.err" || code=$?
     kill $watcher 2>/dev/null || true
     wait $watcher 2>/dev/null || true
     last=$(tail -n 1 "$log")
@@ -280,12 +280,12 @@ beside() {
     local job=$1 model=$2 precision=$3 modes=$4 mode
     local both=(--model "$model" --precision "$precision" "${@:5}" "${small[@]}")
     # Without a figure of ours a peer's says nothing.
-    measured "$job $model $precision excise" "$build/excise-bench" "$job" "${both[@]}" --device cuda --json || return 0
+    measured "$job $model $precision excise" "$build/excise-bench" "$job" "${both[@]}" "${ours[@]}" || return 0
     for mode in $modes; do
         measured "$job $model $precision pytorch $mode" "$python" "$root/bench/peers/torch_gpu.py" "$job" \
             --mode "$mode" "${both[@]}" "${peer_device[@]}" || true
     done
-    "$python" "$root/scripts/gpu_report.py" write "$out" "$gpu" "$build/excise" "$commit" >/dev/null
+    report >/dev/null
 }
 
 # Ten clients at once, on so many lanes.
@@ -298,7 +298,8 @@ bench_clients() {
 }
 
 check_bench() {
-    local precision small=() small_clients=() peer_device=() probe=1000
+    local precision strategy small=() small_clients=() peer_device=() probe=1000
+    local ours=(--device cuda --lanes 4 --json)
     if [ -n "${SMALL:-}" ]; then
         small=(--repetitions 1) probe=8 peer_device=(--device cpu --images 32)
         small_clients=(--clients 2 --batch 4 --batches 1 --epochs 1 --rounds 1)
@@ -309,6 +310,11 @@ check_bench() {
         beside step resnet20 "$precision" "eager graph compile" "${batch[@]}"
         bench_clients "$precision"
         beside ablate resnet20 "$precision" eager --probe $probe
+        [ -z "${SMALL:-}" ] || continue
+        for strategy in streams naive; do
+            measured "ablate resnet20 $precision excise $strategy" "$build/excise-bench" ablate --model resnet20 \
+                --precision "$precision" --probe $probe --strategy $strategy "${ours[@]}" || break
+        done
     done
     for precision in ${PRECISIONS:-tf32 fp32 bf16}; do
         beside eval resnet20 "$precision" "eager graph" "${batch[@]}"

@@ -14,14 +14,17 @@ print(';'.join(sorted(f for p in (s.submodule_search_locations if s else []) for
     OUTPUT_VARIABLE nvidia_folders OUTPUT_STRIP_TRAILING_WHITESPACE ERROR_QUIET)
 endif()
 set(major ${CUDAToolkit_VERSION_MAJOR})
+# CUDAToolkit_LIBRARY_DIR is where the runtime was found, which may be a link away from the rest.
+set(toolkit_folders ${CUDAToolkit_LIBRARY_DIR} ${CUDAToolkit_TARGET_DIR} ${CUDAToolkit_LIBRARY_ROOT}
+                    /usr/local/cuda)
 find_path(CUDNN_INCLUDE_DIR cudnn.h HINTS ${CUDAToolkit_INCLUDE_DIRS}
           PATHS ${nvidia_folders} PATH_SUFFIXES include)
-find_library(CUDNN_LIBRARY NAMES cudnn libcudnn.so.9 HINTS ${CUDAToolkit_LIBRARY_DIR}
-             PATHS ${nvidia_folders} PATH_SUFFIXES lib)
+find_library(CUDNN_LIBRARY NAMES cudnn libcudnn.so.9 HINTS ${toolkit_folders}
+             PATHS ${nvidia_folders} PATH_SUFFIXES lib64 lib)
 find_path(CUBLASLT_INCLUDE_DIR cublasLt.h HINTS ${CUDAToolkit_INCLUDE_DIRS}
           PATHS ${nvidia_folders} PATH_SUFFIXES include)
 find_library(CUBLASLT_LIBRARY NAMES cublasLt libcublasLt.so.${major}
-             HINTS ${CUDAToolkit_LIBRARY_DIR} PATHS ${nvidia_folders} PATH_SUFFIXES lib)
+             HINTS ${toolkit_folders} PATHS ${nvidia_folders} PATH_SUFFIXES lib64 lib)
 # For --profile; CUPTI itself is loaded when somebody profiles.
 find_path(CUPTI_INCLUDE_DIR cupti.h HINTS ${CUDAToolkit_INCLUDE_DIRS}
           PATHS ${CUDAToolkit_TARGET_DIR}/extras/CUPTI /usr/local/cuda /usr/local/cuda/extras/CUPTI

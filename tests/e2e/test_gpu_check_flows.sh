@@ -13,10 +13,8 @@ mkdir path built built/tests built/tests/gpu
 cat >path/compute-sanitizer <<'SH'
 #!/usr/bin/env bash
 [ "$1" != --help ] || { echo "  --report-api-errors arg  which errors of the API"; exit 0; }
-[ "$1 $3 $4" = "--tool --error-exitcode 9" ] || { echo "unknown options: $*"; exit 1; }
-tool=$2
-shift 4
-[ "$tool" != memcheck ] || { [ "$1 $2" = "--report-api-errors no" ] || exit 1; shift 2; }
+[ "$1 $3 $4 $5 $6" = "--tool --error-exitcode 9 --report-api-errors no" ] || { echo "options: $*"; exit 1; }
+shift 6
 "$@"
 SH
 cat >path/nvidia-smi <<'SH'
