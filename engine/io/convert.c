@@ -144,10 +144,18 @@ static void advise(char *advice, size_t room, const ex_safetensors *file, const 
 }
 
 /* Adds to the reason that is in the message. */
-static ex_status fail_fit(const ex_safetensors *file, const char *path, const match *m, bool told)
+static ex_status fail_fit(const ex_safetensors *file, const char *path, const match *m, int height,
+                          int width, bool told)
 {
     char reason[2048], advice[2 * EX_NAME_MAX + 128];
+    ex_model_shape shape = m->info.shape;
+    ex_model *model;
     snprintf(reason, sizeof reason, "%s", ex_error_message());
+    shape.height = height;
+    shape.width = width;
+    if (ex_model_create(&model, m->info.architecture, shape) == EX_OK)
+        (void)ex_model_file_tell_fit(file, path, &m->names, model); /* its message is the reason */
+    ex_model_destroy(&model);
     advise(advice, sizeof advice, file, path, m, told);
     return EX_FAIL(EX_ERR_INPUT, "%s (names as in %s%s%s)%s", reason, m->names.naming->name,
                    m->names.prefix[0] ? ", after " : "", m->names.prefix, advice);
@@ -170,9 +178,11 @@ static ex_status fitting_model(ex_model **out, const ex_safetensors *file, const
     const bool told = height > 0 && width > 0;
     ex_status status =
         told ? try_size(out, file, path, &m, height, width) : try_usual_sizes(out, file, path, &m);
-    if (status == EX_ERR_INPUT && !told) /* what is told of is the first */
-        status = try_size(out, file, path, &m, usual_sizes[0], usual_sizes[0]);
-    return status == EX_ERR_INPUT ? fail_fit(file, path, &m, told) : status;
+    if (status == EX_ERR_INPUT && !told) { /* what is told of is the first */
+        height = width = usual_sizes[0];
+        status = try_size(out, file, path, &m, height, width);
+    }
+    return status == EX_ERR_INPUT ? fail_fit(file, path, &m, height, width, told) : status;
 }
 
 /* --- reading ---------------------------------------------------------------------------------- */

@@ -1,4 +1,5 @@
 /* Whether a file holds a model's tensors: all of them, of the right shapes, and nothing else. */
+#include "base/log.h"
 #include "base/memory.h"
 #include "io/model_file_impl.h"
 
@@ -6,25 +7,31 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { NAMED_MAX = 3 /* tensors of each kind that a message names */ };
+enum {
+    NAMED_MAX = 3, /* tensors of each kind that a message names */
+    TOLD_MAX = 40, /* and the log */
+};
 
 /* A list in a message: the first few, and how many in all. */
 typedef struct finding {
+    const char *kind;
+    bool tell; /* in the log too, a line each */
     int count;
     char text[3 * 160];
 } finding;
 
 __attribute__((format(printf, 2, 3))) static void note(finding *f, const char *format, ...)
 {
-    const size_t used = strlen(f->text);
-    if (f->count++ >= NAMED_MAX)
-        return;
+    char line[160];
     va_list args;
     va_start(args, format);
-    const int n = snprintf(f->text + used, sizeof f->text - used, used ? ", " : "");
-    if (n >= 0)
-        vsnprintf(f->text + used + n, sizeof f->text - used - (size_t)n, format, args);
+    vsnprintf(line, sizeof line, format, args);
     va_end(args);
+    if (f->count < NAMED_MAX)
+        ex_append(f->text, sizeof f->text, "%s%s", f->count ? ", " : "", line);
+    if (f->tell && f->count < TOLD_MAX)
+        ex_log("  %-16s %s", f->kind, line);
+    f->count++;
 }
 
 static void format_shape(char *out, size_t room, const size_t *shape, int ndim)
@@ -92,11 +99,13 @@ static ex_status note_extra(finding *extra, const ex_safetensors *file, const ex
     return EX_OK;
 }
 
-static void tell(char *text, size_t room, const finding *f, const char *kind)
+static void tell(char *text, size_t room, const finding *f)
 {
     if (f->count)
         ex_append(text, room, "%s %d tensor%s %s (%s)", *text ? "," : ":", f->count,
-                  f->count == 1 ? "" : "s", kind, f->text);
+                  f->count == 1 ? "" : "s", f->kind, f->text);
+    if (f->tell && f->count > TOLD_MAX)
+        ex_log("  %-16s and %d more", f->kind, f->count - TOLD_MAX);
 }
 
 /* What the file is instead, as the end of the message; "" where that is not to be seen. */
@@ -117,26 +126,29 @@ static void tell_instead(char *text, size_t room, const char *path, const ex_saf
         snprintf(text, room, "; it was made for images of %d x %d", height, width);
 }
 
-static ex_status fail_fit(const char *path, const ex_safetensors *file, const ex_model *m,
-                          const finding *missing, const finding *extra, const finding *other)
+static ex_status fail_fit(const char *path, const ex_safetensors *file, const ex_file_names *names,
+                          const ex_model *m, const finding *missing, const finding *extra,
+                          const finding *other)
 {
     char instead[160], what[3 * (sizeof missing->text + 40)] = "";
     tell_instead(instead, sizeof instead, path, file, m);
-    tell(what, sizeof what, missing, "missing");
-    tell(what, sizeof what, extra, "not expected");
-    tell(what, sizeof what, other, "of another shape");
+    tell(what, sizeof what, missing);
+    tell(what, sizeof what, extra);
+    tell(what, sizeof what, other);
     return EX_FAIL(EX_ERR_INPUT,
                    "%s does not fit %s with %d classes for images of %d x %d x %d%s%s%s", path,
                    m->name, m->classes, m->in_channels, m->in_height, m->in_width, what, instead,
-                   missing->count && extra->count
+                   !names && missing->count && extra->count
                        ? "; names of PyTorch collections go through `excise convert`"
                        : "");
 }
 
-ex_status ex_model_file_check_fit(const ex_safetensors *file, const char *path,
-                                  const ex_file_names *names, const ex_model *m)
+static ex_status check_fit(const ex_safetensors *file, const char *path, const ex_file_names *names,
+                           const ex_model *m, bool in_log)
 {
-    finding missing = {0}, extra = {0}, other = {0};
+    finding missing = {.kind = "missing", .tell = in_log};
+    finding extra = {.kind = "not expected", .tell = in_log};
+    finding other = {.kind = "of another shape", .tell = in_log};
     for (int i = 0; i < m->tensor_count; i++) {
         char name[EX_FILE_NAME_MAX];
         const bool named = ex_file_name(name, names, m->tensors[i].name);
@@ -148,6 +160,18 @@ ex_status ex_model_file_check_fit(const ex_safetensors *file, const char *path,
     }
     EX_TRY(note_extra(&extra, file, names, m));
     if (missing.count + extra.count + other.count)
-        return fail_fit(path, file, m, &missing, &extra, &other);
+        return fail_fit(path, file, names, m, &missing, &extra, &other);
     return EX_OK;
+}
+
+ex_status ex_model_file_check_fit(const ex_safetensors *file, const char *path,
+                                  const ex_file_names *names, const ex_model *m)
+{
+    return check_fit(file, path, names, m, false);
+}
+
+ex_status ex_model_file_tell_fit(const ex_safetensors *file, const char *path,
+                                 const ex_file_names *names, const ex_model *m)
+{
+    return check_fit(file, path, names, m, true);
 }

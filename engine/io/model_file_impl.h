@@ -31,6 +31,9 @@ size_t ex_model_file_tracked(const char *name);
 /* As ex_model_file_read says. */
 ex_status ex_model_file_check_fit(const ex_safetensors *file, const char *path,
                                   const ex_file_names *names, const ex_model *m);
+/* The same, and every tensor that does not fit as a line of the log. */
+ex_status ex_model_file_tell_fit(const ex_safetensors *file, const char *path,
+                                 const ex_file_names *names, const ex_model *m);
 ex_status ex_model_file_take(const ex_safetensors *file, const char *path,
                              const ex_file_names *names, const ex_model *model, float *params,
                              float *stats, int64_t *batches);

@@ -63,7 +63,8 @@ set_to server.samples=500 "server.samples is 500"
 set_to unlearn.class=10 "unlearn.class is 10, but synthetic has the classes 0 to 9"
 set_to nonsense "key=value"
 # what is too large is told in a unit that fits, with the key that it is due to
-excise train -c tiny.yaml -s train_samples=4294967295 -o new
+ASAN_OPTIONS=${ASAN_OPTIONS:+$ASAN_OPTIONS:}allocator_may_return_null=1 TSAN_OPTIONS=${TSAN_OPTIONS:+$TSAN_OPTIONS:}allocator_may_return_null=1 \
+    excise train -c tiny.yaml -s train_samples=4294967295 -o new
 [ $? -eq 1 ] || fail "terabytes of images were to be had"
 has err "synthetic images: 3.3 TB of memory are not to be had; free some, or lower train_samples"
 absent new

@@ -52,6 +52,7 @@ done
 refuses 2 "rgb40 does not fit cnn with 10 classes for images of 3 x 32 x 32: 1 tensor of another shape (fc1.weight is 128 x 20736, expected 128 x 12544)" \
     convert rgb40 x --from pytorch
 has err "cnn depends on the size of the images: name it by --shape CxHxW"
+has err "  of another shape fc1.weight is 128 x 20736, expected 128 x 12544" # a line a tensor
 ! grep -q "looks like" err || fail "a cnn is said to look like a cnn"
 refuses 2 "fc1.weight is 128 x 20736, expected 128 x 9216" convert wrong40 x --from pytorch
 for shape in 3x40x40 40x40; do
