@@ -13,6 +13,7 @@ mkdir path built built/tests built/tests/gpu
 cat >path/compute-sanitizer <<'SH'
 #!/usr/bin/env bash
 [ "$1" != --help ] || { echo "  --report-api-errors arg  which errors of the API"; exit 0; }
+[ -z "${UNSUPPORTED:-}" ] || { echo "========= Error: Device not supported."; exit 1; }
 [ "$1 $3 $4 $5 $6" = "--tool --error-exitcode 9 --report-api-errors no" ] || { echo "options: $*"; exit 1; }
 shift 6
 "$@"
@@ -59,6 +60,8 @@ for what in "train under memcheck" "train under racecheck" "train under syncchec
 done
 row "test_kernels_bad_gpu under memcheck" 'r["result"] == "failed" and "1 error" in r["detail"]'
 json told/gpu_check.json 'd["failed"] == 3'
+UNSUPPORTED=1 checks 0 sanitize
+row all 'r["result"] == "skipped" and "Device not supported" in r["detail"]'
 rm built/tests/gpu/*
 
 # --- repeat and bench together; a peer that fails is no failure of ours
