@@ -1,6 +1,6 @@
-/* The module's one exported function and what stands behind it. */
+/* The module's table: the back end, and the versions of what it is linked to. */
 #include "build_id.h"
-#include "cuda/cupti/activity.h"
+#include "module_entry.h"
 
 #include <cublasLt.h>
 #include <cuda_runtime_api.h>
@@ -10,15 +10,6 @@
 #include <string.h>
 
 extern const ex_backend ex_backend_cuda;
-
-static const ex_cuda_host *program;
-
-static void attach(const ex_cuda_host *host)
-{
-    program = host;
-    ex_error_home_set(host->errors);
-    ex_log_sink_set(host->log);
-}
 
 /* MAJOR * major + MINOR * minor + patch, as NVIDIA's libraries tell theirs. */
 static void write_version(char text[24], size_t version, size_t major, size_t minor)
@@ -50,44 +41,12 @@ static void versions(ex_cuda_versions *out)
     nccl_version(out->nccl);
 }
 
-#ifdef EX_CUPTI_LIBRARY
-static ex_status profile_begin(void)
-{
-    return ex_cupti_begin(program);
-}
-
-static ex_status profile_end(void)
-{
-    return ex_cupti_end();
-}
-#else
-static ex_status profile_begin(void)
-{
-    (void)program;
-    return EX_FAIL(EX_ERR_UNSUPPORTED,
-                   "the CUDA back end was built without CUPTI; install the "
-                   "toolkit's cuda-cupti and build again, or leave out --profile");
-}
-
-static ex_status profile_end(void)
-{
-    return EX_OK;
-}
-#endif
-
-static const ex_cuda_exports exports = {
+const ex_cuda_exports ex_cuda_module_exports = {
     .abi = EX_CUDA_ABI,
     .build = EX_BUILD_ID,
-    .attach = attach,
+    .attach = ex_cuda_module_attach,
     .backend = &ex_backend_cuda,
     .versions = versions,
-    .profile_begin = profile_begin,
-    .profile_end = profile_end,
+    .profile_begin = ex_cuda_module_profile_begin,
+    .profile_end = ex_cuda_module_profile_end,
 };
-
-__attribute__((visibility("default"))) const ex_cuda_exports *excise_cuda_module(void);
-
-const ex_cuda_exports *excise_cuda_module(void)
-{
-    return &exports;
-}

@@ -60,20 +60,30 @@ static ex_status queue_step(ex_cuda_plan *plan)
 static ex_cuda_recorded present(const ex_cuda_plan *plan)
 {
     const ex_dataset *d = plan->data;
-    ex_cuda_recorded r;
-    memset(&r, 0, sizeof r); /* compared byte by byte */
-    r.arena_moves = plan->arena_moves;
-    r.feed = plan->lane->feed.memory;
-    r.feed_room = plan->lane->feed.room;
-    r.images = plan->images;
-    r.height = d->height;
-    r.width = d->width;
-    r.augment.crop = d->augment.crop;
-    r.augment.cutout = d->augment.cutout;
-    r.augment.flip = d->augment.flip;
-    r.seed = plan->base.key.seed;
-    r.sgd = plan->sgd;
-    return r;
+    return (ex_cuda_recorded){.arena_moves = plan->arena_moves,
+                              .feed = plan->lane->feed.memory,
+                              .feed_room = plan->lane->feed.room,
+                              .images = plan->images,
+                              .height = d->height,
+                              .width = d->width,
+                              .augment = d->augment,
+                              .seed = plan->base.key.seed,
+                              .sgd = plan->sgd};
+}
+
+static bool same_sgd(const ex_sgd_coeff *a, const ex_sgd_coeff *b)
+{
+    return a->lr == b->lr && a->momentum == b->momentum && a->weight_decay == b->weight_decay &&
+           a->nesterov == b->nesterov;
+}
+
+/* By members: what lies between them has no value. */
+static bool same_recorded(const ex_cuda_recorded *a, const ex_cuda_recorded *b)
+{
+    return a->arena_moves == b->arena_moves && a->feed == b->feed && a->feed_room == b->feed_room &&
+           a->images == b->images && a->height == b->height && a->width == b->width &&
+           a->augment.crop == b->augment.crop && a->augment.cutout == b->augment.cutout &&
+           a->augment.flip == b->augment.flip && a->seed == b->seed && same_sgd(&a->sgd, &b->sgd);
 }
 
 static ex_status queue_group(ex_cuda_plan *plan, int first, int last)
@@ -87,10 +97,10 @@ static ex_status queue_group(ex_cuda_plan *plan, int first, int last)
 static ex_status launch_group(ex_cuda_plan *plan)
 {
     const ex_cuda_recorded now = present(plan);
-    if (!plan->recording || memcmp(&now, &plan->recorded, sizeof now) != 0) {
+    if (!plan->recording || !same_recorded(&now, &plan->recorded)) {
         ex_cuda_graph_free(&plan->recording);
         EX_TRY(ex_cuda_capture(&plan->recording, plan, queue_group, 0, EX_CUDA_RECORDED));
-        memcpy(&plan->recorded, &now, sizeof now); /* with what lies between its members */
+        plan->recorded = now;
     }
     return EX_CUDA(cudaGraphLaunch(plan->recording, plan->lane->stream));
 }

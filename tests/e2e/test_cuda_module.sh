@@ -84,8 +84,8 @@ grep -q '"onednn": "' <("$excise" devices --json 2>/dev/null) || { echo "without
 STAND_IN_PROBE=planted train --device auto -o on-cpu --overwrite || fail "no run on the CPU"
 has err "warning: the GPU is not used: the probe of the module fails: planted"
 has err "cpu: "
-refuses 2 "bf16 on the CPU is not there yet" train -c tiny.yaml --device cuda:0 --precision bf16 -o new
-excise train -c tiny.yaml --device cuda:0 --precision bf16 -o new --verbose
+refuses 2 "tf32 is for GPUs" train -c tiny.yaml --device cuda:0 --precision tf32 -o new
+excise train -c tiny.yaml --device cuda:0 --precision tf32 -o new --verbose
 has err "engine/cpu/device.c:"
 succeeds devices
 has out "cuda:0    AMD" 2>/dev/null || has out "cuda:0    "

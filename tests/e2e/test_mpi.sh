@@ -153,25 +153,25 @@ ranks 3 train -o cut --resume || fail "going on after rank 0 gave $?"
 equal one cut
 
 # --- a process that is killed, that hangs, and that is interrupted: what is complete stays
-for signal in KILL STOP TERM; do
-    timeout=60
+for case in KILL:1 STOP:1 STOP:0 TERM:1; do
+    signal=${case%:*} rank=${case#*:} timeout=60
     [ $signal != STOP ] || timeout=5
     mpirun --oversubscribe -n 2 "$excise" train -c small.yaml -s rounds=40 -s comm_timeout=$timeout \
-        -o by$signal >out 2>err &
+        -o by$signal$rank >out 2>err &
     job=$!
     wait_for 60 grep -q '^round 1/40' err
-    process=$(rank_process 1)
-    [ -n "$process" ] || fail "rank 1 is not there"
+    process=$(rank_process $rank)
+    [ -n "$process" ] || fail "rank $rank is not there"
     kill -s $signal "$process"
-    wait $job && fail "SIG$signal in rank 1 went unnoticed"
+    wait $job && fail "SIG$signal in rank $rank went unnoticed"
     all_gone
     [ $signal != STOP ] || has err "another rank did not join"
     [ $signal != TERM ] || has err "excise: interrupted; "
-    absent by$signal/model.safetensors
-    complete=$(find by$signal/checkpoint -name 'round-*.bin' | sed 's/.*-//; s/\.bin//' | sort -n | tail -n 1)
-    ranks 2 train -o by$signal -s rounds=$((complete + 1)) --resume || fail "resuming gave $?"
+    absent by$signal$rank/model.safetensors
+    complete=$(find by$signal$rank/checkpoint -name 'round-*.bin' | sed 's/.*-//; s/\.bin//' | sort -n | tail -n 1)
+    ranks 2 train -o by$signal$rank -s rounds=$((complete + 1)) --resume || fail "resuming gave $?"
     [ $signal = KILL ] || continue
     succeeds train -c small.yaml -s rounds=$((complete + 1)) -o whole
-    same whole/model.safetensors byKILL/model.safetensors
+    same whole/model.safetensors byKILL1/model.safetensors
 done
 exit 0

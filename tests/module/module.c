@@ -1,6 +1,6 @@
 /* A module as the program sees it, with the CPU back end in the place of CUDA's. */
 #include "build_id.h"
-#include "cuda/cupti/activity.h"
+#include "cuda/module_entry.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -45,13 +45,9 @@ static ex_status device_open(ex_device **out, const ex_device_options *options)
 }
 #endif
 
-static const ex_cuda_host *program;
-
 static void attach(const ex_cuda_host *host)
 {
-    program = host;
-    ex_error_home_set(host->errors);
-    ex_log_sink_set(host->log);
+    ex_cuda_module_attach(host);
 #ifdef EXCISE_HAVE_ONEDNN
     backend = ex_backend_cpu;
 #endif
@@ -65,38 +61,12 @@ static void versions(ex_cuda_versions *out)
     *out = (ex_cuda_versions){.cuda = "98.7", .cudnn = "9.8.7", .cublaslt = "98.7.6"};
 }
 
-static ex_status profile_begin(void)
-{
-#ifdef EX_CUPTI_LIBRARY
-    return ex_cupti_begin(program);
-#else
-    (void)program;
-    return EX_FAIL(EX_ERR_UNSUPPORTED, "no CUPTI in the module");
-#endif
-}
-
-static ex_status profile_end(void)
-{
-#ifdef EX_CUPTI_LIBRARY
-    return ex_cupti_end();
-#else
-    return EX_OK;
-#endif
-}
-
-static const ex_cuda_exports exports = {
+const ex_cuda_exports ex_cuda_module_exports = {
     .abi = STAND_IN_ABI,
     .build = STAND_IN_BUILD,
     .attach = attach,
     .backend = &backend,
     .versions = versions,
-    .profile_begin = profile_begin,
-    .profile_end = profile_end,
+    .profile_begin = ex_cuda_module_profile_begin,
+    .profile_end = ex_cuda_module_profile_end,
 };
-
-__attribute__((visibility("default"))) const ex_cuda_exports *excise_cuda_module(void);
-
-const ex_cuda_exports *excise_cuda_module(void)
-{
-    return &exports;
-}
