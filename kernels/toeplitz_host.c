@@ -1,4 +1,7 @@
-/* The sums before and behind the products of toeplitz.h: sixteen channels at a time. */
+/* The sums before and behind the products of toeplitz.h: sixteen channels at a time.
+ *
+ * The bodies are apart from the clones: clang lets no function that is compiled for wider vectors
+ * call one with a vector among its arguments. */
 #include "toeplitz.h"
 
 #include "wide.h"
@@ -15,8 +18,8 @@ EX_INLINE void combine_taps(ex_wide u[TAPS], ex_wide w0, ex_wide w1, ex_wide w2)
 }
 
 /* Units are filters and blocks of channels. */
-EX_CLONES static void filters_in(float *restrict out, const float *restrict in, size_t C,
-                                 size_t product, size_t begin, size_t end)
+EX_INLINE void filters_in_body(float *restrict out, const float *restrict in, size_t C,
+                               size_t product, size_t begin, size_t end)
 {
     for (size_t unit = begin; unit < end; unit++) {
         const size_t k = unit * EX_WIDE / C, c = unit * EX_WIDE % C;
@@ -33,6 +36,12 @@ EX_CLONES static void filters_in(float *restrict out, const float *restrict in, 
     }
 }
 
+EX_CLONES static void filters_in(float *out, const float *in, size_t C, size_t product,
+                                 size_t begin, size_t end)
+{
+    filters_in_body(out, in, C, product, begin, end);
+}
+
 void ex_toeplitz_filters(float *out, const float *filters, int K, int C, ex_stream s)
 {
     const size_t product = (size_t)K * (size_t)C;
@@ -47,8 +56,8 @@ EX_INLINE void separate_taps(ex_wide w[TAPS], ex_wide g0, ex_wide g1, ex_wide g2
     w[2] = g1;
 }
 
-EX_CLONES static void filters_out(float *restrict out, const float *restrict products, size_t C,
-                                  size_t product, size_t begin, size_t end)
+EX_INLINE void filters_out_body(float *restrict out, const float *restrict products, size_t C,
+                                size_t product, size_t begin, size_t end)
 {
     for (size_t unit = begin; unit < end; unit++) {
         const size_t k = unit * EX_WIDE / C, c = unit * EX_WIDE % C;
@@ -66,6 +75,12 @@ EX_CLONES static void filters_out(float *restrict out, const float *restrict pro
     }
 }
 
+EX_CLONES static void filters_out(float *out, const float *products, size_t C, size_t product,
+                                  size_t begin, size_t end)
+{
+    filters_out_body(out, products, C, product, begin, end);
+}
+
 void ex_toeplitz_filters_bwd(float *filters, const float *products, int K, int C, ex_stream s)
 {
     const size_t product = (size_t)K * (size_t)C;
@@ -74,8 +89,8 @@ void ex_toeplitz_filters_bwd(float *filters, const float *products, int K, int C
 }
 
 /* The product of index 0 has the sum of the pixels. */
-EX_CLONES static void sum_rows(float *restrict bias, const float *restrict dy, size_t N, size_t K,
-                               size_t begin, size_t end)
+EX_INLINE void sum_rows_body(float *restrict bias, const float *restrict dy, size_t N, size_t K,
+                             size_t begin, size_t end)
 {
     for (size_t unit = begin; unit < end; unit++) {
         ex_wide sum = {0};
@@ -83,6 +98,12 @@ EX_CLONES static void sum_rows(float *restrict bias, const float *restrict dy, s
             sum += ex_wide_load(dy + n * K + unit * EX_WIDE);
         ex_wide_store(bias + unit * EX_WIDE, sum);
     }
+}
+
+EX_CLONES static void sum_rows(float *bias, const float *dy, size_t N, size_t K, size_t begin,
+                               size_t end)
+{
+    sum_rows_body(bias, dy, N, K, begin, end);
 }
 
 void ex_toeplitz_bias_bwd(float *bias, const float *dy, int N, int K, ex_stream s)
@@ -95,8 +116,8 @@ void ex_toeplitz_bias_bwd(float *bias, const float *dy, int N, int K, ex_stream 
 
 /* Units are images and blocks of channels; out lies (9, units, 16). `first`, `second`: the indices
  * that x0 and x1 go to, 2 and 1 unless swapped. */
-EX_CLONES static void map_in(float *restrict out, const float *restrict in, size_t product,
-                             size_t first, size_t second, size_t begin, size_t end)
+EX_INLINE void map_in_body(float *restrict out, const float *restrict in, size_t product,
+                           size_t first, size_t second, size_t begin, size_t end)
 {
     for (size_t unit = begin; unit < end; unit++) {
         const float *x = in + unit * PIXELS * EX_WIDE;
@@ -117,12 +138,20 @@ EX_CLONES static void map_in(float *restrict out, const float *restrict in, size
     }
 }
 
+EX_CLONES static void map_in(float *out, const float *in, size_t product, int swapped, size_t begin,
+                             size_t end)
+{
+    if (swapped)
+        map_in_body(out, in, product, 1, 2, begin, end);
+    else
+        map_in_body(out, in, product, 2, 1, begin, end);
+}
+
 void ex_toeplitz_in(float *out, const float *in, int swapped, int N, int C, ex_stream s)
 {
     const size_t units = (size_t)N * (size_t)C / EX_WIDE;
-    const size_t first = swapped ? 1 : 2, second = swapped ? 2 : 1;
     EX_SHARE(units, units * EX_WIDE * EX_TOEPLITZ_PRODUCTS, s,
-             map_in(out, in, units * EX_WIDE, first, second, begin, end));
+             map_in(out, in, units * EX_WIDE, swapped, begin, end));
 }
 
 typedef struct gathering {
@@ -141,8 +170,8 @@ EX_INLINE ex_wide finish(const gathering *g, ex_wide y, size_t block, size_t at)
     return g->end.relu ? ex_wide_where_positive(y, y) : y;
 }
 
-EX_CLONES static void map_out(const gathering *g, size_t first, size_t second, size_t begin,
-                              size_t end)
+EX_INLINE void map_out_body(const gathering *g, size_t first, size_t second, size_t begin,
+                            size_t end)
 {
     for (size_t unit = begin; unit < end; unit++) {
         const float *m = g->products + unit * EX_WIDE;
@@ -161,16 +190,22 @@ EX_CLONES static void map_out(const gathering *g, size_t first, size_t second, s
     }
 }
 
+EX_CLONES static void map_out(const gathering *g, size_t begin, size_t end)
+{
+    if (g->end.swapped)
+        map_out_body(g, 2, 1, begin, end);
+    else
+        map_out_body(g, 1, 2, begin, end);
+}
+
 void ex_toeplitz_out(float *out, const float *products, const ex_toeplitz_end *e, int N, int K,
                      ex_stream s)
 {
     const size_t units = (size_t)N * (size_t)K / EX_WIDE;
-    const size_t first = e->swapped ? 2 : 1, second = e->swapped ? 1 : 2;
     const gathering g = {.out = out,
                          .products = products,
                          .end = *e,
                          .product = units * EX_WIDE,
                          .blocks = (size_t)K / EX_WIDE};
-    EX_SHARE(units, units * EX_WIDE * EX_TOEPLITZ_PRODUCTS, s,
-             map_out(&g, first, second, begin, end));
+    EX_SHARE(units, units * EX_WIDE * EX_TOEPLITZ_PRODUCTS, s, map_out(&g, begin, end));
 }
