@@ -90,8 +90,7 @@ ex_status ex_pulse_start(ex_pulse **out, ex_comm *comm, ex_pulse_beat beat_once,
         return EX_OK;
     free_all(out);
     return EX_FAIL(EX_ERR_MEMORY,
-                   "the thread that tells the other ranks of this one cannot be "
-                   "started: %s",
+                   "the thread that tells the other ranks of this one cannot be started: %s",
                    strerror(error));
 }
 

@@ -103,8 +103,8 @@ typedef struct ex_map_shape {
 } ex_map_shape;
 
 /* A convolution's tensors: in (N, C, H, W), out (N, K, out_H, out_W), both maps of in.type,
- * filters (K, R, S, C). Output
- * (h, w) reads the input from (h * stride - pad, w * stride - pad) on; outside of it are zeros. */
+ * filters (K, R, S, C). Output (h, w) reads the input from (h * stride - pad, w * stride - pad) on;
+ * outside of it are zeros. */
 typedef struct ex_conv_shape {
     ex_map_shape in;
     int K, out_H, out_W, out_block;

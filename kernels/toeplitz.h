@@ -5,8 +5,9 @@
  *   m0 = w1 (x0 + x1)   m1 = (w2 - w1) x1   m2 = (w0 - w1) x0   y0 = m0 + m1   y1 = m0 + m2
  * (as Karatsuba multiplies, and Winograd convolves). The gradients follow by transposing: with the
  * roles of m1 and m2 exchanged, "swapped", for that of x, and
- *   g0 = (x0 + x1) (dy0 + dy1)   g1 = x1 dy0   g2 = x0 dy1   dw0 = g2   dw1 = g0 - g1 - g2   dw2 =
- * g1 In two dimensions it is done to rows, then to columns: index 3 i + j. Nothing is divided or
+ *   g0 = (x0 + x1) (dy0 + dy1)   g1 = x1 dy0   g2 = x0 dy1
+ *   dw0 = g2   dw1 = g0 - g1 - g2   dw2 = g1.
+ * In two dimensions it is done to rows, then to columns: index 3 i + j. Nothing is divided or
  * scaled: it is about as accurate as the sums themselves.
  *
  * Maps (N, C, 2, 2) are in blocks of 16 channels; C and K are multiples of 16. */

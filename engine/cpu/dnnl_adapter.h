@@ -3,9 +3,8 @@
  *
  * An op is a primitive with the description it was made from. All data are float32, but for maps
  * and filters where `bf16` says so; the memory of an op's temporary results is the caller's (user
- * scratchpad). Layouts of maps are given as
- * kernels.h's `block`, 1, 8 or 16; 0 lets oneDNN choose. Arguments are named by oneDNN's DNNL_ARG_
- * numbers. */
+ * scratchpad). Layouts of maps are given as kernels.h's `block`, 1, 8 or 16; 0 lets oneDNN choose.
+ * Arguments are named by oneDNN's DNNL_ARG_ numbers. */
 #ifndef EX_CPU_DNNL_ADAPTER_H
 #define EX_CPU_DNNL_ADAPTER_H
 
