@@ -90,10 +90,14 @@ static ex_status do_nodes(fork_job *j)
         return EX_OK;
     EX_TRY(upload_variants(j));
     EX_TRY(ex_cuda_readers_begin(j->from, j->to->lane));
-    for (int node = 0; node < j->deeds.next; node++)
-        EX_TRY(do_node(j, node));
-    EX_TRY(ex_cuda_launches());
-    return ex_cuda_readers_end(j->from, j->to->lane);
+    ex_status status = EX_OK;
+    for (int node = 0; node < j->deeds.next && status == EX_OK; node++)
+        status = do_node(j, node);
+    if (status == EX_OK)
+        status = ex_cuda_launches();
+    /* After an error too: what was queued before it reads the maps. */
+    const ex_status end = ex_cuda_readers_end(j->from, j->to->lane);
+    return status != EX_OK ? status : end;
 }
 
 static bool corrects(const void *plan, int node)

@@ -13,8 +13,9 @@ static ex_status upload_affine(ex_cuda_plan *plan, const ex_dataset *d)
     }
     if (memcmp(affine, plan->host_affine, sizeof affine) == 0)
         return EX_OK;
+    EX_TRY(ex_cuda_send(plan->lane, plan->affine, affine, sizeof affine));
     memcpy(plan->host_affine, affine, sizeof affine);
-    return ex_cuda_send(plan->lane, plan->affine, affine, sizeof affine);
+    return EX_OK;
 }
 
 ex_status ex_cuda_prepare(ex_cuda_plan *plan)

@@ -40,10 +40,12 @@ static ex_status make_room(ex_cuda_lane *lane, size_t count)
     return EX_OK;
 }
 
-/* What a run takes of the stage, each part rounded up. */
+/* What a run takes of the stage, each part rounded up: the four lists, and beside them what follows
+ * in the same run (constants, state, logits), with room for more. Were it too little, the stage
+ * would wait and begin anew over losses that nobody has read. */
 static size_t staged(size_t samples)
 {
-    enum { PARTS = 8, ROUNDING = 64 };
+    enum { PARTS = 16, ROUNDING = 64 };
     const ex_cuda_feed *f;
     return samples *
                (sizeof *f->index + sizeof *f->label + sizeof *f->loss + sizeof *f->predicted) +
