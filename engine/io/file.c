@@ -146,11 +146,22 @@ done:
     return status;
 }
 
+/* NULL with errno. Opening a pipe waits for a writer, for ever where there is none: not so here,
+ * where it then reads as empty. */
+static FILE *open_to_read(const char *path)
+{
+    const int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    FILE *stream = fd >= 0 && fcntl(fd, F_SETFL, 0) == 0 ? fdopen(fd, "rb") : NULL;
+    if (!stream && fd >= 0)
+        close(fd);
+    return stream;
+}
+
 ex_status ex_file_read(char **out, size_t *bytes, const char *path, size_t most)
 {
     *out = NULL;
     ex_status status = EX_OK;
-    FILE *stream = fopen(path, "rbe");
+    FILE *stream = open_to_read(path);
     if (!stream)
         return EX_FAIL(EX_ERR_INPUT, "%s cannot be read: %s", path, strerror(errno));
     size_t used = 0, room = 1 << 16;

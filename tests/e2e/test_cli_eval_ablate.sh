@@ -24,6 +24,7 @@ json out '"forget" in d["train"] and "retain" in d["test"]'
 refuses 2 "-c EXP.yaml" eval run/model.safetensors
 
 # --- effects: all classes in one pass hold those of one class; strategies agree
+refuses 2 "every class is shown anyway" eval run --class all
 succeeds ablate run --class all -o all.csv
 has out "class 9:"
 succeeds ablate run --class 2 -o two.csv --json

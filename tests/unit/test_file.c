@@ -115,6 +115,17 @@ static void test_reading_is_capped(void **state)
     free(data);
 }
 
+/* Opening it would wait for a writer that never comes. */
+static void test_a_pipe_that_nobody_writes_reads_as_empty(void **state)
+{
+    (void)state;
+    const char *path = ex_temp_path("pipe");
+    assert_int_equal(mkfifo(path, 0600), 0);
+    alarm(20);
+    expect_content(path, "");
+    alarm(0);
+}
+
 static void test_folders_are_made_with_those_above(void **state)
 {
     (void)state;
@@ -162,6 +173,7 @@ int main(void)
         cmocka_unit_test(test_devices_are_written_in_place),
         cmocka_unit_test(test_places_that_cannot_be_written_are_refused),
         cmocka_unit_test(test_reading_is_capped),
+        cmocka_unit_test(test_a_pipe_that_nobody_writes_reads_as_empty),
         cmocka_unit_test(test_folders_are_made_with_those_above),
         cmocka_unit_test(test_json_keeps_order_and_every_bit_of_a_number),
     };

@@ -20,9 +20,11 @@ static ex_status parse_shape(ex_model_shape *out, const char *text)
     else if (digits && sscanf(text, "%4dx%4d%n", &n[1], &n[2], &end) == 2 && !text[end])
         *out = (ex_model_shape){.height = n[1], .width = n[2]};
     if (out->height < 1 || out->width < 1)
-        return EX_FAIL(EX_ERR_USAGE,
-                       "--shape is \"%s\"; CxHxW or HxW of the images is expected, such as 3x32x32",
-                       text);
+        return EX_FAIL(
+            EX_ERR_USAGE,
+            "--shape is \"%s\"; CxHxW or HxW of the images is expected, such as 3x32x32, "
+            "each from 1 to 9999",
+            text);
     return EX_OK;
 }
 

@@ -43,6 +43,15 @@ static void print_accuracy(const char *name, const ex_accuracy *a, const ex_clas
                     a->count - a->class_count[label]);
 }
 
+static ex_status check_class(const cli_args *args, int label)
+{
+    return args->class_text && label < 0
+               ? EX_FAIL(EX_ERR_USAGE,
+                         "--class is \"%s\"; one class is expected: every class is shown anyway",
+                         args->class_text)
+               : EX_OK;
+}
+
 static ex_status run_eval(const cli_args *args)
 {
     cli_session s;
@@ -53,6 +62,7 @@ static ex_status run_eval(const cli_args *args)
         EX_TRY(cli_check_target(args->logits, args->overwrite));
     EX_TRY(cli_session_init(&s, args));
     const int label = s.config.unlearn.class_label;
+    EX_TRY_GOTO(check_class(args, label), done);
     EX_TRY_GOTO(cli_session_open(&s), done);
     EX_TRY_GOTO(ex_federation_evaluate(s.f, &s.f->data->test, NULL, &test), done);
     if (args->train_data)
