@@ -5,6 +5,14 @@
  * primitive. */
 #include "cpu/cpu_impl.h"
 
+ex_conv_shape ex_cpu_conv_shape(const ex_cpu_plan *plan, int node, int images)
+{
+    const ex_node *n = &plan->model->nodes[node];
+    ex_map_shape in = ex_cpu_input_shape(plan, n);
+    in.N = images;
+    return ex_plan_conv_shape(n, in, plan->maps[node].block);
+}
+
 static ex_dnn_conv conv_of(const ex_cpu_plan *plan, int node, ex_dnn_pass pass)
 {
     const ex_node *n = &plan->model->nodes[node];

@@ -32,25 +32,11 @@ bool ex_cpu_rows_are_few(const ex_cpu_plan *plan, int node)
     return block == 1 || block % 16 == 0; /* other layouts have no fast kernel */
 }
 
-static ex_conv_shape shape_of(const ex_cpu_plan *plan, int node)
-{
-    const ex_node *n = &plan->model->nodes[node];
-    return (ex_conv_shape){.in = ex_cpu_input_shape(plan, n),
-                           .K = n->K,
-                           .out_H = n->out_H,
-                           .out_W = n->out_W,
-                           .out_block = plan->maps[node].block,
-                           .R = n->R,
-                           .S = n->S,
-                           .stride = n->stride,
-                           .pad = n->pad};
-}
-
 static ex_status run_rows(ex_cpu_plan *plan, const ex_cpu_step *step)
 {
     const int layer = plan->model->nodes[step->node].layer;
     const ex_layer *l = &plan->model->layers[layer];
-    const ex_conv_shape shape = shape_of(plan, step->node);
+    const ex_conv_shape shape = ex_cpu_conv_shape(plan, step->node, plan->base.spec.batch);
     const size_t sum = ex_cpu_folds(plan, step->node) ? l->shift : l->bias;
     ex_kernels_host.conv_rows_bwd(
         step->at[0] + l->weight, sum == EX_NONE ? NULL : step->at[0] + sum, step->at[1],
@@ -62,7 +48,7 @@ static ex_status run_rows(ex_cpu_plan *plan, const ex_cpu_step *step)
 ex_status ex_cpu_rows_backward(ex_cpu_plan *plan, int node, ex_cpu_ref dy)
 {
     const ex_node *n = &plan->model->nodes[node];
-    const ex_conv_shape shape = shape_of(plan, node);
+    const ex_conv_shape shape = ex_cpu_conv_shape(plan, node, plan->base.spec.batch);
     const size_t floats = ex_kernels_host.conv_rows_scratch(
         &shape, ex_mask_layer_count(plan->base.spec.mask, n->layer));
     ex_cpu_ref scratch;

@@ -20,22 +20,6 @@ bool ex_cpu_corrects(const ex_cpu_plan *plan, int node)
     return n->R * n->S * n->C > 2 * (n->R * n->S + MOVES);
 }
 
-static ex_conv_shape shape_of(const ex_cpu_plan *plan, int node, int images)
-{
-    const ex_node *n = &plan->model->nodes[node];
-    ex_conv_shape c = {.in = ex_cpu_input_shape(plan, n),
-                       .K = n->K,
-                       .out_H = n->out_H,
-                       .out_W = n->out_W,
-                       .out_block = plan->maps[node].block,
-                       .R = n->R,
-                       .S = n->S,
-                       .stride = n->stride,
-                       .pad = n->pad};
-    c.in.N = images;
-    return c;
-}
-
 ex_cpu_ref ex_cpu_conv_output(const ex_cpu_plan *plan, int node)
 {
     const ex_cpu_map *map = &plan->maps[node];
@@ -74,7 +58,7 @@ static ex_status run_relu(ex_cpu_plan *plan, const ex_cpu_step *step)
 {
     static const int32_t unchanged = -1;
     const ex_channel_change none = {.channel = &unchanged, .V = 1};
-    const ex_conv_shape shape = shape_of(plan, step->node, plan->base.spec.batch);
+    const ex_conv_shape shape = ex_cpu_conv_shape(plan, step->node, plan->base.spec.batch);
     ex_kernels_host.conv_channel_update(step->at[0], step->at[1], NULL, &none, &shape,
                                         plan->model->nodes[step->node].relu, NULL,
                                         ex_cpu_stream(plan));
@@ -89,7 +73,7 @@ ex_status ex_cpu_correct_forward(ex_cpu_plan *plan, int node)
         return EX_OK;
     if (!plan->base.spec.keep_nodes) {
         /* Live where the convolution would run. */
-        const ex_conv_shape shape = shape_of(plan, node, plan->base.spec.batch);
+        const ex_conv_shape shape = ex_cpu_conv_shape(plan, node, plan->base.spec.batch);
         EX_TRY(ex_cpu_buffer_add(plan,
                                  ex_kernels_host.conv_channel_scratch(&shape, 1) * sizeof(float),
                                  &map->differences));
@@ -107,7 +91,7 @@ ex_status ex_cpu_correct_forward(ex_cpu_plan *plan, int node)
 void ex_cpu_correct(ex_cpu_plan *to, const ex_cpu_plan *from, int node, int images,
                     const ex_channel_change *change)
 {
-    const ex_conv_shape shape = shape_of(from, node, images);
+    const ex_conv_shape shape = ex_cpu_conv_shape(from, node, images);
     ex_kernels_host.conv_channel_update(
         ex_cpu_at(to, to->maps[node].ref), ex_cpu_at(from, ex_cpu_conv_output(from, node)),
         ex_cpu_at(from, from->maps[node].columns), change, &shape, to->model->nodes[node].relu,

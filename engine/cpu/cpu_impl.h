@@ -16,6 +16,7 @@
 #include "backend.h"
 #include "cpu/dnnl_adapter.h"
 #include "plan_buffers.h"
+#include "plan_shapes.h"
 #include "profile.h"
 
 #include <pthread.h>
@@ -215,6 +216,8 @@ static inline ex_map_shape ex_cpu_input_shape(const ex_cpu_plan *plan, const ex_
                           .block = plan->maps[n->input].block,
                           .type = plan->maps[n->input].type};
 }
+/* Of a CONV node and so many images. */
+ex_conv_shape ex_cpu_conv_shape(const ex_cpu_plan *plan, int node, int images);
 
 /* The pass of a plan's forward steps. */
 static inline ex_dnn_pass ex_cpu_forward_pass(const ex_cpu_plan *plan)

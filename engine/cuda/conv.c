@@ -5,6 +5,14 @@
 #include "cuda/cuda_impl.h"
 #include "cuda/node_graph.h"
 
+ex_conv_shape ex_cuda_conv_shape(const ex_cuda_plan *plan, int node, int images)
+{
+    const ex_node *n = &plan->model->nodes[node];
+    ex_map_shape in = ex_cuda_shape(plan, n->input);
+    in.N = images;
+    return ex_plan_conv_shape(n, in, n->K);
+}
+
 /* --- forward ---------------------------------------------------------------------------------- */
 
 /* out = conv(input), + bias if it has one; if `tail`, + residual, through ReLU if it has one. */

@@ -2,7 +2,8 @@
  * they are few. */
 #include "cuda/cuda_impl.h"
 
-/* With more than one filter in so many of a layer's, the gradient of all is as fast. */
+/* With more than one filter in so many of a layer's, the gradient of all is taken: as on the CPU,
+ * where that was measured; not yet on a GPU. */
 enum { FEW = 4 };
 
 bool ex_cuda_rows_are_few(const ex_cuda_plan *plan, int node)
@@ -12,25 +13,11 @@ bool ex_cuda_rows_are_few(const ex_cuda_plan *plan, int node)
     return mask && FEW * ex_mask_layer_count(mask, n->layer) <= n->K;
 }
 
-static ex_conv_shape shape_of(const ex_cuda_plan *plan, int node)
-{
-    const ex_node *n = &plan->model->nodes[node];
-    return (ex_conv_shape){.in = ex_cuda_shape(plan, n->input),
-                           .K = n->K,
-                           .out_H = n->out_H,
-                           .out_W = n->out_W,
-                           .out_block = n->K,
-                           .R = n->R,
-                           .S = n->S,
-                           .stride = n->stride,
-                           .pad = n->pad};
-}
-
 static ex_status run_rows(ex_cuda_plan *plan, const ex_cuda_step *step)
 {
     const int layer = plan->model->nodes[step->node].layer;
     const ex_layer *l = &plan->model->layers[layer];
-    const ex_conv_shape shape = shape_of(plan, step->node);
+    const ex_conv_shape shape = ex_cuda_conv_shape(plan, step->node, plan->base.spec.batch);
     float *grads = step->at[0];
     ex_kernels_cuda.conv_rows_bwd(grads + l->weight, l->bias == EX_NONE ? NULL : grads + l->bias,
                                   step->at[1], step->at[2], plan->rows + l->first_channel,
@@ -42,7 +29,7 @@ static ex_status run_rows(ex_cuda_plan *plan, const ex_cuda_step *step)
 ex_status ex_cuda_rows_backward(ex_cuda_plan *plan, int node, ex_cuda_ref dy)
 {
     const ex_node *n = &plan->model->nodes[node];
-    const ex_conv_shape shape = shape_of(plan, node);
+    const ex_conv_shape shape = ex_cuda_conv_shape(plan, node, plan->base.spec.batch);
     const size_t floats = ex_kernels_cuda.conv_rows_scratch(
         &shape, ex_mask_layer_count(plan->base.spec.mask, n->layer));
     ex_cuda_ref scratch;

@@ -7,8 +7,9 @@
  * Corrected outputs are those of the convolution up to rounding, not bit for bit. */
 #include "cuda/cuda_impl.h"
 
-/* Fewer channels of input are run as fast. A corrected output reads and writes what the
- * convolution's does, and in place of all input channels one, as a plane of its own. */
+/* A corrected output reads and writes what the convolution's does, and in place of all input
+ * channels one, as a plane of its own: with fewer channels than these little is saved. By count; no
+ * GPU has been asked. */
 enum { CHANNELS_MIN = 4 };
 
 bool ex_cuda_corrects(const ex_cuda_plan *plan, int node)
@@ -16,22 +17,6 @@ bool ex_cuda_corrects(const ex_cuda_plan *plan, int node)
     const ex_node *n = &plan->model->nodes[node];
     return !ex_cuda_trains(plan) && n->op == EX_OP_CONV && n->C >= CHANNELS_MIN &&
            plan->model->nodes[n->input].op != EX_OP_INPUT;
-}
-
-static ex_conv_shape shape_of(const ex_cuda_plan *plan, int node, int images)
-{
-    const ex_node *n = &plan->model->nodes[node];
-    ex_conv_shape c = {.in = ex_cuda_shape(plan, n->input),
-                       .K = n->K,
-                       .out_H = n->out_H,
-                       .out_W = n->out_W,
-                       .out_block = n->K,
-                       .R = n->R,
-                       .S = n->S,
-                       .stride = n->stride,
-                       .pad = n->pad};
-    c.in.N = images;
-    return c;
 }
 
 bool ex_cuda_keeps(const ex_cuda_plan *plan, int node)
@@ -113,7 +98,7 @@ ex_status ex_cuda_correct_prepare(ex_cuda_plan *plan, int node)
 static ex_status run_relu(ex_cuda_plan *plan, const ex_cuda_step *step)
 {
     const ex_channel_change none = {.channel = plan->unchanged, .V = 1};
-    const ex_conv_shape shape = shape_of(plan, step->node, plan->base.spec.batch);
+    const ex_conv_shape shape = ex_cuda_conv_shape(plan, step->node, plan->base.spec.batch);
     ex_kernels_cuda.conv_channel_update(step->at[0], step->at[1], NULL, &none, &shape,
                                         plan->model->nodes[step->node].relu, NULL,
                                         ex_cuda_stream(plan));
@@ -128,7 +113,7 @@ ex_status ex_cuda_correct_forward(ex_cuda_plan *plan, int node)
         return EX_OK;
     if (!plan->base.spec.keep_nodes) {
         /* Live where the convolution would run. */
-        const ex_conv_shape shape = shape_of(plan, node, plan->base.spec.batch);
+        const ex_conv_shape shape = ex_cuda_conv_shape(plan, node, plan->base.spec.batch);
         EX_TRY(ex_cuda_buffer_add(plan,
                                   ex_kernels_cuda.conv_channel_scratch(&shape, 1) * sizeof(float),
                                   &map->differences));
@@ -148,7 +133,7 @@ ex_status ex_cuda_correct_forward(ex_cuda_plan *plan, int node)
 void ex_cuda_correct(const ex_cuda_plan *to, const ex_cuda_plan *from, int node, int images,
                      const ex_channel_change *change)
 {
-    const ex_conv_shape shape = shape_of(from, node, images);
+    const ex_conv_shape shape = ex_cuda_conv_shape(from, node, images);
     ex_kernels_cuda.conv_channel_update(
         ex_cuda_at(to, to->maps[node].ref), ex_cuda_at(from, ex_cuda_conv_output(from, node)),
         ex_cuda_at(from, from->maps[node].columns), change, &shape, to->model->nodes[node].relu,

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* LANES, IMAGES and STEPS_A_RUN are guesses until a GPU is measured. */
 enum { COMPUTE_MIN = 80, LANES = 4, IMAGES = 1024, STEPS_A_RUN = 64 * EX_CUDA_RECORDED };
 
 /* The number of devices, or why there are none. */

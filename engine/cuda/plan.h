@@ -4,6 +4,7 @@
 
 #include "cuda/lane.h"
 #include "plan_buffers.h"
+#include "plan_shapes.h"
 #include "table_cuda.h"
 
 /* --- steps ------------------------------------------------------------------------------------ */
@@ -161,6 +162,8 @@ static inline ex_map_shape ex_cuda_shape(const ex_cuda_plan *plan, int node)
                           .block = n->K,
                           .type = plan->maps[node].type};
 }
+/* Of a CONV node and so many images. */
+ex_conv_shape ex_cuda_conv_shape(const ex_cuda_plan *plan, int node, int images);
 
 static inline size_t ex_cuda_map_floats(const ex_cuda_plan *plan, int node)
 {
