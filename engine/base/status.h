@@ -30,6 +30,13 @@ typedef enum ex_status {
 #undef X
 } ex_status;
 
+enum {
+    EX_STATUS_COUNT = 0
+#define X(code, exit_code, text) +1
+    EX_STATUS_LIST(X)
+#undef X
+};
+
 const char *ex_status_name(ex_status s);
 const char *ex_status_text(ex_status s);
 int ex_status_exit_code(ex_status s);

@@ -87,6 +87,17 @@ static bool look(const meeting *m, int rank, void *head, size_t head_bytes, void
     return whole;
 }
 
+/* A file says anything: texts end, and the status is one that there is. */
+static void settle(ex_meet_card *card)
+{
+    card->host[sizeof card->host - 1] = '\0';
+    card->boot[sizeof card->boot - 1] = '\0';
+    card->gpu[sizeof card->gpu - 1] = '\0';
+    card->why[sizeof card->why - 1] = '\0';
+    if (card->status < 0 || card->status >= EX_STATUS_COUNT)
+        card->status = EX_ERR_BACKEND;
+}
+
 static ex_status too_late(const meeting *m, int missing)
 {
     snprintf(m->error, EX_COMM_TEXT,
@@ -111,6 +122,7 @@ static bool take_cards(meeting *m, int *missing)
     for (int r = m->size - 1; r > 0; r--) {
         ex_meet_card card;
         if (look(m, r, &card, sizeof card, NULL, 0)) {
+            settle(&card);
             changed = changed || card.number != m->cards[r].number;
             m->cards[r] = card;
         }
@@ -168,6 +180,8 @@ static ex_status follow(meeting *m, ex_meet_card *mine, void *id)
     for (bool open = false; status == EX_OK && !open;) {
         const bool read =
             look(m, 0, &m->notice, sizeof m->notice, m->cards, (size_t)m->size * sizeof *m->cards);
+        for (int r = 0; r < m->size; r++)
+            settle(&m->cards[r]);
         const bool known =
             read && m->notice.size == m->size && m->cards[m->rank].number == mine->number;
         if (known && mine->accepted != m->notice.number) {

@@ -1,6 +1,7 @@
 #include "fuzz.h"
 #include "scratch.h"
 
+#include "base/log.h"
 #include "model/builder.h"
 
 #include <stdarg.h>
@@ -9,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+#include <zlib.h>
 
 void fuzz_fail(const char *file, int line, const char *condition, const char *format, ...)
 {
@@ -82,6 +84,16 @@ void fuzz_memory_end(void)
     memory.counting = false;
 }
 
+static void drop(const char *text, bool warning)
+{
+    (void)text, (void)warning;
+}
+
+void fuzz_silence_log(void)
+{
+    ex_log_sink_set(drop);
+}
+
 /* --- files ---------------------------------------------------------------------------------- */
 
 const char *fuzz_folder(void)
@@ -105,6 +117,44 @@ const char *fuzz_write(const char *name, const void *data, size_t size)
     FUZZ_CHECK(file, "%s", path);
     FUZZ_CHECK(fwrite(data, 1, size, file) == size, "%s", path);
     FUZZ_CHECK(fclose(file) == 0, "%s", path);
+    return path;
+}
+
+static uint8_t *put32(uint8_t *at, size_t v)
+{
+    for (int i = 0; i < 4; i++)
+        at[i] = (uint8_t)(v >> (24 - 8 * i));
+    return at + 4;
+}
+
+/* A PNG chunk whose content is at `at` + 8 already; returns what follows it. */
+static uint8_t *close_chunk(uint8_t *at, const char *type, size_t bytes)
+{
+    memcpy(put32(at, bytes), type, 4);
+    return put32(at + 8 + bytes, crc32_z(0, at + 4, bytes + 4));
+}
+
+const char *fuzz_write_png(const char *name, const uint8_t *pixels, int height, int width)
+{
+    const size_t n = (size_t)height * (size_t)width, row = 1 + 3 * (size_t)width;
+    const size_t raw = row * (size_t)height; /* each row begins with its filter: 0, none */
+    uLongf packed = compressBound(raw);
+    uint8_t *rows = calloc(raw, 1), *file = malloc(packed + 64), *at = file;
+    FUZZ_CHECK(rows && file, "memory");
+    for (size_t i = 0; i < n; i++)
+        for (size_t c = 0; c < 3; c++)
+            rows[i / (size_t)width * row + 1 + i % (size_t)width * 3 + c] = pixels[c * n + i];
+    memcpy(at, "\x89PNG\r\n\x1a\n", 8);
+    at += 8;
+    put32(put32(at + 8, (size_t)width), (size_t)height);
+    memcpy(at + 16, "\x08\x02\0\0\0", 5); /* 8 bits, RGB */
+    at = close_chunk(at, "IHDR", 13);
+    FUZZ_CHECK(compress(at + 8, &packed, rows, raw) == Z_OK, "%s", name);
+    at = close_chunk(at, "IDAT", packed);
+    at = close_chunk(at, "IEND", 0);
+    const char *path = fuzz_write(name, file, (size_t)(at - file));
+    free(rows);
+    free(file);
     return path;
 }
 

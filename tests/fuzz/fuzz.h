@@ -38,12 +38,18 @@ void fuzz_check_status(ex_status status, ex_status expected);
 void fuzz_memory_begin(size_t bytes);
 void fuzz_memory_end(void);
 
+/* The log goes nowhere, warnings too: printing them would be most of the work. */
+void fuzz_silence_log(void);
+
 /* A folder of this process, in memory where /dev/shm is, removed at exit. */
 const char *fuzz_folder(void);
 /* Path of `name` in it; each call returns its own buffer, one of the last 4. */
 const char *fuzz_path(const char *name);
 /* Writes the file of that name in it; returns its path. */
 const char *fuzz_write(const char *name, const void *data, size_t size);
+
+/* Writes a PNG file of pixels (3, height, width), unfiltered; returns its path. */
+const char *fuzz_write_png(const char *name, const uint8_t *pixels, int height, int width);
 
 /* The model that model files, masks, messages and effects are read for: a convolution ("conv", 4
  * channels, with norm "bn") of 1 x 8 x 8 images and a linear layer ("linear") of 3 classes. Made

@@ -4,7 +4,6 @@
 #include "fuzz.h"
 
 #include "backend.h"
-#include "base/log.h"
 #include "io/file.h"
 
 #include <stdlib.h>
@@ -56,7 +55,7 @@ static void check_round_trip(const ex_device *device)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    ex_log_set_level(EX_LOG_QUIET);
+    fuzz_silence_log();
     ex_device *device = open_device();
     const char *path = write_input(data, size, device->description);
     fuzz_memory_begin(((size_t)1 << 18) + 512 * size);

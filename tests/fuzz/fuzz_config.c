@@ -65,6 +65,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         apply_setting(&c, text, (size_t)((mark ? mark : end) - text));
     }
     fuzz_check_status(ex_config_check(&c), EX_ERR_CONFIG);
-    check_round_trip(&c);
+    if (size == 0 || memcmp(&before, &c, sizeof c) != 0) /* most inputs are refused */
+        check_round_trip(&c);
     return 0;
 }

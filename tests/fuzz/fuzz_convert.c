@@ -1,6 +1,7 @@
 /* Model files under the names of PyTorch's collections. Models of excise are too large for a
  * corpus, so that an input is refused at last: for the right reason, and without memory for the
- * values of a model that the file does not hold. What is taken all the same comes back. */
+ * values of a model that the file does not hold. What is taken all the same comes back. A file of
+ * an odd size is read as vgg11, others as what they look like. */
 #include "fuzz.h"
 
 #include "io/convert.h"
@@ -35,7 +36,6 @@ static void convert(const char *path, const char *architecture, size_t size)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     const char *path = fuzz_write("in", data, size);
-    convert(path, NULL, size);
-    convert(path, "vgg11", size);
+    convert(path, size % 2 ? "vgg11" : NULL, size);
     return 0;
 }

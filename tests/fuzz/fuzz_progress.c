@@ -3,7 +3,6 @@
  * file an input is none: fuzz_checkpoint.c has those. */
 #include "fuzz.h"
 
-#include "base/log.h"
 #include "base/memory.h"
 #include "progress.h"
 #include "run_impl.h"
@@ -67,7 +66,7 @@ static json_t *take_up(ex_run *run)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     static ex_run *run; /* of the process */
-    ex_log_set_level(EX_LOG_QUIET);
+    fuzz_silence_log();
     json_t *state = json_loadb((const char *)data, size, 0, NULL);
     const json_t *round = json_object_get(state, "round");
     const json_int_t rounds = json_is_integer(round) ? json_integer_value(round) : -1;

@@ -462,6 +462,183 @@ def algorithms_seeds() -> dict:
     }
 
 
+def png_chunk(kind: bytes, content: bytes) -> bytes:
+    return struct.pack(">I", len(content)) + kind + content + struct.pack(
+        ">I", zlib.crc32(kind + content))
+
+
+def png(width: int, height: int, bits: int, colour: int, rows: bytes, *more, interlace=0) -> bytes:
+    head = struct.pack(">2I5B", width, height, bits, colour, 0, 0, interlace)
+    return (b"\x89PNG\r\n\x1a\n" + png_chunk(b"IHDR", head) + b"".join(more)
+            + png_chunk(b"IDAT", zlib.compress(rows)) + png_chunk(b"IEND", b""))
+
+
+def jpeg(width: int, height: int, components: int = 1, progressive: bool = False) -> bytes:
+    """All grey: each table has one code, of one bit, which says that nothing follows."""
+    def segment(marker: int, content: bytes) -> bytes:
+        return struct.pack(">BBH", 0xFF, marker, 2 + len(content)) + content
+    tables = b"".join(segment(0xC4, bytes([kind]) + b"\x01" + bytes(15) + b"\0")
+                      for kind in (0x00, 0x10))
+    ids = range(1, components + 1)
+    frame = struct.pack(">BHHB", 8, height, width, components) + b"".join(
+        bytes([i, 0x11, 0]) for i in ids)
+    def scan(first: int, last: int, chosen, bits_per_block: int) -> bytes:
+        blocks = -(-width // 8) * -(-height // 8)
+        bits = blocks * len(chosen) * bits_per_block
+        body = bytes(bits // 8) + (bytes([0xFF >> bits % 8]) if bits % 8 else b"")
+        return segment(0xDA, bytes([len(chosen)]) + b"".join(bytes([i, 0]) for i in chosen)
+                       + bytes([first, last, 0])) + body
+    if progressive:
+        scans = scan(0, 0, ids, 1) + b"".join(scan(1, 63, [i], 1) for i in ids)
+    else:
+        scans = scan(0, 63, ids, 2)
+    return (b"\xff\xd8" + segment(0xDB, b"\0" + b"\x01" * 64)
+            + segment(0xC2 if progressive else 0xC0, frame) + tables + scans + b"\xff\xd9")
+
+
+def picture_seeds() -> dict:
+    rgb = b"".join(b"\0" + bytes(range(9 * y, 9 * y + 9)) for y in range(2))
+    whole = png(3, 2, 8, 2, rgb)
+    palette = png_chunk(b"PLTE", bytes(range(12)))
+    return {
+        "rgb": whole,
+        "grey": png(3, 2, 8, 0, b"\0\1\2\3" * 2),
+        "grey-1": png(9, 2, 1, 0, b"\0\xa5\x80" * 2),
+        "grey-16": png(2, 1, 16, 0, b"\0\1\2\3\4"),
+        "palette": png(4, 2, 2, 3, b"\0\x1b" * 2, palette),
+        "palette-clear": png(4, 2, 2, 3, b"\0\x1b" * 2, palette, png_chunk(b"tRNS", b"\0\x80")),
+        "palette-short": png(4, 2, 8, 3, b"\0\0\1\2\xff" * 2, palette),
+        "rgba": png(2, 1, 8, 6, b"\0" + bytes(range(8))),
+        "filters": png(2, 5, 8, 2, b"".join(bytes([f]) + bytes(range(6)) for f in range(5))),
+        "interlaced": png(2, 2, 8, 2, b"\0abc" + b"\0def" + b"\0ghijkl", interlace=1),
+        "gamma": png(3, 2, 8, 2, rgb, png_chunk(b"gAMA", struct.pack(">I", 100000))),
+        "text": png(3, 2, 8, 2, rgb, png_chunk(b"zTXt", b"a\0\0" + zlib.compress(bytes(4096)))),
+        "profile": png(3, 2, 8, 2, rgb, png_chunk(b"iCCP", b"a\0\0" + zlib.compress(bytes(999)))),
+        "cut": whole[:-20],
+        "rows-missing": png(3, 3, 8, 2, rgb),
+        "large": png(4097, 1, 8, 2, rgb),
+        "claims-much": png(4096, 4096, 8, 2, rgb),
+        "no-side": png(0, 2, 8, 2, b""),
+        "sum-wrong": whole[:30] + b"\0" + whole[31:],
+        "jpeg": jpeg(16, 8, 3),
+        "jpeg-grey": jpeg(9, 9),
+        "jpeg-progressive": jpeg(16, 8, 3, True),
+        "jpeg-many-scans": (lambda j: j[:-2] + j[j.rindex(b"\xff\xda"):-2] * 150 + j[-2:])(
+            jpeg(16, 8, 3, True)),
+        "jpeg-cmyk": jpeg(16, 8, 4),
+        "jpeg-cut": jpeg(16, 8, 3)[:-3],
+        "jpeg-claims-much": jpeg(4096, 4096)[:300],
+        "jpeg-start": b"\xff\xd8\xff",
+        "gif": b"GIF89a",
+    }
+
+
+def folder_seeds() -> dict:
+    wide, garbage, folder = 4, 5, 6
+
+    def lay(flags: int, *entries) -> bytes:
+        return bytes([flags]) + b"".join(bytes([what]) + path.encode() + b"\0"
+                                         for what, path in entries)
+    two = [(0, "a/1.png"), (1, "a/2.PNG"), (2, "b/1.jpeg"), (3, "b/2.jpg")]
+    parts = [(i, f"{part}/{name}/{i}.png") for part in ("train", "test") for name in "ab"
+             for i in range(2)]
+    return {
+        "two": lay(40, *two),
+        "grey": lay(128 + 127, *two),
+        "parts": lay(0, *parts),
+        "parts-more": lay(0, *parts, (0, "test/c/1.png")),
+        "parts-empty-class": lay(0, *parts, (folder, "train/c")),
+        "train-alone": lay(30, *parts[:4], (0, "b/1.png")),
+        "one-class": lay(0, (0, "a/1.png")),
+        "nothing": lay(0),
+        "wide": lay(0, *two, (wide, "b/3.png")),
+        "garbage": lay(0, *two, (garbage, "b/3.png")),
+        "others": lay(0, *two, (garbage, "b/notes.txt"), (garbage, "x"), (0, ".hidden/1.png")),
+        "picture-is-folder": lay(0, *two, (folder, "b/3.png")),
+        "deep": lay(0, *two, (0, "b/more/1.png")),
+        "names": lay(0, (0, "\n/1.png"), (1, "\x1b[31m/.png.png"), (2, "\u00e9 \u2028/\x7f.png")),
+    }
+
+
+def classes_seeds() -> dict:
+    def file(count: int, text: str, content: bytes) -> bytes:
+        return bytes([count - 1]) + text.encode() + b"\xff" + content
+    return {
+        "three": file(3, "b", b"a\nb\nc\n"),
+        "no-newline": file(3, "C", b"a\nb\nc"),
+        "windows": file(2, "ankle-boot", b"T-shirt/top\r\nAnkle boot\r\n"),
+        "nearest": file(4, "shrit", b"shirt\nskirt\nshort\nsandal\n"),
+        "fewer": file(3, "a", b"a\nb\n"),
+        "more": file(2, "a", b"a\nb\nc\n"),
+        "twice": file(2, "a", b"a\na\n"),
+        "control": file(2, "\x1b", b"\x1b[31m\n\xc2\x9b\n"),
+        "zero": file(2, "a", b"a\0b\nc\n"),
+        "long": file(2, "x" * 300, b"x" * 300 + b"\n" + b"\xc3\xa9" * 100),
+        "empty": file(1, "", b""),
+    }
+
+
+def meet_seeds() -> dict:
+    mine, first = 0x1111111111111111, 0x2222222222222222
+
+    def card(number: int, accepted: int = 0, status: int = 0, gpu: bytes = b"0000:01:00.0",
+             why: bytes = b"") -> bytes:
+        return struct.pack("<2Q64s64s64s160sq", number, accepted, b"host", b"boot", gpu, why,
+                           status)
+
+    def notice(cards: bytes, size: int = 3, opened: int = 1) -> bytes:
+        return struct.pack("<Q2i128s", first, size, opened, b"id") + cards
+    three = card(first) + card(mine) * 2
+    return {
+        "first": b"\0" + card(5, mine) + card(6, mine),
+        "first-not-accepted": b"\0" + card(5, mine) + card(6),
+        "first-not-there": b"\0",
+        "second": b"\1" + notice(three),
+        "third": b"\2" + notice(three),
+        "closed": b"\1" + notice(three, opened=0),
+        "other-size": b"\1" + notice(three, size=4),
+        "stranger": b"\1" + notice(card(first) * 3),
+        "cut": b"\1" + notice(three)[:-1],
+        "goes-on": b"\1" + notice(three) + b"x",
+        "no-ends": b"\0" + card(5, mine, 1 << 40, b"g" * 64, b"w" * 160) * 2,
+        "no-ends-second": b"\2" + notice(card(first, status=-1, gpu=b"g" * 64) + card(mine) * 2),
+    }
+
+
+def arguments_seeds() -> dict:
+    train, evaluate, ablate, unlearn, convert, devices = range(6)
+
+    def line(command: int, text: str) -> bytes:
+        return bytes([command]) + b"".join(w.encode() + b"\0" for w in text.split(" "))
+    return {
+        "train": line(train, "-c exp.yaml -s lr=0.1 --seed 3 -o run"),
+        "resume": line(train, "--resume -o run -q"),
+        "resume-overwrite": line(train, "--resume --overwrite -o run"),
+        "joined": line(train, "-cexp.yaml --seed=3 --profile=p.csv -orun --memory=4G"),
+        "eval": line(evaluate, "run --json --train --class 3"),
+        "ablate": line(ablate, "run --class all --strategy naive -o effects.csv"),
+        "unlearn": line(unlearn, "run --method ce --class 3 --delta 0.1 -o run2"),
+        "two-subjects": line(unlearn, "run other -o run2"),
+        "no-subject": line(evaluate, "--json"),
+        "convert": line(convert, "in out --from pytorch --shape 3x32x32"),
+        "one-file": line(convert, "in --from pytorch"),
+        "devices": line(devices, "--json"),
+        "help": line(devices, "--help nothing"),
+        "short-help": line(train, "-qvh"),
+        "unknown": line(train, "--learning-rate 3"),
+        "unknown-letter": line(train, "-qZq"),
+        "ambiguous": line(train, "--s lr=1"),
+        "twice": line(train, "-c a -c b"),
+        "forgotten": line(train, "-c --seed 3"),
+        "last": line(train, "-o"),
+        "flag-value": line(train, "--quiet=yes"),
+        "dashes": line(evaluate, "-- -run"),
+        "many": line(train, "-o run" + " -s lr=1" * 18),
+        "long": line(train, "-s data_dir=" + "x" * 400),
+        "bad": line(train, "-o run --seed -1 --precision fp8 --lanes \x1b[31m"),
+    }
+
+
 def main() -> None:
     root = pathlib.Path(sys.argv[1])
     for target, seeds in {
@@ -469,7 +646,9 @@ def main() -> None:
             "model_file": model_file_seeds(), "convert": convert_seeds(), "checkpoint": checkpoint_seeds(),
             "mask": mask_seeds(), "message": message_seeds(), "effects": effects_seeds(),
             "config": config_seeds(), "ledger": ledger_seeds(),
-            "algorithms": algorithms_seeds(), "progress": progress_seeds()}.items():
+            "algorithms": algorithms_seeds(), "progress": progress_seeds(),
+            "picture": picture_seeds(), "folder": folder_seeds(), "classes": classes_seeds(),
+            "meet": meet_seeds(), "arguments": arguments_seeds()}.items():
         folder = root / target
         folder.mkdir(parents=True, exist_ok=True)
         for name, content in seeds.items():

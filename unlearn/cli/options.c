@@ -168,7 +168,7 @@ ex_status cli_parse(cli_args *args, const cli_command *command, int argc, char *
     const int count = collect(command, all);
     describe(all, count, longs, letters);
     opterr = 0;
-    optind = 1;
+    optind = 0; /* forgets an earlier command line, which may have ended within a word */
     for (int code; (code = getopt_long(argc, argv, letters, longs, NULL)) != -1;) {
         const char *word = argv[optind - 1];
         if (code == ':')
