@@ -7,10 +7,15 @@
 #include <jpeglib.h>
 #include <setjmp.h>
 
+/* Cameras and programs write about ten; of thousands, each over all the picture, a small file keeps
+ * a decoder busy for hours. */
+enum { SCANS_MAX = 500 };
+
 /* libjpeg ends at an error by calling error_exit, which must not return. */
 typedef struct decoder {
     struct jpeg_decompress_struct jpeg; /* first: error_exit is given its address */
     struct jpeg_error_mgr errors;
+    struct jpeg_progress_mgr progress;
     jmp_buf failed;
     char text[JMSG_LENGTH_MAX];
 } decoder;
@@ -35,6 +40,16 @@ static void warn(j_common_ptr jpeg, int level)
         leave(jpeg);
 }
 
+/* Called for every row of blocks that is decoded. */
+static void count_scans(j_common_ptr jpeg)
+{
+    decoder *d = (decoder *)(void *)jpeg;
+    if (d->jpeg.input_scan_number <= SCANS_MAX)
+        return;
+    snprintf(d->text, sizeof d->text, "it has more than %d scans", SCANS_MAX);
+    longjmp(d->failed, 1);
+}
+
 static void read_lines(decoder *d, ex_rgb *out)
 {
     jpeg_start_decompress(&d->jpeg);
@@ -50,6 +65,8 @@ static ex_status decode(decoder *d, ex_rgb *out, const void *bytes, size_t count
     if (setjmp(d->failed))
         return EX_FAIL(EX_ERR_INPUT, "%s is a damaged or unusual JPEG file: %s", path, d->text);
     jpeg_create_decompress(&d->jpeg);
+    d->progress.progress_monitor = count_scans;
+    d->jpeg.progress = &d->progress;
     jpeg_mem_src(&d->jpeg, bytes, (unsigned long)count);
     jpeg_read_header(&d->jpeg, TRUE);
     EX_TRY(ex_rgb_alloc(out, d->jpeg.image_height, d->jpeg.image_width, path));

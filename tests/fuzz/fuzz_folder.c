@@ -17,7 +17,7 @@
 enum { ENTRIES_MAX = 24, PATH_BYTES_MAX = 80, FOLDERS_DEEP = 4, SIDE = 2, STEP = 40 /* of grey */ };
 
 /* What lies at a path, by its byte % KINDS: pictures of one colour, and what is none. */
-typedef enum kind { COLOURS = 4, WIDE = COLOURS, GARBAGE, FOLDER, KINDS } kind;
+enum { COLOURS = 4, WIDE = COLOURS, GARBAGE, FOLDER, KINDS };
 
 /* --- laying it out ---------------------------------------------------------------------------- */
 

@@ -224,6 +224,54 @@ static void test_a_folder_without_parts_is_split_by_seed_within_each_class(void 
         ex_data_close(&data[s]);
 }
 
+static size_t put(uint8_t *file, size_t at, const void *bytes, size_t count)
+{
+    memcpy(file + at, bytes, count);
+    return at + count;
+}
+
+/* A progressive file of 8 x 8 grey pixels whose last scan comes `scans` times: its one block has
+ * nothing but the code for "no more", one bit 0. */
+static size_t make_progressive(uint8_t *file, int scans)
+{
+    static const uint8_t quantisation[] = {0xff, 0xdb, 0, 67, 0},
+                         frame[] = "\xff\xc2\0\x0b\x08\0\x08\0\x08\1\1\x11\0",
+                         codes[] = "\xff\xc4\0\x14\0\1\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0",
+                         first[] = "\xff\xda\0\x08\1\1\0\0\0\0\x7f",
+                         more[] = "\xff\xda\0\x08\1\1\0\1\x3f\0\x7f";
+    size_t at = put(file, 0, "\xff\xd8", 2);
+    at = put(file, at, quantisation, sizeof quantisation);
+    memset(file + at, 1, 64);
+    at = put(file, at + 64, frame, sizeof frame - 1);
+    at = put(file, at, codes, sizeof codes - 1);
+    at = put(file, at, codes, sizeof codes - 1);
+    file[at - sizeof codes + 1 + 4] = 0x10; /* the second table is of the scans that follow */
+    at = put(file, at, first, sizeof first - 1);
+    for (int i = 0; i < scans; i++)
+        at = put(file, at, more, sizeof more - 1);
+    return put(file, at, "\xff\xd9", 2);
+}
+
+/* Each of them goes over all blocks: a file of a few bytes could take hours. */
+static void test_a_jpeg_file_of_too_many_scans_is_refused(void **state)
+{
+    (void)state;
+    static uint8_t file[1 << 14];
+    ex_data *data;
+    make_folder("scans/x");
+    make_folder("scans/y");
+    ex_temp_write("scans/x/1.jpg", file, make_progressive(file, 20), 0);
+    ex_temp_write("scans/y/1.jpg", file, make_progressive(file, 498), 0);
+    assert_ok(open_folder(&data, "scans", (ex_data_options){0}));
+    assert_int_equal(data->train.width, 8);
+    for (int i = 0; i < 2 * 3 * 64; i++)
+        assert_int_equal(data->train.images[i], 128);
+    ex_data_close(&data);
+    ex_temp_write("scans/y/1.jpg", file, make_progressive(file, 501), 0);
+    assert_status(open_folder(&data, "scans", (ex_data_options){0}), EX_ERR_INPUT);
+    assert_message("scans/y/1.jpg is a damaged or unusual JPEG file: it has more than 500 scans");
+}
+
 static void refused(const char *folder, ex_status status, const char *words, const char *more)
 {
     ex_data *data;
@@ -280,6 +328,7 @@ int main(void)
         cmocka_unit_test(test_colours_transparency_and_grey),
         cmocka_unit_test(test_jpeg_files_hold_what_another_library_sees),
         cmocka_unit_test(test_a_folder_without_parts_is_split_by_seed_within_each_class),
+        cmocka_unit_test(test_a_jpeg_file_of_too_many_scans_is_refused),
         cmocka_unit_test(test_what_does_not_fit_is_refused_by_name),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
