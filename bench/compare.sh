@@ -14,10 +14,12 @@
 #   --peer P         ablate: naive, or prefix (default: maps before the layer are kept)
 #   --conv C         ours; auto (default) or direct
 #   --device D       cpu (default), or cuda or cuda:N, of either side
-#   --precision P    of either side on a GPU: fp32 (default), tf32 or bf16
+#   --precision P    ours and, on a GPU, the peer's: fp32 (default), tf32 or bf16; on the CPU bf16 has two
+#                    peers, PyTorch in float32 and its autocast
 #   --json           only the JSON object
 #
-# The last line is a JSON object; its ratio is the peer's time over ours: above 1, ours is faster.
+# The last line is a JSON object; its ratio is the peer's time over ours: above 1, ours is faster. Beside
+# autocast the object has an "autocast" with the same fields; "ratio" itself is float32's over ours.
 # memory: peak resident memory of the processes of `step` instead, the peer's in its fastest way under
 # malloc's defaults.
 # PyTorch runs the way that is fastest here: memory format, optimizer or folding, malloc settings; on a
@@ -85,8 +87,13 @@ while [ $# -gt 0 ]; do
 done
 both=(--threads "$threads" --repetitions "$repetitions")
 ours+=(--device "$device" --precision "$precision")
+kinds=(fp32) # of the peer
 if [ "$device" = cpu ]; then
-    [ "$precision" = fp32 ] || refuse "--precision $precision is for --device cuda: the peer computes in fp32"
+    case $precision in
+    fp32) ;;
+    bf16) kinds+=(bf16) ;;
+    *) refuse "--precision is \"$precision\"; one of fp32, bf16, or tf32 with --device cuda" ;;
+    esac
 elif [ "$measured" = peak_mib ]; then
     refuse "memory is that of the CPU's processes; scripts/gpu_check.sh measures a GPU's"
 else
@@ -118,34 +125,37 @@ mallocs=(
     "MALLOC_MMAP_MAX_=0 MALLOC_TRIM_THRESHOLD_=8589934592 MALLOC_TOP_PAD_=268435456"
 )
 
-# peer "ENVIRONMENT" ARGUMENTS...
+# peer KIND "ENVIRONMENT" ARGUMENTS...
 peer() {
-    local settings
-    read -ra settings <<<"$1"
-    shift
-    env "${settings[@]}" "$python" "$peer_program" "$job" "${theirs[@]}" "${both[@]}" "$@"
+    local kind=$1 settings
+    read -ra settings <<<"$2"
+    shift 2
+    env "${settings[@]}" "$python" "$peer_program" "$job" "${theirs[@]}" "${both[@]}" --precision "$kind" "$@"
 }
 
 field() {
     "$python" -c 'import json, sys; print(json.load(open(sys.argv[1]))[sys.argv[2]])' "$@"
 }
 
-best='' use='' malloc=''
+declare -A use malloc # of each kind
+best=''
 better() { [ -z "$best" ] || awk "BEGIN { exit !($1 < $best) }"; }
 
+# choose_way KIND
 choose_way() {
-    local settings fixed took
+    local kind=$1 settings fixed took
+    best=''
     [ "$measured" = median ] || mallocs=("") # what makes malloc faster makes it keep more
     for settings in "${mallocs[@]}"; do
         fixed=()
         # Trials of an ablation are long: its way is chosen once.
-        [ "$job" != ablate ] || [ -z "$use" ] || fixed=(--use "$use")
-        peer "$settings" --trial "${fixed[@]}" >"$work/trial.json"
+        [ "$job" != ablate ] || [ -z "${use[$kind]:-}" ] || fixed=(--use "${use[$kind]}")
+        peer "$kind" "$settings" --trial "${fixed[@]}" >"$work/trial.json"
         took=$(field "$work/trial.json" trial_seconds)
         if better "$took"; then
-            best=$took malloc=$settings use=$(field "$work/trial.json" use)
+            best=$took malloc[$kind]=$settings use[$kind]=$(field "$work/trial.json" use)
         fi
-        say "peer: $(field "$work/trial.json" use)${settings:+, $settings}: $took s"
+        say "peer, $kind: $(field "$work/trial.json" use)${settings:+, $settings}: $took s"
     done
 }
 
@@ -160,13 +170,17 @@ choose_mode() {
         took=$(field "$work/trial.json" median)
         say "peer: $mode: $took $(field "$work/trial.json" unit)"
         if better "$took"; then
-            best=$took use=$mode
+            best=$took use[fp32]=$mode
         fi
     done
-    [ -n "$use" ] || die "the peer runs in none of its ways on $device"
+    [ -n "${use[fp32]:-}" ] || die "the peer runs in none of its ways on $device"
 }
 
-if [ "$device" = cpu ]; then choose_way; else choose_mode; fi
+if [ "$device" = cpu ]; then
+    for kind in "${kinds[@]}"; do choose_way "$kind"; done
+else
+    choose_mode
+fi
 
 # --- by turns
 
@@ -174,43 +188,70 @@ for ((round = 1; round <= rounds; round++)); do
     say "round $round of $rounds"
     "$build/excise-bench" "$job" "${ours[@]}" "${both[@]}" --json | tail -n 1 >>"$work/ours"
     if [ "$device" = cpu ]; then
-        peer "$malloc" --use "$use" >>"$work/peer"
+        for kind in "${kinds[@]}"; do
+            peer "$kind" "${malloc[$kind]}" --use "${use[$kind]}" >>"$work/$kind"
+        done
     else
-        "$python" "$peer_program" "$job" "${theirs[@]}" --mode "$use" | tail -n 1 >>"$work/peer"
+        "$python" "$peer_program" "$job" "${theirs[@]}" --mode "${use[fp32]}" | tail -n 1 >>"$work/fp32"
     fi
 done
 
-"$python" - "$work/ours" "$work/peer" "$use" "$malloc" "$json" "$measured" <<'PY'
+peers=()
+for kind in "${kinds[@]}"; do
+    peers+=("$work/$kind" "${use[$kind]}" "${malloc[$kind]:-}")
+done
+"$python" - "$json" "$measured" "$work/ours" "${peers[@]}" <<'PY'
 import json, statistics, sys
 
-ours, peer = ([json.loads(line) for line in open(path)] for path in sys.argv[1:3])
-use, malloc, only_json = sys.argv[3], sys.argv[4], sys.argv[5] == "yes"
-measured = sys.argv[6]
-a, b = ([r[measured] for r in rows] for rows in (ours, peer))
+only_json, measured = sys.argv[1] == "yes", sys.argv[2]
+
+
+def read(path):
+    with open(path) as file:
+        return [json.loads(line) for line in file]
+
+
+ours = read(sys.argv[3])
 first = ours[0]
 if measured == "peak_mib":
     first.update(job="memory", unit="MiB")
+a = [row[measured] for row in ours]
+
+
+def beside(path, use, malloc):
+    """A peer's fields of the result."""
+    rows = read(path)
+    b = [row[measured] for row in rows]
+    autocast = " autocast" if rows[0]["precision"] == "bf16" else ""
+    return {"peer": statistics.median(b), "ratio": statistics.median(b) / statistics.median(a),
+            "peer_rounds": b, "peer_name": f'{rows[0]["peer"]} {rows[0]["version"]}{autocast}',
+            "peer_settings": {"way": use, "environment": malloc}}
+
+
+peers = [beside(*sys.argv[at:at + 3]) for at in range(4, len(sys.argv), 3)]
 result = {key: first[key] for key in ("job", "model", "shape")}
 result["batch"] = first.get("batch")
 for key in ("strategy", "lanes", "probe", "channels"):
     if key in first:
         result[key] = first[key]
 result.update({
-    "ours": statistics.median(a), "peer": statistics.median(b), "unit": first["unit"],
-    "ratio": statistics.median(b) / statistics.median(a),
-    "ours_rounds": a, "peer_rounds": b, "rounds": len(a),
-    "peer_name": f'{peer[0]["peer"]} {peer[0]["version"]}',
-    "peer_settings": {"way": use, "environment": malloc}, "threads": first["threads"],
+    "ours": statistics.median(a), "unit": first["unit"], "ours_rounds": a, "rounds": len(a),
+    **peers[0], "threads": first["threads"],
     "conv": first["conv"], "precision": first["precision"], "wrong": sum(r["wrong"] for r in ours),
     "cpu": first["device_description"], "version": first["version"], "commit": first["commit"]})
+if len(peers) > 1:
+    result["autocast"] = peers[1]
 if not only_json:
     what = f'batch {result["batch"]}' if result["batch"] else f'probe {result["probe"]}'
-    print(f'# {result["job"]} {result["model"]}, {result["shape"]}, {what}, '
+    print(f'# {result["job"]} {result["model"]}, {result["shape"]}, {what}, {result["precision"]}, '
           f'{result["threads"]} threads, {result["rounds"]} rounds; {result["cpu"]}')
-    print(f'# peer settings: {use}{"; " + malloc if malloc else ""}')
+    for p in peers:
+        use, malloc = p["peer_settings"].values()
+        print(f'# {p["peer_name"]}: {use}{"; " + malloc if malloc else ""}')
     print(f'#{"who":<27} {"median":>10} {"min":>10} {"max":>10} {"ratio":>8}')
     print(f'#{"":<27} {first["unit"]:>10} {first["unit"]:>10} {first["unit"]:>10} {"":>8}')
-    for name, row, ratio in (("excise", a, 1), (result["peer_name"], b, result["ratio"])):
+    for name, row, ratio in [("excise", a, 1)] + [
+            (p["peer_name"], p["peer_rounds"], p["ratio"]) for p in peers]:
         print(f' {name:<27} {statistics.median(row):>10.4g} {min(row):>10.4g} {max(row):>10.4g} '
               f'{ratio:>8.3g}')
 print(json.dumps(result))

@@ -5,6 +5,8 @@
 
 Prints one JSON object. Every way is tried for a moment and the best is measured; --use fixes it.
 Images lie in memory as bytes and are gathered and normalised in each batch, as excise does.
+--precision bf16 is torch.autocast: values and their gradients stay float32, convolutions and matrix
+products read bf16.
 """
 import argparse
 import itertools
@@ -48,6 +50,13 @@ def layout_of(name):
     return torch.channels_last if name == "channels_last" else torch.contiguous_format
 
 
+def rounding(options, keep=True):
+    """What a forward pass runs in. keep: filters made bf16 are kept until its end; not where they
+    change in place, nor while a model is traced."""
+    return torch.autocast("cpu", dtype=torch.bfloat16, enabled=options.precision == "bf16",
+                          cache_enabled=keep)
+
+
 def make_model(options, layout):
     torch.manual_seed(1)
     model = torch_models.make(options.model, SHAPES[options.shape][0])
@@ -65,6 +74,7 @@ class Step:
         self.model = make_model(options, self.layout).train()
         self.sgd = torch.optim.SGD(self.model.parameters(), foreach=way[1] == "foreach", **SGD)
         self.data = Data(options, options.batch * FEED_BATCHES)
+        self.options = options
         self.batch = options.batch
 
     def run(self, batches=FEED_BATCHES):
@@ -73,7 +83,9 @@ class Step:
             index = torch.arange(i * self.batch, (i + 1) * self.batch)
             x, label = self.data.batch(index, self.layout)
             self.sgd.zero_grad(set_to_none=True)
-            loss = F.cross_entropy(self.model(x), label)
+            with rounding(self.options):
+                logits = self.model(x)
+            loss = F.cross_entropy(logits.float(), label)
             loss.backward()
             self.sgd.step()
             total += loss.item()
@@ -104,9 +116,10 @@ class Eval:
     def __init__(self, options, way):
         self.layout = layout_of(way[0])
         self.data = Data(options, options.batch * FEED_BATCHES)
+        self.options = options
         self.batch = options.batch
         example = self.data.batch(torch.arange(self.batch), self.layout)[0]
-        with torch.no_grad():
+        with torch.no_grad(), rounding(options, keep=False):
             self.model = optimized(make_model(options, self.layout), way[1], example)
 
     def run(self, batches=FEED_BATCHES):
@@ -116,7 +129,8 @@ class Eval:
             for i in range(batches):
                 index = torch.arange(i * self.batch, (i + 1) * self.batch)
                 x, label = self.data.batch(index, self.layout)
-                logits = self.model(x)
+                with rounding(self.options):
+                    logits = self.model(x).float()
                 loss += F.cross_entropy(logits, label, reduction="sum").item()
                 correct += (logits.argmax(1) == label).sum()
         return loss
@@ -138,10 +152,12 @@ class Naive:
         self.x, self.label = Data(options, options.probe).batch(torch.arange(options.probe), layout)
         with torch.no_grad():
             self.model = optimized(make_model(options, layout), way[1], self.x)
+        self.options = options
         self.batch = int(way[2])
 
     def run(self, limit=None):
-        counts = torch_ablate.naive(self.model, self.x, self.label, self.batch, limit)
+        with rounding(self.options, keep=False):
+            counts = torch_ablate.naive(self.model, self.x, self.label, self.batch, limit)
         return float(counts.sum())
 
     def trial(self):
@@ -157,12 +173,14 @@ class Prefix:
         layout = layout_of(way[0])
         self.x, self.label = Data(options, options.probe).batch(torch.arange(options.probe), layout)
         self.nodes = torch_ablate.nodes_of(make_model(options, layout).eval())
+        self.options = options
         self.chunk = int(way[1])
         self.variants = max(1, int(way[2]) // min(self.chunk, options.probe))
 
     def run(self, limit=None, every=1):
-        counts = torch_ablate.prefix(self.nodes, self.x, self.label, self.chunk, self.variants,
-                                     limit, every)
+        with rounding(self.options, keep=False):
+            counts = torch_ablate.prefix(self.nodes, self.x, self.label, self.chunk, self.variants,
+                                         limit, every)
         return float(counts.sum())
 
     def trial(self):
@@ -213,6 +231,8 @@ def parse():
     parser.add_argument("--model", choices=sorted(torch_models.MODELS), default="resnet20")
     parser.add_argument("--shape", choices=sorted(SHAPES), default="cifar")
     parser.add_argument("--batch", type=int, default=128)
+    parser.add_argument("--precision", choices=("fp32", "bf16"), default="fp32",
+                        help="bf16: autocast")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--probe", type=int, default=256)
     parser.add_argument("--peer", choices=("naive", "prefix"), default="prefix",
@@ -229,8 +249,8 @@ def main():
     peer = options.peer if options.job == "ablate" else None
     job = JOBS[options.job, peer]
     result = {"job": options.job, "peer": "pytorch" + (f" {peer}" if peer else ""),
-              "model": options.model, "shape": options.shape, "threads": options.threads,
-              "version": torch.__version__, "unit": job.unit}
+              "model": options.model, "shape": options.shape, "precision": options.precision,
+              "threads": options.threads, "version": torch.__version__, "unit": job.unit}
     way = tuple(options.use.split(",")) if options.use else None
     if way and way not in job.ways:
         sys.exit(f"--use {options.use}: one of {[','.join(w) for w in job.ways]}")

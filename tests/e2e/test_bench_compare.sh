@@ -20,7 +20,7 @@ refuses_compare "unknown option" step --speed 3
 refuses_compare "naive, prefix" ablate --peer fast
 refuses_compare "a number from 1" step --batch none
 refuses_compare "one of cpu, cuda, cuda:N" step --device gpu
-refuses_compare "for --device cuda" step --precision bf16
+refuses_compare "one of fp32, bf16" step --precision tf32
 refuses_compare "scripts/gpu_check.sh" memory --device cuda:1
 PYTHON=false refuses_compare "scripts/setup.sh --peers" step
 
@@ -47,3 +47,11 @@ compare ablate --probe 2
 json last.json 'd["job"] == "ablate" and d["probe"] == 2 and "prefix" in d["peer_name"]'
 compare memory --batch 2
 json last.json 'd["job"] == "memory" and d["unit"] == "MiB" and 10 < d["ours"] < d["peer"] < 4096'
+
+# bf16 has two peers, timed by turns in the same run.
+"$excise" devices | grep -q AVX-512 || exit 0
+compare eval --batch 2 --precision bf16
+has out "autocast"
+json last.json 'd["precision"] == "bf16" and "autocast" not in d["peer_name"]'
+json last.json '"autocast" in d["autocast"]["peer_name"] and d["autocast"]["peer"] > 0'
+json last.json 'abs(d["autocast"]["ratio"] * d["ours"] / d["autocast"]["peer"] - 1) < 1e-6'
