@@ -186,9 +186,20 @@ void ex_config_text(const ex_config *c, const char *key, char *text, size_t room
     ex_field_format(c, field, text, room);
 }
 
-const char *ex_config_choice(const ex_config *c, const char *key)
+static const ex_field *find_choice_field(const char *key)
 {
     const ex_field *field = ex_field_find(key);
     assert(field && field->type == EX_FIELD_CHOICE);
+    return field;
+}
+
+const char *ex_choice_name(const char *key, int value)
+{
+    return find_choice_field(key)->choices[value];
+}
+
+const char *ex_config_choice(const ex_config *c, const char *key)
+{
+    const ex_field *field = find_choice_field(key);
     return field->choices[*(const int *)((const char *)c + field->offset)];
 }

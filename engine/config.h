@@ -33,6 +33,7 @@ typedef enum ex_partition_kind {
 
 typedef enum ex_color { EX_COLOR_RGB, EX_COLOR_GREY } ex_color;
 typedef enum ex_weighting { EX_WEIGHTING_SAMPLES, EX_WEIGHTING_UNIFORM } ex_weighting;
+typedef enum ex_aggregation { EX_AGGREGATION_FEDAVG, EX_AGGREGATION_FEDAVGM } ex_aggregation;
 typedef enum ex_relabel { EX_RELABEL_ONCE, EX_RELABEL_EACH } ex_relabel;
 typedef enum ex_layer_choice { EX_LAYERS_ALL, EX_LAYERS_CONV, EX_LAYERS_HEAD } ex_layer_choice;
 typedef enum ex_strategy_choice {
@@ -60,7 +61,8 @@ typedef struct ex_config {
     int num_clients, clients_per_round; /* clients_per_round 0 = all */
     int rounds, local_epochs, batch_size;
     double lr, momentum, weight_decay;
-    int weighting; /* ex_weighting */
+    int weighting;   /* ex_weighting */
+    int aggregation; /* ex_aggregation */
     struct {
         int kind; /* ex_partition_kind */
         double alpha;
@@ -69,7 +71,8 @@ typedef struct ex_config {
     struct {
         size_t samples;
         bool overlap;
-        int threads; /* of the server's lane */
+        int threads;         /* of the server's lane */
+        double lr, momentum; /* of aggregation fedavgm */
     } server;
     struct {
         char method[EX_TEXT_MAX];
@@ -124,5 +127,8 @@ void ex_config_print_reference(FILE *out, bool markdown);
 void ex_config_text(const ex_config *c, const char *key, char *text, size_t room);
 /* Value of an enumerated key as the text that the file uses ("batched"), for reports. */
 const char *ex_config_choice(const ex_config *c, const char *key);
+/* The same of a value by itself, and back: -1 for a text that is none of the key's. */
+const char *ex_choice_name(const char *key, int value);
+int ex_choice_find(const char *key, const char *name);
 
 #endif

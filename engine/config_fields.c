@@ -32,6 +32,13 @@ enum {
     THREADS_MAX = 1024,
 };
 
+/* Methods are above the engine (ex_methods of unlearn/method.h); a test holds the two together. */
+static const char *const *method_names(void)
+{
+    static const char *const names[] = {"ce", "de", "de-random", "head", "retrain", NULL};
+    return names;
+}
+
 /* clang-format off */
 static const ex_field fields[] = {
     {TEXT("dataset", dataset), .names = ex_dataset_names, DEFAULT("fashion-mnist", "the data set")},
@@ -57,6 +64,7 @@ static const ex_field fields[] = {
     {REAL("momentum", momentum, 0, 1), .below_max = true, DEFAULT("0.9", "momentum of SGD")},
     {REAL("weight_decay", weight_decay, 0, 1000), DEFAULT("5e-4", "L2 penalty on every trained value")},
     {CHOICE("weighting", weighting, "samples", "uniform"), DEFAULT("samples", "weight of a client in the average: its samples, or 1/n")},
+    {CHOICE("aggregation", aggregation, "fedavg", "fedavgm"), DEFAULT("fedavg", "what the server makes of a round's average: the new model, or a step with the server's momentum")},
 
     {CHOICE("partition.kind", partition.kind, "iid", "shard", "pathological", "dirichlet-client", "dirichlet-class"),
      DEFAULT("iid", "how the training samples are split over clients")},
@@ -67,9 +75,12 @@ static const ex_field fields[] = {
     {SAMPLES("server.samples", server.samples, 1), DEFAULT("1600", "training samples that the server holds")},
     {BOOL("server.overlap", server.overlap), DEFAULT("true", "the server's samples stay with the clients too")},
     {INT("server.threads", server.threads, 1, THREADS_MAX), DEFAULT("2", "threads of the server's lane")},
+    {REAL("server.lr", server.lr, 0, 1000), .above_min = true, DEFAULT("1", "fedavgm: learning rate of the server's step")},
+    {REAL("server.momentum", server.momentum, 0, 1), .below_max = true, DEFAULT("0.9", "fedavgm: share of its last step that the server adds to the average; running statistics are averaged without")},
 
-    {TEXT("unlearn.method", unlearn.method), RESUMABLE, DEFAULT("de", "ce, de, de-random, head or retrain")},
-    {INT("unlearn.class", unlearn.class_label, -1, CLASS_MAX), RESUMABLE, DEFAULT("-1", "the class that goes; -1: not given")},
+    {TEXT("unlearn.method", unlearn.method), .names = method_names, RESUMABLE, DEFAULT("de", "how the class is removed")},
+    {INT("unlearn.class", unlearn.class_label, -1, CLASS_MAX), RESUMABLE, DEFAULT("-1", "the class that goes; -1: not given"),
+     .hint = "the option --class takes the data set's names too"},
     {REAL("unlearn.delta", unlearn.delta, 0, 1), .above_min = true, RESUMABLE, DEFAULT("0.05", "share of each layer's channels that is fine-tuned")},
     {CHOICE("unlearn.layers", unlearn.layers, "all", "conv", "head"), RESUMABLE, DEFAULT("all", "layers that channels are selected in")},
     {INT("unlearn.seed", unlearn.seed, -1, INT_MAX), RESUMABLE, DEFAULT("-1", "names the random draws of unlearning, with the data and clients that seed gives; -1: seed")},

@@ -27,7 +27,8 @@ typedef struct ex_field {
     const char *const *(*names)(void); /* EX_FIELD_TEXT: what it may be, NULL-terminated, or NULL */
     const char *default_text;          /* parsed like any other value */
     const char *help;
-    bool resumable; /* may differ when a run is resumed: it does not change what is trained */
+    const char *hint; /* what a refusal adds: another way to what was meant; NULL: nothing */
+    bool resumable;   /* may differ when a run is resumed: it does not change what is trained */
 } ex_field;
 
 const ex_field *ex_fields(void); /* ends with a field whose key is NULL */

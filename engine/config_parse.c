@@ -17,7 +17,8 @@ static ex_status reject(const ex_field *field, const char *text, const char *ori
 {
     char accepts[512];
     ex_field_accepts(field, accepts, sizeof accepts);
-    return EX_FAIL(EX_ERR_CONFIG, "%s: %s is \"%.80s\"; %s", origin, field->key, text, accepts);
+    return EX_FAIL(EX_ERR_CONFIG, "%s: %s is \"%.80s\"; %s%s%s", origin, field->key, text, accepts,
+                   field->hint ? "; " : "", field->hint ? field->hint : "");
 }
 
 static bool in_range(const ex_field *field, double value)
@@ -111,6 +112,12 @@ static int find_choice(const char *const *choices, const char *text)
         if (strcmp(choices[i], text) == 0)
             return i;
     return -1;
+}
+
+int ex_choice_find(const char *key, const char *name)
+{
+    const ex_field *field = ex_field_find(key);
+    return field && field->choices ? find_choice(field->choices, name) : -1;
 }
 
 /* Text must survive config.yaml and report.json: UTF-8 without control characters. */

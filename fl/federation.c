@@ -3,6 +3,7 @@
 
 #include "partition.h"
 #include "share.h"
+#include "strategy.h"
 
 #include "base/log.h"
 #include "base/memory.h"
@@ -112,6 +113,8 @@ static ex_status open_model(ex_federation *f)
     EX_TRY(ex_mask_create_full(&f->full, f->model));
     EX_TRY(ex_alloc(&f->params, f->model->param_count, sizeof *f->params, "global model"));
     EX_TRY(ex_alloc(&f->stats, f->model->stat_count, sizeof *f->stats, "global model"));
+    if (ex_strategy_of((ex_aggregation)f->config.aggregation)->keeps_velocity)
+        EX_TRY(ex_alloc(&f->velocity, f->model->param_count, sizeof *f->velocity, "momentum"));
     ex_model_init(f->model, f->config.seed, f->params, f->stats);
     f->seed = f->config.seed;
     return EX_OK;
@@ -251,6 +254,7 @@ void ex_federation_close(ex_federation **out)
     ex_mask_destroy(&f->full);
     ex_free(&f->params);
     ex_free(&f->stats);
+    ex_free(&f->velocity);
     ex_device_close(&f->device);
     ex_model_destroy(&f->model);
     ex_data_close(&f->data);
@@ -283,6 +287,12 @@ ex_status ex_federation_central(ex_federation *f, ex_trainer **out)
         EX_TRY(open_lane(&f->central, f, f->config.server.threads));
     *out = f->central;
     return ex_lane_load(ex_trainer_lane(f->central), f->params, f->stats);
+}
+
+void ex_federation_halt(ex_federation *f)
+{
+    if (f->velocity)
+        memset(f->velocity, 0, f->model->param_count * sizeof *f->velocity);
 }
 
 /* --- training ------------------------------------------------------------------------------- */

@@ -24,6 +24,7 @@ typedef struct ex_federation {
     ex_share *share;       /* what the other ranks hold; NULL: there are none */
     ex_mask *full;         /* every channel: what a round without a mask exchanges */
     float *params, *stats; /* the global model */
+    float *velocity;       /* (param_count) the server's momentum; NULL: its strategy has none */
     uint64_t seed;         /* of rounds' draws: config.seed, in unlearning unlearn.seed */
     int64_t batches;       /* num_batches_tracked of the file it was read from, else 0 */
     ex_samples *clients;   /* (config.num_clients) */
@@ -41,6 +42,9 @@ ex_status ex_federation_open(ex_federation **out, const ex_config *config);
  * rank's error is returned. One rank: as ex_federation_open. */
 ex_status ex_federation_open_shared(ex_federation **out, const ex_config *config, ex_comm **comm);
 void ex_federation_close(ex_federation **f);
+
+/* What rounds follow are not those of before: the server's momentum is 0 again. */
+void ex_federation_halt(ex_federation *f);
 
 /* The server's lane, loaded with the global values. */
 ex_status ex_federation_central(ex_federation *f, ex_trainer **out);
@@ -65,8 +69,8 @@ typedef struct ex_round_result {
     int cohort;
 } ex_round_result;
 
-/* Runs a round on f->params, f->stats and records it in the open ledger phase. On an error or an
- * interruption the global values are those from before the round. */
+/* Runs a round on f->params, f->stats (and f->velocity) and records it in the open ledger phase. On
+ * an error or an interruption they are those from before the round. */
 ex_status ex_federation_round(ex_federation *f, const ex_round *round, ex_round_result *result);
 
 /* What a training will take, as seen in a round of one or two steps a client on every lane, and an

@@ -56,8 +56,14 @@ static ex_status apply_mean(ex_round_work *w)
                        "magnitude; lower the learning rate (now %g)",
                        w->round->number + 1, (unsigned long long)w->sum.outside, EX_FIXED_MAX,
                        w->round->lr);
+    const ex_config *c = &w->f->config;
+    const ex_global global = {.params = w->f->params,
+                              .stats = w->f->stats,
+                              .velocity = w->f->velocity,
+                              .lr = c->server.lr,
+                              .momentum = c->server.momentum};
     if (w->cohort_count > 0)
-        w->sum.strategy->apply(&w->sum, w->f->params, w->f->stats);
+        w->sum.strategy->apply(&w->sum, &global);
     ex_share_keep(w->f);
     return EX_OK;
 }
@@ -105,8 +111,9 @@ static void summarize(const ex_round_work *w, double seconds, ex_round_result *r
 /* --- the round ------------------------------------------------------------------------------ */
 
 /* What the other ranks must be told of, and what they need to join in. */
-static ex_status begin_round(ex_round_work *w, const ex_strategy *strategy)
+static ex_status begin_round(ex_round_work *w)
 {
+    const ex_strategy *strategy = ex_strategy_of((ex_aggregation)w->f->config.aggregation);
     EX_TRY(choose_cohort(w, strategy));
     EX_TRY(ex_aggregate_init(&w->sum, strategy, w->mask, ex_round_extra_places(w)));
     return w->f->share && ex_comm_rank(w->f->comm) == 0 ? ex_share_round(w->f, w->round) : EX_OK;
@@ -116,10 +123,8 @@ ex_status ex_federation_round(ex_federation *f, const ex_round *round, ex_round_
 {
     const double start = ex_now();
     ex_round_work w = {.f = f, .round = round, .mask = round->mask ? round->mask : f->full};
-    const ex_strategy *strategy;
-    EX_TRY(ex_strategy_find(&strategy, "fedavg"));
     ex_range_begin("round %d", round->number + 1);
-    ex_status status = begin_round(&w, strategy);
+    ex_status status = begin_round(&w);
     if (status == EX_OK) {
         const ex_status mine = ex_round_train(&w);
         EX_TRY_GOTO(ex_round_join(&w, mine), done);

@@ -62,7 +62,9 @@ void ex_share_destroy(ex_share **share, int num_clients)
 
 uint64_t ex_share_digest(const ex_federation *f)
 {
-    return ex_model_digest(f->model, f->params, f->stats);
+    const uint64_t digest = ex_model_digest(f->model, f->params, f->stats);
+    return f->velocity ? ex_digest(digest, f->velocity, f->model->param_count * sizeof *f->velocity)
+                       : digest;
 }
 
 void ex_share_keep(ex_federation *f)

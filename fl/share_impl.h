@@ -29,7 +29,7 @@ ex_status ex_order_tell(ex_comm *comm, ex_order *order);
 /* What rank 0 opens with, or must have opened with. */
 ex_order ex_order_open(void);
 
-/* The digest of the global values. */
+/* The digest of the global values, and of the server's momentum where there is one. */
 uint64_t ex_share_digest(const ex_federation *f);
 
 /* --- what a round needs (share_send.c) ------------------------------------------------------ */
@@ -39,6 +39,11 @@ ex_status ex_share_send_values(ex_federation *f);
 ex_status ex_share_send_mask(ex_federation *f);
 /* clients (num_clients): rank 0's; NULL on the others, which keep them in the share. */
 ex_status ex_share_send_clients(ex_federation *f, const ex_samples *clients);
+/* What is believed of what rank 0 tells. EX_ERR_INTERNAL for a client with more samples than
+ * `most`, which the training set holds; *total: those of all. */
+ex_status ex_share_check_counts(size_t *total, const int64_t *count, int clients, size_t most);
+/* EX_ERR_INTERNAL for a sample or label that the data set does not have. */
+ex_status ex_share_check_samples(const ex_samples *s, const ex_dataset *data);
 /* The share's mask becomes that of `selected` (channels of the model); NULL: none. */
 ex_status ex_share_copy_mask(ex_share *s, const ex_model *model, const uint8_t *selected);
 

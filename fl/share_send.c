@@ -7,7 +7,10 @@
 
 ex_status ex_share_send_values(ex_federation *f)
 {
-    EX_TRY(ex_comm_broadcast(f->comm, f->params, f->model->param_count * sizeof *f->params, 0));
+    const size_t params = f->model->param_count * sizeof(float);
+    EX_TRY(ex_comm_broadcast(f->comm, f->params, params, 0));
+    if (f->velocity)
+        EX_TRY(ex_comm_broadcast(f->comm, f->velocity, params, 0));
     return ex_comm_broadcast(f->comm, f->stats, f->model->stat_count * sizeof *f->stats, 0);
 }
 
@@ -48,6 +51,29 @@ static void copy_samples(ex_samples *to, size_t at, const ex_samples *from, size
     memcpy(to->label + at, from->label + first, count * sizeof *to->label);
 }
 
+ex_status ex_share_check_counts(size_t *total, const int64_t *count, int clients, size_t most)
+{
+    *total = 0;
+    for (int i = 0; i < clients; i++) {
+        if (count[i] < 0 || (uint64_t)count[i] > most || (size_t)count[i] > SIZE_MAX - *total)
+            return EX_FAIL(EX_ERR_INTERNAL,
+                           "rank 0 tells of %lld samples of client %d; 0 to %zu are expected",
+                           (long long)count[i], i, most);
+        *total += (size_t)count[i];
+    }
+    return EX_OK;
+}
+
+ex_status ex_share_check_samples(const ex_samples *s, const ex_dataset *data)
+{
+    for (size_t i = 0; i < s->count; i++)
+        if (s->index[i] >= data->count || s->label[i] >= data->classes)
+            return EX_FAIL(EX_ERR_INTERNAL,
+                           "rank 0 tells of sample %lu of class %u; there are %zu of %d classes",
+                           (unsigned long)s->index[i], s->label[i], data->count, data->classes);
+    return EX_OK;
+}
+
 static ex_status unpack_clients(ex_samples *out, const samples_block *b, int clients)
 {
     size_t at = 0;
@@ -64,17 +90,18 @@ static ex_status unpack_clients(ex_samples *out, const samples_block *b, int cli
 static ex_status send_block(ex_federation *f, samples_block *b, const ex_samples *clients)
 {
     const int n = f->config.num_clients;
-    size_t total = 0, at = 0;
+    const ex_dataset *data = &f->data->train;
+    size_t total, at = 0;
     for (int i = 0; clients && i < n; i++)
         b->count[i] = (int64_t)clients[i].count;
     EX_TRY(ex_comm_broadcast(f->comm, b->count, (size_t)n * sizeof *b->count, 0));
-    for (int i = 0; i < n; i++)
-        total += (size_t)b->count[i];
+    EX_TRY(ex_share_check_counts(&total, b->count, n, data->count));
     EX_TRY(ex_samples_alloc(&b->all, total));
     for (int i = 0; clients && i < n; at += clients[i++].count)
         copy_samples(&b->all, at, &clients[i], 0, clients[i].count);
     EX_TRY(ex_comm_broadcast(f->comm, b->all.index, total * sizeof *b->all.index, 0));
-    return ex_comm_broadcast(f->comm, b->all.label, total * sizeof *b->all.label, 0);
+    EX_TRY(ex_comm_broadcast(f->comm, b->all.label, total * sizeof *b->all.label, 0));
+    return ex_share_check_samples(&b->all, data);
 }
 
 ex_status ex_share_send_clients(ex_federation *f, const ex_samples *clients)

@@ -1,21 +1,16 @@
-/* The table of strategies, and FedAvg:
- *   new = old + sum_k weight_k * (client_k - old)      (McMahan et al. 2017) */
+/* The table of strategies, and what they share: the weighted mean of updates in fixed point. */
 #include "strategy.h"
 
 #include "base/memory.h"
 
-#include <string.h>
+static const ex_strategy *const strategies[] = {
+    [EX_AGGREGATION_FEDAVG] = &ex_strategy_fedavg,
+    [EX_AGGREGATION_FEDAVGM] = &ex_strategy_fedavgm,
+};
 
-static const ex_strategy *const strategies[] = {&ex_strategy_fedavg};
-
-ex_status ex_strategy_find(const ex_strategy **out, const char *name)
+const ex_strategy *ex_strategy_of(ex_aggregation choice)
 {
-    for (size_t i = 0; i < sizeof strategies / sizeof *strategies; i++)
-        if (strcmp(strategies[i]->name, name) == 0) {
-            *out = strategies[i];
-            return EX_OK;
-        }
-    return EX_FAIL(EX_ERR_CONFIG, "strategy \"%s\"; one of fedavg", name);
+    return strategies[choice];
 }
 
 ex_status ex_aggregate_init(ex_aggregate *a, const ex_strategy *strategy, const ex_mask *mask,
@@ -31,9 +26,9 @@ void ex_aggregate_close(ex_aggregate *a)
     ex_free(&a->sum);
 }
 
-/* --- fedavg --------------------------------------------------------------------------------- */
+/* --- the mean ------------------------------------------------------------------------------- */
 
-static void fedavg_weigh(double *weight, const size_t *samples, int cohort, ex_weighting weighting)
+void ex_strategy_weigh(double *weight, const size_t *samples, int cohort, ex_weighting weighting)
 {
     size_t total = 0;
     for (int k = 0; k < cohort; k++)
@@ -57,35 +52,20 @@ static size_t add_segments(ex_aggregate *a, size_t at, const float *flat,
     return at;
 }
 
-static void fedavg_add(ex_aggregate *a, const float *params, const float *stats, double weight)
+void ex_strategy_add(ex_aggregate *a, const float *params, const float *stats, double weight)
 {
     const ex_mask *m = a->mask;
     const size_t at = add_segments(a, 0, params, m->params, m->param_segments, weight);
     add_segments(a, at, stats, m->stats, m->stat_segments, weight);
 }
 
-static const int64_t *apply_segments(float *flat, const int64_t *sum, const ex_segment *segments,
-                                     size_t count)
+const int64_t *ex_aggregate_move(float *flat, const int64_t *sum, const ex_segment *segments,
+                                 size_t count)
 {
-    const double unit = 1.0 / (double)((int64_t)1 << EX_FIXED_BITS);
     for (size_t i = 0; i < count; i++)
         for (size_t j = 0; j < segments[i].length; j++) {
             float *value = &flat[segments[i].offset + j];
-            *value = (float)((double)*value + (double)*sum++ * unit);
+            *value = (float)((double)*value + ex_aggregate_mean(*sum++));
         }
     return sum;
 }
-
-static void fedavg_apply(const ex_aggregate *a, float *params, float *stats)
-{
-    const ex_mask *m = a->mask;
-    const int64_t *sum = apply_segments(params, a->sum, m->params, m->param_segments);
-    apply_segments(stats, sum, m->stats, m->stat_segments);
-}
-
-const ex_strategy ex_strategy_fedavg = {
-    .name = "fedavg",
-    .weigh = fedavg_weigh,
-    .add = fedavg_add,
-    .apply = fedavg_apply,
-};

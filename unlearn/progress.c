@@ -62,9 +62,15 @@ static json_t *state_json(const ex_unlearning *u)
                      before_json(u->before), "trace", ex_trace_json(u));
 }
 
+/* Of the server's own training, or of the rounds. */
+static float *momentum_of(const ex_unlearning *u)
+{
+    return u->velocity ? u->velocity : u->f->velocity;
+}
+
 ex_status ex_unlearning_checkpoint(const ex_unlearning *u)
 {
-    return u->run ? ex_federation_checkpoint(u->f, u->run, u->velocity, state_json(u)) : EX_OK;
+    return u->run ? ex_federation_checkpoint(u->f, u->run, momentum_of(u), state_json(u)) : EX_OK;
 }
 
 /* --- reading ------------------------------------------------------------------------------- */
@@ -180,7 +186,7 @@ static ex_status take_up(ex_unlearning *u, json_t *state, ex_effects_origin *ori
 
 ex_status ex_unlearning_restore(ex_unlearning *u, ex_effects_origin *origin)
 {
-    const ex_run_values values = ex_federation_values(u->f, u->velocity);
+    const ex_run_values values = ex_federation_values(u->f, momentum_of(u));
     json_t *state;
     EX_TRY(ex_run_restore(u->run, &values, &state));
     const ex_status status = take_up(u, state, origin);

@@ -7,6 +7,7 @@
 
 #include <inttypes.h>
 #include <stdio.h>
+#include <string.h>
 
 static ex_status check_effects(const ex_federation *f, const ex_effects *effects, int label)
 {
@@ -38,12 +39,42 @@ static ex_status write_effects(const ex_unlearning *u)
                                 : EX_OK;
 }
 
+static void warn_if_other(const char *key, const char *then, const char *now)
+{
+    if (strcmp(then, now) != 0)
+        ex_log_warn("the effects given were measured with %s %s, where this run has %s; they are "
+                    "taken as they are",
+                    key, then, now);
+}
+
+/* A table that was measured otherwise than this run would may be given on purpose, or by mistake.
+ */
+static void warn_of_measurement(const ex_unlearning *u)
+{
+    const ex_effects *e = u->effects;
+    const ex_config *c = &u->f->config;
+    char then[32], now[32];
+    warn_if_other("unlearn.ablate", ex_choice_name("unlearn.ablate", (int)e->ablation),
+                  ex_config_choice(c, "unlearn.ablate"));
+    if (e->precision >= 0)
+        warn_if_other("precision", ex_choice_name("precision", e->precision),
+                      ex_config_choice(c, "precision"));
+    snprintf(then, sizeof then, "%d", e->probe[ex_effects_class_index(e, u->label)]);
+    snprintf(now, sizeof now, "%zu", u->probe.count);
+    warn_if_other("unlearn.probe", then, now);
+    snprintf(then, sizeof then, "%" PRId64, e->seed);
+    snprintf(now, sizeof now, "%" PRIu64, ex_config_unlearn_seed(c));
+    if (e->seed >= 0)
+        warn_if_other("unlearn.seed", then, now);
+}
+
 /* --- beginning and going on ---------------------------------------------------------------- */
 
 static ex_status begin(ex_unlearning *u, const ex_method *method)
 {
-    const ex_federation *f = u->f;
+    ex_federation *f = u->f;
     u->digest = ex_model_digest(f->model, f->params, f->stats);
+    ex_federation_halt(f);
     if (!method->needs_effects)
         u->effects = NULL;
     EX_TRY(write_effects(u));
@@ -173,6 +204,8 @@ ex_status ex_unlearn_request(ex_federation *f, const ex_request *request, json_t
     EX_TRY_GOTO(request->resume ? go_on(&u, &own) : begin(&u, method), done);
     u.reported = ex_ledger_cost(f->ledger, "unlearn");
     EX_TRY_GOTO(ex_probe_make(&u.probe, f, &label, 1, f->config.unlearn.probe), done);
+    if (!request->resume && u.effects)
+        warn_of_measurement(&u);
     EX_TRY_GOTO(measure_before(&u), done);
     EX_TRY_GOTO(prepare(&u, method, &own), done);
     EX_TRY_GOTO(run_method(&u, method), done);
@@ -184,43 +217,6 @@ done:
     }
     ex_effects_destroy(&own);
     close_unlearning(&u);
-    return status;
-}
-
-/* Closes a run that did not succeed; the error stays what it was. */
-static void stop(ex_run **run, ex_status status, const char *path, ex_run_mode mode, int *complete)
-{
-    json_t *state = NULL;
-    char message[2048], where[256];
-    snprintf(message, sizeof message, "%s", ex_error_message());
-    snprintf(where, sizeof where, "%s", ex_error_where());
-    const bool refused = ex_status_exit_code(status) == 2 || status == EX_ERR_NUMERIC;
-    const bool resumed = mode == EX_RUN_RESUME;
-    const bool kept = (!refused || resumed) && ex_run_peek(path, &state) == EX_OK;
-    if (kept)
-        *complete = (int)json_integer_value(json_object_get(state, "round"));
-    json_decref(state);
-    if (kept || resumed)
-        ex_run_close(run);
-    else
-        ex_run_discard(run);
-    ex_error_adopt(message, where);
-}
-
-ex_status ex_unlearn_into(ex_federation *f, const ex_request *request, const char *path,
-                          ex_run_mode mode, json_t **report, int *complete)
-{
-    ex_request in = *request;
-    ex_status status;
-    *report = NULL;
-    *complete = -1;
-    EX_TRY(ex_run_open(&in.run, path, mode));
-    EX_TRY_GOTO(ex_config_write(&f->config, ex_run_path(in.run, "config.yaml")), done);
-    EX_TRY_GOTO(ex_unlearn_request(f, &in, report), done);
-done:
-    if (status != EX_OK)
-        stop(&in.run, status, path, mode, complete);
-    ex_run_close(&in.run);
     return status;
 }
 

@@ -83,6 +83,16 @@ same further/model.safetensors deep/er/run/model.safetensors
 refuses 2 "rounds is 2, but 3 are complete in further" train -o further --resume -s rounds=2
 present further/report.json
 
+# --- the server's momentum goes on where it was
+momentum=(-s aggregation=fedavgm -s server.momentum=0.5)
+succeeds train -c tiny.yaml "${momentum[@]}" -o whole
+succeeds train -c tiny.yaml "${momentum[@]}" -s rounds=2 -o parts
+succeeds train -o parts -s rounds=3 --resume
+same parts/model.safetensors whole/model.safetensors
+cmp -s whole/model.safetensors again/model.safetensors && fail "momentum changed nothing"
+refuses 2 'aggregation is "fedavg", but the run to resume began with "fedavgm"' \
+    train -o parts -s aggregation=fedavg --resume
+
 # --- a finished run that goes on is not finished until it has ended: no old result beside new rounds
 "$excise" train -o further --resume -s rounds=60 >out 2>err &
 pid=$!

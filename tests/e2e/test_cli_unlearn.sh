@@ -67,6 +67,25 @@ succeeds unlearn run --method ce --class 1 --effects effects.csv -o given
 same given/model.safetensors ce/model.safetensors
 has out "the class, test"
 has out "stored samples"
+grep -q "effects given were measured" err && fail "effects of this very run were warned of"
+json given/report.json 'd["effects"]["precision"] == "fp32" and d["effects"]["seed"] == 1'
+
+# --- effects that were measured otherwise are taken, and told; those of an older file are not known
+sed '1s/ablate=filter precision=fp32 seed=1/ablate=activation precision=bf16 seed=7/' effects.csv >else.csv
+succeeds unlearn run --method head --class 1 --effects else.csv -o unused
+grep -q "effects given were measured" err && fail "effects that nobody uses were warned of"
+succeeds unlearn run --method ce --class 1 --effects else.csv -s unlearn.probe=5 -o otherwise
+for words in "unlearn.ablate activation, where this run has filter" "precision bf16, where this run has fp32" \
+    "unlearn.probe 8, where this run has 5" "unlearn.seed 7, where this run has 1"; do
+    has err "the effects given were measured with $words; they are taken as they are"
+done
+json otherwise/report.json 'd["effects"]["precision"] == "bf16" and d["effects"]["ablate"] == "activation"'
+sed '1s/effects 2/effects 1/; 1s/ precision=.*//' effects.csv >old.csv
+succeeds unlearn run --method ce --class 1 --effects old.csv -o old
+grep -q "effects given were measured" err && fail "what a file does not tell was warned of"
+same old/model.safetensors ce/model.safetensors
+has old/effects.csv "precision=unknown seed=unknown"
+json old/report.json 'd["effects"]["precision"] is None and d["effects"]["seed"] is None'
 refuses 2 "" unlearn ce --method ce --class 1 --effects effects.csv -o other # another model's
 refuses 2 "does not cover class 2" unlearn run --method ce --class 2 --effects effects.csv -o other
 head -n 100 effects.csv >cut.csv

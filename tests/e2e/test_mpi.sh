@@ -97,6 +97,13 @@ for tasks in 3 2; do
 done
 same one/model.safetensors resumed/model.safetensors
 
+# --- the server's momentum, which a run takes up with the ranks of another start
+momentum=(-s aggregation=fedavgm -s server.momentum=0.5)
+succeeds train -c small.yaml "${momentum[@]}" -s rounds=3 -o momentum
+ranks 3 train -c small.yaml "${momentum[@]}" -s rounds=1 -o momentum2 || fail "fedavgm gave $?"
+ranks 2 train -o momentum2 -s rounds=3 --resume || fail "resuming fedavgm gave $?"
+same momentum/model.safetensors momentum2/model.safetensors
+
 # --- unlearning by clients, by retraining, and by the server, which does it alone; --effects spares
 # the controls an ablation of their own
 for method in de retrain ce de-random head; do

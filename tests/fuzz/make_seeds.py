@@ -289,8 +289,9 @@ def message_seeds() -> dict:
     }
 
 
-def effects(rows: list, digest: int = DIGEST, model: str = "tiny", end: str = "\n") -> bytes:
-    lines = [f"# excise effects 1 model={model} digest={digest:016x} ablate=filter",
+def effects(rows: list, digest: int = DIGEST, model: str = "tiny", end: str = "\n",
+            version: int = 2, tail: str = " precision=bf16 seed=1") -> bytes:
+    lines = [f"# excise effects {version} model={model} digest={digest:016x} ablate=filter{tail}",
              "class,layer,channel,effect,correct,probe,baseline_correct,loss_delta"] + rows
     return (end.join(lines) + end).encode()
 
@@ -308,6 +309,10 @@ def effects_seeds() -> dict:
     rows = effect_rows(1)
     return {
         "one-class": effects(rows),
+        "first-format": effects(rows, version=1, tail=""),
+        "unknown": effects(rows, tail=" precision=unknown seed=unknown"),
+        "no-precision": effects(rows, tail=""),
+        "large-seed": effects(rows, tail=" precision=fp32 seed=9223372036854775808"),
         "two-classes": effects(effect_rows(2) + rows),
         "sorted-otherwise": effects(rows[::-1]),
         "windows": effects(rows, end="\r\n"),
@@ -374,7 +379,7 @@ memory: 512M
         "ranges": b"\xffseed=9223372036854775807\xffseed=-1\xffmomentum=1\xfflr=1e-320\xffmemory=8796093022207T",
         "separators": "\xfedata_dir=a \u2028 b \u2029 c\ufeffd\ufffe\uffffe\U0001f600".encode().replace(
             b"\xc3\xbe", b"\xff"),
-        "spaces": b"\xffdata_dir= a \xffdevice=#\xffunlearn.method=- x: y",
+        "spaces": b"\xffdata_dir= a \xffdevice=#\xffcomm_file=- x: y",
     }
 
 

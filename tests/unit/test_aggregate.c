@@ -1,98 +1,13 @@
-/* What a round is made of besides training: order, weights, sums, cohort, communicator. */
-#include "cohort.h"
-#include "comm_impl.h"
-#include "ordered.h"
+/* What the server makes of a round's updates: weights, sums in fixed point, the strategies. */
 #include "strategy.h"
 #include "test.h"
-#include "trainer.h" /* ex_lanes_run */
+
+#include "base/rng.h"
 
 #include <math.h>
-#include <stdatomic.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
-
-/* --- order ---------------------------------------------------------------------------------- */
-
-enum { ITEMS = 60 };
-
-typedef struct scene {
-    ex_ordered ordered;
-    int owner[8]; /* item in each slot, -1: free */
-    int taken[ITEMS], taken_count;
-    atomic_int held, held_most;
-    int fail_at;
-} scene;
-
-static void take(void *context, int item)
-{
-    scene *s = context;
-    const int slot = item % s->ordered.slots;
-    assert_int_equal(s->owner[slot], item);
-    s->owner[slot] = -1;
-    s->taken[s->taken_count++] = item;
-    atomic_fetch_sub(&s->held, 1);
-}
-
-static ex_status work_and_leave(void *context, int item, int lane)
-{
-    scene *s = context;
-    (void)lane;
-    if (!ex_ordered_enter(&s->ordered, item))
-        return EX_OK;
-    const int held = atomic_fetch_add(&s->held, 1) + 1;
-    for (int most = atomic_load(&s->held_most); most < held;)
-        if (atomic_compare_exchange_weak(&s->held_most, &most, held))
-            break;
-    assert_int_equal(s->owner[item % s->ordered.slots], -1); /* nobody else's */
-    s->owner[item % s->ordered.slots] = item;
-    /* Later items of a group are faster, so they finish in the wrong order. */
-    nanosleep(&(struct timespec){.tv_nsec = (3 - item % 4) * 1000000L}, NULL);
-    if (item == s->fail_at) {
-        ex_ordered_give_up(&s->ordered);
-        return EX_FAIL(EX_ERR_NUMERIC, "item %d failed", item);
-    }
-    ex_ordered_leave(&s->ordered, item, take, s);
-    return EX_OK;
-}
-
-static void open_scene(scene *s, int slots, int fail_at)
-{
-    memset(s, 0, sizeof *s);
-    s->fail_at = fail_at;
-    memset(s->owner, -1, sizeof s->owner);
-    assert_ok(ex_ordered_init(&s->ordered, slots));
-}
-
-static void test_results_are_taken_in_item_order_from_few_slots(void **state)
-{
-    (void)state;
-    for (int lanes = 1; lanes <= 4; lanes++) {
-        scene s;
-        open_scene(&s, lanes + 1, -1);
-        assert_ok(ex_lanes_run(lanes, ITEMS, work_and_leave, &s));
-        assert_int_equal(s.taken_count, ITEMS);
-        for (int i = 0; i < ITEMS; i++)
-            assert_int_equal(s.taken[i], i);
-        assert_in_range(atomic_load(&s.held_most), 1, lanes + 1);
-        ex_ordered_close(&s.ordered);
-    }
-}
-
-static void test_a_failed_item_lets_nobody_wait_and_is_the_one_reported(void **state)
-{
-    (void)state;
-    for (int fail_at = 0; fail_at < 12; fail_at++)
-        for (int lanes = 1; lanes <= 4; lanes++) {
-            scene s;
-            open_scene(&s, lanes + 1, fail_at);
-            assert_status(ex_lanes_run(lanes, ITEMS, work_and_leave, &s), EX_ERR_NUMERIC);
-            assert_int_equal(s.taken_count, fail_at); /* all before it, none after */
-            ex_ordered_close(&s.ordered);
-        }
-}
-
-/* --- weights and sums ------------------------------------------------------------------------ */
 
 static ex_model *model;
 static ex_mask *mask;
@@ -162,7 +77,7 @@ static void test_mean_lands_on_the_masks_segments_and_leaves_every_other_byte(vo
         dp[k] = random_vector(P, 2 + k), ds[k] = random_vector(S, 4 + k);
         a.strategy->add(&a, dp[k], ds[k], weight[k]);
     }
-    a.strategy->apply(&a, params, stats);
+    a.strategy->apply(&a, &(ex_global){.params = params, .stats = stats});
     size_t changed = 0, exact = 0;
     for (size_t i = 0; i < P + S; i++) {
         const size_t at = i < P ? i : i - P;
@@ -285,105 +200,145 @@ static void test_mean_is_linear_in_the_updates(void **state)
     free(p), free(q), free(s), free(both);
 }
 
-static void test_unknown_names_list_what_there_is(void **state)
+/* --- server momentum ------------------------------------------------------------------------ */
+
+enum { CLIENTS = 3, ROUNDS = 4 };
+
+/* The update of client k in a round, the same for the strategy and for the reference. */
+static void make_update(float **params, float **stats, int round, int k)
 {
-    (void)state;
-    const ex_strategy *strategy;
-    ex_comm *comm;
-    assert_ok(ex_strategy_find(&strategy, "fedavg"));
-    assert_status(ex_strategy_find(&strategy, "fedprox"), EX_ERR_CONFIG);
-    assert_message("fedavg");
-    const ex_comm_options pigeon = {.ranks = {.size = 2}, .name = "pigeon", .device = "cpu"};
-    assert_status(ex_comm_create(&comm, &pigeon), EX_ERR_CONFIG);
-    assert_message("local");
+    const uint32_t step = (uint32_t)(100 + 2 * (CLIENTS * round + k));
+    *params = random_vector(model->param_count, step);
+    *stats = random_vector(model->stat_count, step + 1);
 }
 
-static void test_local_communicator_is_one_rank_whose_sum_is_its_own(void **state)
+static const double weights[CLIENTS] = {0.2, 0.3, 0.5};
+
+static void run_round(const ex_global *g, const ex_strategy *strategy, int round)
 {
-    (void)state;
-    const ex_comm_options options = {.ranks = {.size = 1}, .name = "auto", .device = "cpu"};
-    ex_comm *comm;
-    int64_t values[3] = {1, 2, 3};
-    assert_ok(ex_comm_create(&comm, &options));
-    assert_string_equal(ex_comm_name(comm), "local");
-    assert_int_equal(ex_comm_size(comm), 1);
-    assert_int_equal(ex_comm_rank(comm), 0);
-    assert_ok(ex_comm_sum(comm, values, 3));
-    assert_ok(ex_comm_broadcast(comm, values, sizeof values, 0));
-    assert_ok(ex_comm_barrier(comm));
-    assert_true(values[0] == 1 && values[1] == 2 && values[2] == 3);
-    assert_status(ex_comm_broadcast(comm, values, sizeof values, 1), EX_ERR_USAGE);
-    assert_status(ex_comm_agree(comm, EX_ERR_NUMERIC), EX_ERR_NUMERIC);
-    ex_comm_destroy(&comm);
-    assert_null(comm);
-}
-
-/* --- cohort --------------------------------------------------------------------------------- */
-
-enum { CLIENTS = 20 };
-
-static void test_cohort_is_ascending_and_depends_on_seed_and_round_only(void **state)
-{
-    (void)state;
-    ex_config c;
-    ex_config_default(&c);
-    c.num_clients = CLIENTS;
-    c.clients_per_round = 5;
-    ex_samples clients[CLIENTS];
-    for (int k = 0; k < CLIENTS; k++)
-        clients[k] = (ex_samples){.count = 1};
-    int chosen[CLIENTS] = {0}, cohort[CLIENTS], again[CLIENTS], count, changes = 0;
-    int before[5] = {0};
-    for (int round = 0; round < 200; round++) {
-        assert_ok(ex_cohort(cohort, &count, &c, 1, clients, round));
-        assert_int_equal(count, 5);
-        assert_ok(ex_cohort(again, &count, &c, 1, clients, round));
-        assert_memory_equal(cohort, again, 5 * sizeof *cohort);
-        for (int i = 0; i < 5; i++) {
-            chosen[cohort[i]]++;
-            assert_true(i == 0 || cohort[i] > cohort[i - 1]);
-        }
-        changes += memcmp(before, cohort, sizeof before) != 0;
-        memcpy(before, cohort, sizeof before);
+    ex_aggregate a;
+    assert_ok(ex_aggregate_init(&a, strategy, mask, 0));
+    for (int k = 0; k < CLIENTS; k++) {
+        float *params, *stats;
+        make_update(&params, &stats, round, k);
+        strategy->add(&a, params, stats, weights[k]);
+        free(params), free(stats);
     }
-    assert_true(changes > 190);
-    for (int k = 0; k < CLIENTS; k++) /* mean 50, deviation 6 */
-        assert_in_range(chosen[k], 20, 80);
+    strategy->apply(&a, g);
+    ex_aggregate_close(&a);
 }
 
-static void test_clients_without_samples_sit_out(void **state)
+/* In float64, as the formula is written, over every value whether selected or not. */
+static void reference_round(double *params, double *velocity, double *stats, double lr,
+                            double momentum, int round)
+{
+    const size_t P = model->param_count, S = model->stat_count;
+    for (size_t i = 0; i < P; i++)
+        velocity[i] *= momentum;
+    for (int k = 0; k < CLIENTS; k++) {
+        float *p, *s;
+        make_update(&p, &s, round, k);
+        for (size_t i = 0; i < P; i++)
+            velocity[i] += weights[k] * (double)p[i];
+        for (size_t i = 0; i < S; i++)
+            stats[i] += weights[k] * (double)s[i];
+        free(p), free(s);
+    }
+    for (size_t i = 0; i < P; i++)
+        params[i] += lr * velocity[i];
+}
+
+static double *widen(const float *v, size_t n)
+{
+    double *wide = malloc(n * sizeof *wide);
+    for (size_t i = 0; i < n; i++)
+        wide[i] = (double)v[i];
+    return wide;
+}
+
+/* Selected values follow the reference; the others are what they were, bit for bit. */
+static void check_values(const float *now, const float *before, const double *expected, size_t n,
+                         const ex_segment *segments, size_t count, const char *what)
+{
+    for (size_t i = 0; i < n; i++) {
+        const bool in = inside(i, segments, count);
+        if (in && !(fabs((double)now[i] - expected[i]) <= 1e-6))
+            fail_msg("%s %zu is %.9g, expected %.9g", what, i, (double)now[i], expected[i]);
+        if (!in && memcmp(&now[i], &before[i], sizeof now[i]) != 0)
+            fail_msg("%s %zu is not selected, and changed", what, i);
+    }
+}
+
+static void test_server_momentum_follows_its_formula_on_the_masks_segments(void **state)
 {
     (void)state;
+    const size_t P = model->param_count, S = model->stat_count;
+    const double lr = 0.5, momentum = 0.75;
+    float *params = random_vector(P, 0), *stats = random_vector(S, 1);
+    float *old_params = random_vector(P, 0), *old_stats = random_vector(S, 1);
+    float *velocity = calloc(P, sizeof *velocity), *none = calloc(P, sizeof *none);
+    double *p = widen(params, P), *s = widen(stats, S), *v = calloc(P, sizeof *v);
+    const ex_global g = {params, stats, velocity, lr, momentum};
+    for (int round = 0; round < ROUNDS; round++) {
+        run_round(&g, &ex_strategy_fedavgm, round);
+        reference_round(p, v, s, lr, momentum, round);
+        check_values(params, old_params, p, P, mask->params, mask->param_segments, "parameter");
+        check_values(velocity, none, v, P, mask->params, mask->param_segments, "velocity");
+        check_values(stats, old_stats, s, S, mask->stats, mask->stat_segments, "statistic");
+    }
+    free(params), free(stats), free(old_params), free(old_stats), free(velocity), free(none);
+    free(p), free(s), free(v);
+}
+
+static void test_without_momentum_a_full_step_is_the_average(void **state)
+{
+    (void)state;
+    const size_t P = model->param_count, S = model->stat_count;
+    float *params[2], *stats[2], *velocity = calloc(P, sizeof *velocity);
+    const ex_strategy *const strategies[] = {&ex_strategy_fedavg, &ex_strategy_fedavgm};
+    for (int i = 0; i < 2; i++) {
+        params[i] = random_vector(P, 0), stats[i] = random_vector(S, 1);
+        const ex_global g = {params[i], stats[i], i ? velocity : NULL, .lr = 1, .momentum = 0};
+        for (int round = 0; round < ROUNDS; round++)
+            run_round(&g, strategies[i], round);
+    }
+    for (size_t i = 0; i < P; i++) /* the velocity is rounded to float32 on its way */
+        assert_true(fabsf(params[0][i] - params[1][i]) <= 1e-6f);
+    assert_memory_equal(stats[0], stats[1], S * sizeof(float));
+    for (int i = 0; i < 2; i++)
+        free(params[i]), free(stats[i]);
+    free(velocity);
+}
+
+static void test_each_strategy_stands_where_its_key_names_it(void **state)
+{
+    (void)state;
+    static const char *const names[] = {"fedavg", "fedavgm"};
     ex_config c;
     ex_config_default(&c);
-    c.num_clients = 4;
-    const ex_samples clients[4] = {{.count = 1}, {.count = 0}, {.count = 2}, {.count = 0}};
-    int cohort[4], count;
-    c.clients_per_round = 0;
-    assert_ok(ex_cohort(cohort, &count, &c, 1, clients, 0));
-    assert_int_equal(count, 2);
-    assert_int_equal(cohort[0], 0);
-    assert_int_equal(cohort[1], 2);
-    c.clients_per_round = 4;
-    assert_ok(ex_cohort(cohort, &count, &c, 1, clients, 0));
-    assert_int_equal(count, 2);
+    assert_ptr_equal(ex_strategy_of((ex_aggregation)c.aggregation), &ex_strategy_fedavg);
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        char assignment[64];
+        snprintf(assignment, sizeof assignment, "aggregation=%s", names[i]);
+        assert_ok(ex_config_set(&c, assignment, "-s"));
+        assert_string_equal(ex_strategy_of((ex_aggregation)c.aggregation)->name, names[i]);
+    }
+    assert_status(ex_config_set(&c, "aggregation=median", "-s"), EX_ERR_CONFIG);
+    assert_message("aggregation is \"median\"; one of fedavg, fedavgm");
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_results_are_taken_in_item_order_from_few_slots),
-        cmocka_unit_test(test_a_failed_item_lets_nobody_wait_and_is_the_one_reported),
         cmocka_unit_test(test_weights_follow_samples_or_are_uniform),
         cmocka_unit_test(test_mean_lands_on_the_masks_segments_and_leaves_every_other_byte),
         cmocka_unit_test(test_mean_does_not_depend_on_the_order_of_clients),
         cmocka_unit_test(test_mean_keeps_to_its_bound_of_error),
         cmocka_unit_test(test_mean_counts_values_that_it_cannot_hold),
         cmocka_unit_test(test_mean_is_linear_in_the_updates),
-        cmocka_unit_test(test_unknown_names_list_what_there_is),
-        cmocka_unit_test(test_local_communicator_is_one_rank_whose_sum_is_its_own),
-        cmocka_unit_test(test_cohort_is_ascending_and_depends_on_seed_and_round_only),
-        cmocka_unit_test(test_clients_without_samples_sit_out),
+        cmocka_unit_test(test_server_momentum_follows_its_formula_on_the_masks_segments),
+        cmocka_unit_test(test_without_momentum_a_full_step_is_the_average),
+        cmocka_unit_test(test_each_strategy_stands_where_its_key_names_it),
     };
     return cmocka_run_group_tests(tests, open_model, close_model);
 }

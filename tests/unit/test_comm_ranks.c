@@ -1,4 +1,4 @@
-/* Which rank this process is, as the environments of launchers say. */
+/* Which rank this process is, as the environments of launchers say, and what it talks over then. */
 #include "comm.h"
 #include "test.h"
 
@@ -157,9 +157,40 @@ static void test_comm_local_is_refused_where_several_processes_were_started(void
     ex_comm_destroy(&comm);
 }
 
+static void test_unknown_communicators_are_told_what_there_is(void **state)
+{
+    (void)state;
+    ex_comm *comm;
+    const ex_comm_options pigeon = {.ranks = {.size = 2}, .name = "pigeon", .device = "cpu"};
+    assert_status(ex_comm_create(&comm, &pigeon), EX_ERR_CONFIG);
+    assert_message("local");
+}
+
+static void test_local_communicator_is_one_rank_whose_sum_is_its_own(void **state)
+{
+    (void)state;
+    const ex_comm_options options = {.ranks = {.size = 1}, .name = "auto", .device = "cpu"};
+    ex_comm *comm;
+    int64_t values[3] = {1, 2, 3};
+    assert_ok(ex_comm_create(&comm, &options));
+    assert_string_equal(ex_comm_name(comm), "local");
+    assert_int_equal(ex_comm_size(comm), 1);
+    assert_int_equal(ex_comm_rank(comm), 0);
+    assert_ok(ex_comm_sum(comm, values, 3));
+    assert_ok(ex_comm_broadcast(comm, values, sizeof values, 0));
+    assert_ok(ex_comm_barrier(comm));
+    assert_true(values[0] == 1 && values[1] == 2 && values[2] == 3);
+    assert_status(ex_comm_broadcast(comm, values, sizeof values, 1), EX_ERR_USAGE);
+    assert_status(ex_comm_agree(comm, EX_ERR_NUMERIC), EX_ERR_NUMERIC);
+    ex_comm_destroy(&comm);
+    assert_null(comm);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_unknown_communicators_are_told_what_there_is),
+        cmocka_unit_test(test_local_communicator_is_one_rank_whose_sum_is_its_own),
         cmocka_unit_test_setup(test_a_process_by_itself_is_the_only_rank, forget),
         cmocka_unit_test_setup(test_launchers_are_understood, forget),
         cmocka_unit_test_setup(test_an_environment_that_makes_no_sense_is_refused, forget),

@@ -71,7 +71,7 @@ static ex_status write_metrics(training *t, int round, const ex_round_result *r)
 static ex_status checkpoint(training *t, const ex_federation *f, int complete_rounds)
 {
     EX_TRY(
-        ex_federation_checkpoint(f, t->run, NULL,
+        ex_federation_checkpoint(f, t->run, f->velocity,
                                  json_pack("{s:i, s:s, s:o}", "round", complete_rounds, "command",
                                            "train", "ledger", ex_ledger_json(f->ledger))));
     t->complete = complete_rounds;
@@ -113,7 +113,7 @@ static ex_status check_rounds(const json_t *state, const ex_federation *f, const
 
 static ex_status restore(training *t, ex_federation *f, const char *run)
 {
-    const ex_run_values values = ex_federation_values(f, NULL);
+    const ex_run_values values = ex_federation_values(f, f->velocity);
     json_t *state;
     EX_TRY(ex_run_peek(run, &state)); /* a refusal leaves everything as it was */
     ex_status status = check_rounds(state, f, run);

@@ -19,8 +19,12 @@ static ex_run_mode mode_of(const cli_args *args)
 static ex_status check_request(const cli_session *s, const cli_args *args, const ex_method **method)
 {
     EX_TRY(ex_method_find(method, s->config.unlearn.method));
+    if (s->config.unlearn.class_label < 0 && args->class_text)
+        return EX_FAIL(EX_ERR_USAGE, "--class is \"%s\"; one class from 0 on, or its name",
+                       args->class_text);
     if (s->config.unlearn.class_label < 0)
-        return EX_FAIL(EX_ERR_USAGE, "--class K must name the class that goes");
+        return EX_FAIL(EX_ERR_USAGE,
+                       "--class K must name the class that goes, by its number or its name");
     if (args->effects && args->resume && ex_run_has_checkpoint(args->output))
         ex_log_warn("--effects %s is not used: %s goes on with its own", args->effects,
                     args->output);
