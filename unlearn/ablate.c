@@ -66,6 +66,8 @@ ex_status ex_ablate_samples(ex_effects **out, ex_federation *f, const ex_samples
     EX_TRY_GOTO(count_probe(e, class_of, probe, labels), done);
     e->ablation = (ex_ablation)f->config.unlearn.ablate;
     e->digest = ex_model_digest(f->model, f->params, f->stats);
+    e->precision = f->config.precision;
+    e->seed = (int64_t)ex_config_unlearn_seed(&f->config);
 
     const ex_ablate_job job = {
         .f = f, .probe = probe, .class_of = class_of, .e = e, .limits = limits};

@@ -15,6 +15,8 @@ ex_status ex_effects_alloc(ex_effects **out, const ex_model *model, int classes)
     ex_effects *e;
     EX_TRY(ex_alloc(&e, 1, sizeof *e, "effects"));
     e->model = model;
+    e->precision = -1;
+    e->seed = -1;
     e->classes = classes;
     const size_t rows = (size_t)classes, cells = rows * (size_t)model->channel_count;
     EX_TRY_GOTO(ex_alloc(&e->class_label, rows, sizeof *e->class_label, "effects"), fail);

@@ -20,6 +20,8 @@ typedef struct ex_effects {
     double *loss_delta;    /* (classes, model->channel_count) mean loss minus the baseline's */
     ex_ablation ablation;
     uint64_t digest; /* of the model they were measured on */
+    int precision;   /* ex_precision; -1: not known */
+    int64_t seed;    /* what drew the probe set; -1: not known */
 } ex_effects;
 
 ex_status ex_effects_alloc(ex_effects **out, const ex_model *model, int classes);
@@ -38,10 +40,11 @@ static inline double ex_effect(const ex_effects *e, int class_index, int channel
  * sorts them: highest effect first, ties by the change of the mean loss (a NaN is the largest),
  * then by index. */
 ex_status ex_effects_rank(int *order, const ex_effects *e, int class_index, int first, int count);
-/* effects.csv: a `#` line with format version, model, digest and ablation, then
+/* effects.csv: a `#` line with format version, model, digest, ablation, precision and seed, then
  * class,layer,channel,effect,correct,probe,baseline_correct,loss_delta. */
 ex_status ex_effects_write(const ex_effects *e, const char *path);
-/* EX_ERR_INPUT when the file was measured on another model (digest) or names other layers. */
+/* EX_ERR_INPUT when the file was measured on another model (digest) or names other layers. Format 1
+ * tells neither precision nor seed. */
 ex_status ex_effects_read(ex_effects **out, const ex_model *model, uint64_t digest,
                           const char *path);
 

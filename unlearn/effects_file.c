@@ -3,7 +3,7 @@
  * A `#` line says what was measured on what; then a header; then a row a class and channel. Reading
  * takes the rows in any order (tables get sorted in spreadsheets) but each exactly once. */
 #include "base/memory.h"
-#include "effects.h"
+#include "effects_impl.h"
 #include "io/file.h"
 
 #include <errno.h>
@@ -14,13 +14,9 @@
 #include <string.h>
 
 #define HEADER "class,layer,channel,effect,correct,probe,baseline_correct,loss_delta"
-#define MAGIC  "# excise effects 1 "
 
-enum { BYTES_MAX = 1 << 28, LINE_MAX_BYTES = 512 };
+enum { BYTES_MAX = 1 << 28 };
 enum { CLASS, LAYER, CHANNEL, EFFECT, CORRECT, PROBE, BASELINE_CORRECT, LOSS_DELTA, FIELDS };
-
-static const char *const ablation_names[] = {
-    [EX_ABLATE_FILTER] = "filter", [EX_ABLATE_ACTIVATION] = "activation"};
 
 /* --- writing ------------------------------------------------------------------------------- */
 
@@ -30,7 +26,7 @@ static ex_status write_row(ex_file *file, const ex_effects *e, int class_index, 
     const ex_layer *l = &e->model->layers[layer];
     const int flat = l->first_channel + channel;
     const size_t cell = (size_t)class_index * (size_t)e->model->channel_count + (size_t)flat;
-    char line[LINE_MAX_BYTES];
+    char line[EX_EFFECTS_LINE_MAX];
     const int length =
         snprintf(line, sizeof line, "%d,%s,%d,%.9g,%d,%d,%d,%.17g\n", e->class_label[class_index],
                  l->name, channel, ex_effect(e, class_index, flat), e->correct[cell],
@@ -42,12 +38,11 @@ ex_status ex_effects_write(const ex_effects *e, const char *path)
 {
     ex_status status;
     ex_file *file = NULL;
-    char line[LINE_MAX_BYTES];
-    const int length =
-        snprintf(line, sizeof line, MAGIC "model=%s digest=%016" PRIx64 " ablate=%s\n" HEADER "\n",
-                 e->model->name, e->digest, ablation_names[e->ablation]);
+    char line[EX_EFFECTS_LINE_MAX];
+    const int length = ex_effects_format_preamble(line, e);
     EX_TRY_GOTO(ex_file_create(&file, path), done);
     EX_TRY_GOTO(ex_file_append(file, line, (size_t)length), done);
+    EX_TRY_GOTO(ex_file_append(file, "\n" HEADER "\n", strlen("\n" HEADER "\n")), done);
     for (int i = 0; i < e->classes; i++)
         for (int layer = 0; layer < e->model->layer_count; layer++)
             for (int c = 0; c < e->model->layers[layer].channels; c++)
@@ -86,39 +81,13 @@ static char *next_line(reader *r)
     return line;
 }
 
-static ex_status read_preamble(reader *r, uint64_t digest)
+static ex_status read_head(reader *r, uint64_t digest)
 {
+    EX_TRY(ex_effects_parse_preamble(r->e, r->path, next_line(r), digest));
     const char *line = next_line(r);
-    char model[EX_NAME_MAX], ablate[16];
-    uint64_t found;
-    int end = 0;
-    if (!line || strncmp(line, MAGIC, strlen(MAGIC)) != 0 ||
-        sscanf(line + strlen(MAGIC), "model=%63s digest=%16" SCNx64 " ablate=%15s%n", model, &found,
-               ablate, &end) != 3 ||
-        line[strlen(MAGIC) + (size_t)end] != '\0')
-        return EX_FAIL(EX_ERR_INPUT,
-                       "%s:1: no table of effects; \"" MAGIC
-                       "model=NAME digest=HEX ablate=filter|activation\" is expected",
-                       r->path);
-    if (strcmp(model, r->e->model->name) != 0)
-        return EX_FAIL(EX_ERR_INPUT, "%s:1: effects of a %s; the model is a %s", r->path, model,
-                       r->e->model->name);
-    if (found != digest)
-        return EX_FAIL(EX_ERR_INPUT,
-                       "%s:1: measured on a model with digest %016" PRIx64
-                       "; this one has %016" PRIx64 ": run `excise ablate` on it",
-                       r->path, found, digest);
-    r->e->digest = found;
-    for (int i = 0; i < 2; i++)
-        if (strcmp(ablate, ablation_names[i]) == 0) {
-            r->e->ablation = (ex_ablation)i;
-            line = next_line(r);
-            if (!line || strcmp(line, HEADER) != 0)
-                return EX_FAIL(EX_ERR_INPUT, "%s:2: the line \"" HEADER "\" is expected", r->path);
-            return EX_OK;
-        }
-    return EX_FAIL(EX_ERR_INPUT, "%s:1: ablate is \"%s\"; one of filter, activation", r->path,
-                   ablate);
+    if (!line || strcmp(line, HEADER) != 0)
+        return EX_FAIL(EX_ERR_INPUT, "%s:2: the line \"" HEADER "\" is expected", r->path);
+    return EX_OK;
 }
 
 /* Cuts the line at its commas. */
@@ -268,7 +237,7 @@ ex_status ex_effects_read(ex_effects **out, const ex_model *model, uint64_t dige
     EX_TRY_GOTO(ex_alloc(&r.seen, (size_t)model->classes * (size_t)model->channel_count, 1,
                          "rows of effects"),
                 done);
-    EX_TRY_GOTO(read_preamble(&r, digest), done);
+    EX_TRY_GOTO(read_head(&r, digest), done);
     while ((line = next_line(&r)))
         EX_TRY_GOTO(read_row(&r, line), done);
     EX_TRY_GOTO(check_complete(&r), done);

@@ -82,10 +82,12 @@ static json_t *effects_json(const ex_report_input *in)
     char digest[17];
     snprintf(digest, sizeof digest, "%016" PRIx64, e->digest);
     return json_pack(
-        "{s:b, s:o, s:s, s:s, s:i, s:f, s:o, s:o}", "measured", in->ablated, "strategy",
+        "{s:b, s:o, s:s, s:o, s:o, s:s, s:i, s:f, s:o, s:o}", "measured", in->ablated, "strategy",
         in->ablated ? json_string(ex_config_choice(c, "unlearn.strategy")) : json_null(), "ablate",
-        e->ablation == EX_ABLATE_FILTER ? "filter" : "activation", "digest", digest, "probe",
-        e->probe[i], "baseline_accuracy", (double)e->baseline_correct[i] / e->probe[i],
+        ex_choice_name("unlearn.ablate", (int)e->ablation), "precision",
+        e->precision < 0 ? json_null() : json_string(ex_choice_name("precision", e->precision)),
+        "seed", e->seed < 0 ? json_null() : json_integer((json_int_t)e->seed), "digest", digest,
+        "probe", e->probe[i], "baseline_accuracy", (double)e->baseline_correct[i] / e->probe[i],
         "baseline_loss", ex_json_number(e->baseline_loss[i]), "largest",
         ex_effects_top_json(e, i, LARGEST));
 }

@@ -12,6 +12,7 @@ static const uint64_t DIGEST = 0x0123456789abcdef;
 static void check_table(const ex_effects *e)
 {
     const int channels = e->model->channel_count;
+    FUZZ_CHECK(e->precision >= -1 && e->precision <= EX_BF16 && e->seed >= -1, "preamble");
     FUZZ_CHECK(e->classes >= 1 && e->classes <= e->model->classes, "%d classes", e->classes);
     for (int i = 0; i < e->classes; i++) {
         FUZZ_CHECK(ex_effects_class_index(e, e->class_label[i]) == i, "class %d", i);
@@ -27,7 +28,8 @@ static void check_table(const ex_effects *e)
 static void check_same(const ex_effects *a, const ex_effects *b)
 {
     const int cells = a->classes * a->model->channel_count;
-    FUZZ_CHECK(a->classes == b->classes && a->ablation == b->ablation && a->digest == b->digest,
+    FUZZ_CHECK(a->classes == b->classes && a->ablation == b->ablation && a->digest == b->digest &&
+                   a->precision == b->precision && a->seed == b->seed,
                "preamble");
     for (int i = 0; i < a->classes; i++)
         FUZZ_CHECK(a->class_label[i] == b->class_label[i] && a->probe[i] == b->probe[i] &&

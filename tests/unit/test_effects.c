@@ -19,6 +19,8 @@ static ex_effects *sample_table(void)
     assert_ok(ex_effects_alloc(&e, resnet20, 2));
     e->digest = DIGEST;
     e->ablation = EX_ABLATE_ACTIVATION;
+    e->precision = EX_BF16;
+    e->seed = INT64_MAX;
     for (int i = 0; i < 2; i++) {
         e->class_label[i] = 7 - 3 * i;
         e->probe[i] = 2000 + i;
@@ -55,6 +57,8 @@ static void test_a_table_survives_the_file_to_the_last_bit(void **state)
     assert_int_equal(b->classes, 2);
     assert_int_equal(b->ablation, EX_ABLATE_ACTIVATION);
     assert_int_equal(b->digest, DIGEST);
+    assert_int_equal(b->precision, EX_BF16);
+    assert_true(b->seed == INT64_MAX);
     const size_t cells = 2 * (size_t)resnet20->channel_count;
     assert_memory_equal(a->class_label, b->class_label, 2 * sizeof(int));
     assert_memory_equal(a->probe, b->probe, 2 * sizeof(int));
@@ -99,6 +103,41 @@ static void test_rows_may_come_in_any_order_and_with_carriage_returns(void **sta
     ex_effects_destroy(&b);
 }
 
+/* A file of format 1 tells neither precision nor seed, nor does what is written of it. */
+static void test_the_first_format_is_read_and_what_it_lacks_stays_unknown(void **state)
+{
+    (void)state;
+    ex_effects *a = sample_table(), *old, *again;
+    const char *path = ex_temp_path("effects.csv");
+    size_t bytes;
+    assert_ok(ex_effects_write(a, path));
+    char *text = read_text(path, &bytes), *rest = strchr(text, '\n');
+    char *first = malloc(bytes + 200);
+    const int length = sprintf(first,
+                               "# excise effects 1 model=resnet20 digest=%016x "
+                               "ablate=activation%s",
+                               DIGEST, rest);
+    path = ex_temp_write("first.csv", first, (size_t)length, 0);
+    assert_ok(ex_effects_read(&old, resnet20, DIGEST, path));
+    path = ex_temp_path("again.csv");
+    assert_ok(ex_effects_write(old, path));
+    assert_ok(ex_effects_read(&again, resnet20, DIGEST, path));
+    const size_t cells = 2 * (size_t)resnet20->channel_count;
+    for (int i = 0; i < 2; i++) {
+        const ex_effects *e = i ? again : old;
+        assert_int_equal(e->ablation, EX_ABLATE_ACTIVATION);
+        assert_int_equal(e->precision, -1);
+        assert_true(e->seed == -1);
+        assert_memory_equal(a->correct, e->correct, cells * sizeof(int));
+        assert_memory_equal(a->loss_delta, e->loss_delta, cells * sizeof(double));
+    }
+    free(text);
+    free(first);
+    ex_effects_destroy(&a);
+    ex_effects_destroy(&old);
+    ex_effects_destroy(&again);
+}
+
 /* Reads the sample table's file with the first `from` replaced by `to`. */
 static void assert_damage(const char *from, const char *to, const char *message)
 {
@@ -124,12 +163,18 @@ static void test_every_damage_is_told_with_its_line(void **state)
 {
     (void)state;
     /* The sample's third line is 7,conv_bn.conv,0,0.45,0,2000,900,0 */
-    assert_damage("# excise effects 1", "# excise effects 2", ":1: no table of effects");
+    assert_damage("# excise effects 2", "# excise effects 1", ":1: no table of effects");
+    assert_damage("# excise effects 2", "# excise effects 3", ":1: no table of effects");
     assert_damage("model=resnet20", "model=vgg11", ":1: effects of a vgg11");
     assert_damage("digest=0000000000001234", "digest=zz", ":1: no table of effects");
     assert_damage("digest=0000000000001234", "digest=0000000000001235", "0000000000001235");
     assert_damage("ablate=activation", "ablate=row", "one of filter, activation");
     assert_damage("ablate=activation", "ablate=activation more", ":1: no table of effects");
+    assert_damage(" precision=bf16", "", ":1: no table of effects");
+    assert_damage("precision=bf16", "precision=fp8", ":1: precision is \"fp8\"; one of fp32, tf32");
+    assert_damage("seed=9223372036854775807", "seed=9223372036854775808", ":1: seed is \"922");
+    assert_damage("seed=9223372036854775807", "seed=-1", ":1: seed is \"-1\"; a whole number");
+    assert_damage("seed=9223372036854775807", "seed=1 ", ":1: no table of effects");
     assert_damage("class,layer", "layer,class", ":2: the line");
     assert_damage("\n7,conv_bn.conv,0,", "\n70,conv_bn.conv,0,", ":3: class is \"70\"");
     assert_damage("\n7,conv_bn.conv,0,", "\n-1,conv_bn.conv,0,", ":3: class is \"-1\"");
@@ -199,6 +244,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_a_table_survives_the_file_to_the_last_bit),
         cmocka_unit_test(test_rows_may_come_in_any_order_and_with_carriage_returns),
+        cmocka_unit_test(test_the_first_format_is_read_and_what_it_lacks_stays_unknown),
         cmocka_unit_test(test_every_damage_is_told_with_its_line),
         cmocka_unit_test(test_ties_of_the_effect_are_broken_by_loss_then_by_index),
         cmocka_unit_test(test_a_file_cut_anywhere_is_no_table),
