@@ -84,8 +84,8 @@ ex_status ex_federation_evaluate(ex_federation *f, const ex_dataset *data,
     }
     *out = (ex_accuracy){.classes = f->model->classes};
     const size_t classes = (size_t)out->classes;
-    work w = {.f = f, .data = data, .samples = samples, .sums = out};
-    pthread_mutex_init(&w.lock, NULL);
+    work w = {
+        .f = f, .data = data, .samples = samples, .sums = out, .lock = PTHREAD_MUTEX_INITIALIZER};
     ex_status status;
     EX_TRY_GOTO(ex_alloc(&out->class_correct, classes, sizeof(size_t), "class counts"), done);
     EX_TRY_GOTO(ex_alloc(&out->class_count, classes, sizeof(size_t), "class counts"), done);

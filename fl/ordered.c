@@ -4,9 +4,8 @@
 
 ex_status ex_ordered_init(ex_ordered *o, int slots)
 {
-    *o = (ex_ordered){.slots = slots};
-    pthread_mutex_init(&o->lock, NULL);
-    pthread_cond_init(&o->moved, NULL);
+    *o = (ex_ordered){
+        .lock = PTHREAD_MUTEX_INITIALIZER, .moved = PTHREAD_COND_INITIALIZER, .slots = slots};
     const ex_status status = ex_alloc(&o->ready, (size_t)slots, sizeof *o->ready, "slots");
     if (status != EX_OK)
         ex_ordered_close(o);

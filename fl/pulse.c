@@ -59,36 +59,43 @@ static void *pulse_main(void *argument)
     return NULL;
 }
 
-static void init_waiting(ex_pulse *p)
+/* Waits must not feel that somebody sets the clock. */
+static int init_changed(pthread_cond_t *changed)
 {
     pthread_condattr_t attributes;
-    pthread_mutex_init(&p->lock, NULL);
-    pthread_condattr_init(&attributes);
-    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
-    pthread_cond_init(&p->changed, &attributes);
+    int error = pthread_condattr_init(&attributes);
+    if (error)
+        return error;
+    error = pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
+    if (!error)
+        error = pthread_cond_init(changed, &attributes);
     pthread_condattr_destroy(&attributes);
+    return error;
 }
 
-static void free_all(ex_pulse **pulse)
+static int start_thread(ex_pulse *p)
 {
-    pthread_cond_destroy(&(*pulse)->changed);
-    pthread_mutex_destroy(&(*pulse)->lock);
-    ex_free(pulse);
+    int error = init_changed(&p->changed);
+    if (error)
+        return error;
+    error = pthread_create(&p->thread, NULL, pulse_main, p);
+    if (error)
+        pthread_cond_destroy(&p->changed);
+    return error;
 }
 
 ex_status ex_pulse_start(ex_pulse **out, ex_comm *comm, ex_pulse_beat beat_once, double interval)
 {
     EX_TRY(ex_alloc(out, 1, sizeof **out, "sign of life"));
-    ex_pulse *p = *out;
-    p->comm = comm;
-    p->beat = beat_once;
-    p->interval = interval;
-    p->held = true;
-    init_waiting(p);
-    const int error = pthread_create(&p->thread, NULL, pulse_main, p);
+    **out = (ex_pulse){.comm = comm,
+                       .beat = beat_once,
+                       .interval = interval,
+                       .lock = PTHREAD_MUTEX_INITIALIZER,
+                       .held = true};
+    const int error = start_thread(*out);
     if (!error)
         return EX_OK;
-    free_all(out);
+    ex_free(out);
     return EX_FAIL(EX_ERR_MEMORY,
                    "the thread that tells the other ranks of this one cannot be started: %s",
                    strerror(error));
@@ -122,5 +129,7 @@ void ex_pulse_stop(ex_pulse **pulse)
     pthread_cond_signal(&p->changed);
     pthread_mutex_unlock(&p->lock);
     pthread_join(p->thread, NULL);
-    free_all(pulse);
+    pthread_cond_destroy(&p->changed);
+    pthread_mutex_destroy(&p->lock);
+    ex_free(pulse);
 }

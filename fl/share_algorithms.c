@@ -57,6 +57,11 @@ ex_status ex_share_choose_algorithms(ex_federation *f, const ex_round *round, ch
 ex_status ex_share_receive_algorithms(ex_federation *f, size_t bytes)
 {
     char *text;
+    if (bytes > ALGORITHMS_MAX)
+        return EX_FAIL(EX_ERR_INTERNAL,
+                       "rank 0 tells of %zu bytes of algorithms; at most %d are "
+                       "expected",
+                       bytes, ALGORITHMS_MAX);
     EX_TRY(ex_alloc(&text, bytes, 1, "algorithms"));
     ex_status status = ex_comm_broadcast(f->comm, text, bytes, 0);
     if (status == EX_OK)
