@@ -4,18 +4,26 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-/* What each kind of operation is called, and how many tensors it reads. */
+/* What each kind of operation is called, how many tensors it reads and writes. */
 static const struct {
     const char *name;
-    int in;
+    int in, out;
     bool window; /* has R, S, stride and pad */
+    bool eps;
 } KINDS[] = {
-    [EX_GRAPH_CONV_FWD] = {"conv_fwd", 2, true},
-    [EX_GRAPH_CONV_DGRAD] = {"conv_dgrad", 2, true},
-    [EX_GRAPH_CONV_WGRAD] = {"conv_wgrad", 2, true},
-    [EX_GRAPH_BIAS] = {"bias", 2, false},
-    [EX_GRAPH_ADD] = {"add", 2, false},
-    [EX_GRAPH_RELU] = {"relu", 1, false},
+    [EX_GRAPH_CONV_FWD] = {"conv_fwd", 2, 1, true, false},
+    [EX_GRAPH_CONV_DGRAD] = {"conv_dgrad", 2, 1, true, false},
+    [EX_GRAPH_CONV_WGRAD] = {"conv_wgrad", 2, 1, true, false},
+    [EX_GRAPH_BIAS] = {"bias", 2, 1, false, false},
+    [EX_GRAPH_ADD] = {"add", 2, 1, false, false},
+    [EX_GRAPH_RELU] = {"relu", 1, 1, false, false},
+    [EX_GRAPH_RELU_BWD] = {"relu_bwd", 2, 1, false, false},
+    [EX_GRAPH_NORM_FWD] = {"norm_fwd", 5, 5, false, true},
+    [EX_GRAPH_NORM_BWD] = {"norm_bwd", 5, 3, false, false},
+    [EX_GRAPH_MAXPOOL_FWD] = {"maxpool_fwd", 1, 2, true, false},
+    [EX_GRAPH_MAXPOOL_BWD] = {"maxpool_bwd", 2, 1, true, false},
+    [EX_GRAPH_AVGPOOL_FWD] = {"avgpool_fwd", 1, 1, true, false},
+    [EX_GRAPH_AVGPOOL_BWD] = {"avgpool_bwd", 1, 1, true, false},
 };
 
 int ex_graph_op_inputs(ex_graph_op_kind kind)
@@ -23,9 +31,14 @@ int ex_graph_op_inputs(ex_graph_op_kind kind)
     return KINDS[kind].in;
 }
 
+int ex_graph_op_outputs(ex_graph_op_kind kind)
+{
+    return KINDS[kind].out;
+}
+
 size_t ex_graph_type_size(ex_graph_type type)
 {
-    return type == EX_GRAPH_F32 ? 4 : 2;
+    return type == EX_GRAPH_F32 ? 4 : type == EX_GRAPH_BF16 ? 2 : 1;
 }
 
 size_t ex_graph_tensor_elements(const ex_graph_tensor *t)
@@ -60,14 +73,18 @@ static void describe_op(const ex_graph_op *op, char *text, size_t size)
     ex_append(text, size, "; %s", KINDS[op->kind].name);
     for (int i = 0; i < KINDS[op->kind].in; i++)
         ex_append(text, size, " %d", op->in[i]);
-    ex_append(text, size, " > %d", op->out);
+    ex_append(text, size, " >");
+    for (int i = 0; i < KINDS[op->kind].out; i++)
+        ex_append(text, size, " %d", op->out[i]);
     if (KINDS[op->kind].window)
         ex_append(text, size, " %dx%d/%d+%d", op->R, op->S, op->stride, op->pad);
+    if (KINDS[op->kind].eps)
+        ex_append(text, size, " eps %g", (double)op->eps);
 }
 
 void ex_dnn_graph_describe(const ex_dnn_graph *g, char *text, size_t size)
 {
-    static const char *const TYPES[] = {"f32", "bf16"};
+    static const char *const TYPES[] = {"f32", "bf16", "i8"};
     static const char *const PRECISIONS[] = {"fp32", "tf32", "bf16"};
     text[0] = '\0';
     ex_append(text, size, "%s%s", PRECISIONS[g->precision], g->direct ? " direct" : "");

@@ -12,9 +12,9 @@
 
 #include "backend.h"
 
-enum { EX_GRAPH_TENSORS = 10, EX_GRAPH_OPS = 5 };
+enum { EX_GRAPH_TENSORS = 14, EX_GRAPH_OPS = 5, EX_GRAPH_INS = 5, EX_GRAPH_OUTS = 5 };
 
-typedef enum ex_graph_type { EX_GRAPH_F32, EX_GRAPH_BF16 } ex_graph_type;
+typedef enum ex_graph_type { EX_GRAPH_F32, EX_GRAPH_BF16, EX_GRAPH_I8 } ex_graph_type;
 
 typedef struct ex_graph_tensor {
     int dim[4];
@@ -22,20 +22,35 @@ typedef struct ex_graph_tensor {
     bool is_virtual;
 } ex_graph_tensor;
 
-/* What an operation reads and writes: indexes into the graph's tensors, in the order given here. */
+/* What an operation reads and writes: indexes into the graph's tensors, in the order given here.
+ * Vectors are (1, C, 1, 1) of float32.
+ *
+ * A norm's statistics are the batch's: mean, inverse = 1 / sqrt(biased variance + eps), and once
+ * more mean and the unbiased variance, for running statistics. a and b are asked for by libraries
+ * and change nothing, as long as they are finite; where they are not, mean and variance are NaN.
+ * What a pool's index holds is the library's business: the backward pass has to be its own. */
 typedef enum ex_graph_op_kind {
-    EX_GRAPH_CONV_FWD,   /* in: x, w        out: y   y = conv(x, w) */
-    EX_GRAPH_CONV_DGRAD, /* in: dy, w       out: dx  "=" */
-    EX_GRAPH_CONV_WGRAD, /* in: dy, x       out: dw  "=" */
-    EX_GRAPH_BIAS,       /* in: x, b        out: y   y = x + b; b (1, C, 1, 1) */
-    EX_GRAPH_ADD,        /* in: a, b        out: y   y = a + b, of one shape */
-    EX_GRAPH_RELU,       /* in: x           out: y   y = max(x, 0); a NaN stays one */
+    EX_GRAPH_CONV_FWD,    /* in: x, w        out: y   y = conv(x, w) */
+    EX_GRAPH_CONV_DGRAD,  /* in: dy, w       out: dx  "=" */
+    EX_GRAPH_CONV_WGRAD,  /* in: dy, x       out: dw  "=" */
+    EX_GRAPH_BIAS,        /* in: x, b        out: y   y = x + b; b (1, C, 1, 1) */
+    EX_GRAPH_ADD,         /* in: a, b        out: y   y = a + b, of one shape */
+    EX_GRAPH_RELU,        /* in: x           out: y   y = max(x, 0); a NaN stays one */
+    EX_GRAPH_RELU_BWD,    /* in: dy, y       out: dx  dx = dy where y > 0, else 0 * dy */
+    EX_GRAPH_NORM_FWD,    /* in: x, scale, shift, a, b   out: y, mean, inverse, mean, variance
+                             y = (x - mean) * inverse * scale + shift */
+    EX_GRAPH_NORM_BWD,    /* in: dy, x, scale, mean, inverse   out: dx, dscale, dshift */
+    EX_GRAPH_MAXPOOL_FWD, /* in: x          out: y, index of y's shape, one byte each */
+    EX_GRAPH_MAXPOOL_BWD, /* in: dy, index  out: dx  windows that overlap add */
+    EX_GRAPH_AVGPOOL_FWD, /* in: x          out: y   the mean of each window; no padding */
+    EX_GRAPH_AVGPOOL_BWD, /* in: dy         out: dx */
 } ex_graph_op_kind;
 
 typedef struct ex_graph_op {
     ex_graph_op_kind kind;
-    int in[2], out;        /* -1: none */
-    int R, S, stride, pad; /* convolutions */
+    int in[EX_GRAPH_INS], out[EX_GRAPH_OUTS]; /* as many as the kind has */
+    int R, S, stride, pad;                    /* convolutions and pools */
+    float eps;                                /* norms */
 } ex_graph_op;
 
 typedef struct ex_dnn_graph {
@@ -60,8 +75,9 @@ ex_status ex_dnn_graph_check(const ex_dnn_graph *g);
 /* Elements of a tensor, and bytes of one element. */
 size_t ex_graph_tensor_elements(const ex_graph_tensor *t);
 size_t ex_graph_type_size(ex_graph_type type);
-/* How many tensors an operation reads; it writes one. */
+/* How many tensors an operation reads and writes. */
 int ex_graph_op_inputs(ex_graph_op_kind kind);
+int ex_graph_op_outputs(ex_graph_op_kind kind);
 
 /* --- executors -------------------------------------------------------------------------------- */
 

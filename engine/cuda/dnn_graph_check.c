@@ -29,15 +29,40 @@ static bool conv_fits(const ex_graph_op *op, const ex_graph_tensor *x, const ex_
            w->dim[2] == op->R && w->dim[3] == op->S;
 }
 
-static bool bias_fits(const ex_graph_tensor *x, const ex_graph_tensor *b)
+static bool is_vector(const ex_graph_tensor *x, const ex_graph_tensor *b)
 {
     return b->dim[0] == 1 && b->dim[1] == x->dim[1] && b->dim[2] == 1 && b->dim[3] == 1;
+}
+
+/* Whether count tensors are float32 vectors of x's channels with memory of their own. */
+static bool are_vectors(const ex_dnn_graph *g, const ex_graph_tensor *x, const int *tensor,
+                        int count)
+{
+    for (int i = 0; i < count; i++) {
+        const ex_graph_tensor *t = &g->tensor[tensor[i]];
+        if (!is_vector(x, t) || t->type != EX_GRAPH_F32 || t->is_virtual)
+            return false;
+    }
+    return true;
+}
+
+/* Maps from x, the larger one, to y, channel by channel; each window holds a value of x. */
+static bool pool_fits(const ex_graph_op *op, const ex_graph_tensor *x, const ex_graph_tensor *y)
+{
+    const bool mean = op->kind == EX_GRAPH_AVGPOOL_FWD || op->kind == EX_GRAPH_AVGPOOL_BWD;
+    return window_fits(op, x, y) && x->dim[1] == y->dim[1] && op->pad < op->R && op->pad < op->S &&
+           (!mean || op->pad == 0);
+}
+
+static bool index_fits(const ex_graph_tensor *index, const ex_graph_tensor *y)
+{
+    return same_shape(index, y) && index->type == EX_GRAPH_I8 && !index->is_virtual;
 }
 
 static bool op_fits(const ex_dnn_graph *g, const ex_graph_op *op)
 {
     const ex_graph_tensor *t = g->tensor;
-    const ex_graph_tensor *a = &t[op->in[0]], *y = &t[op->out];
+    const ex_graph_tensor *a = &t[op->in[0]], *y = &t[op->out[0]];
     const ex_graph_tensor *b = ex_graph_op_inputs(op->kind) > 1 ? &t[op->in[1]] : NULL;
     switch (op->kind) {
     case EX_GRAPH_CONV_FWD:
@@ -47,11 +72,26 @@ static bool op_fits(const ex_dnn_graph *g, const ex_graph_op *op)
     case EX_GRAPH_CONV_WGRAD:
         return conv_fits(op, b, y, a);
     case EX_GRAPH_BIAS:
-        return bias_fits(a, b) && same_shape(a, y);
+        return is_vector(a, b) && same_shape(a, y);
     case EX_GRAPH_ADD:
+    case EX_GRAPH_RELU_BWD:
         return same_shape(a, b) && same_shape(a, y);
     case EX_GRAPH_RELU:
         return same_shape(a, y);
+    case EX_GRAPH_NORM_FWD:
+        return same_shape(a, y) && are_vectors(g, a, op->in + 1, 4) &&
+               are_vectors(g, a, op->out + 1, 4) && op->eps > 0.0f;
+    case EX_GRAPH_NORM_BWD:
+        return same_shape(a, b) && same_shape(a, y) && are_vectors(g, a, op->in + 2, 3) &&
+               are_vectors(g, a, op->out + 1, 2);
+    case EX_GRAPH_MAXPOOL_FWD:
+        return pool_fits(op, a, y) && index_fits(&t[op->out[1]], y);
+    case EX_GRAPH_MAXPOOL_BWD:
+        return pool_fits(op, y, a) && index_fits(b, a);
+    case EX_GRAPH_AVGPOOL_FWD:
+        return pool_fits(op, a, y);
+    case EX_GRAPH_AVGPOOL_BWD:
+        return pool_fits(op, y, a);
     }
     return false;
 }
@@ -64,9 +104,12 @@ static bool tensors_known(const ex_dnn_graph *g, const ex_graph_op *op, bool *wr
         if (t < 0 || t >= g->tensor_count || (g->tensor[t].is_virtual && !written[t]))
             return false;
     }
-    if (op->out < 0 || op->out >= g->tensor_count || written[op->out])
-        return false;
-    written[op->out] = true;
+    for (int i = 0; i < ex_graph_op_outputs(op->kind); i++) {
+        const int t = op->out[i];
+        if (t < 0 || t >= g->tensor_count || written[t])
+            return false;
+        written[t] = true;
+    }
     return true;
 }
 

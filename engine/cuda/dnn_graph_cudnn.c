@@ -156,8 +156,8 @@ size_t ex_dnn_plan_workspace(const ex_dnn_plan *plan)
 static ex_status bind(const ex_dnn_plan *plan, void *const *data, void *workspace)
 {
     ex_cudnn_bound *b = plan->bound;
-    void *pointer[EX_GRAPH_TENSORS];
-    int64_t id[EX_GRAPH_TENSORS], count = 0;
+    const void *pointer[EX_GRAPH_TENSORS + EX_GRAPH_OPS * EX_CUDNN_SCALARS];
+    int64_t id[EX_GRAPH_TENSORS + EX_GRAPH_OPS * EX_CUDNN_SCALARS], count = 0;
     ex_cudnn_list_destroy(&b->owned);
     b->pack = NULL;
     for (int i = 0; i < plan->graph.tensor_count; i++) {
@@ -166,6 +166,14 @@ static ex_status bind(const ex_dnn_plan *plan, void *const *data, void *workspac
             continue;
         pointer[count] = data[i];
         id[count++] = i + 1;
+    }
+    for (int i = 0; i < plan->graph.op_count; i++) {
+        const float *value[EX_CUDNN_SCALARS];
+        const int scalars = ex_cudnn_op_scalars(&plan->graph.op[i], value);
+        for (int k = 0; k < scalars; k++) {
+            pointer[count] = value[k];
+            id[count++] = ex_cudnn_scalar_id(i, k);
+        }
     }
     b->workspace = workspace;
     EX_CUDNN_MAKE(

@@ -2,7 +2,8 @@
  *
  * dnn_graph_cudnn.c         the functions of dnn_graph.h
  * dnn_graph_cudnn_desc.c    descriptors, and cuDNN's errors
- * dnn_graph_cudnn_lower.c   an ex_dnn_graph as cuDNN's operation graph
+ * dnn_graph_cudnn_lower.c   an ex_dnn_graph as cuDNN's operation graph; its norms are in
+ *                           dnn_graph_cudnn_norm.c, its pools in dnn_graph_cudnn_pool.c
  * dnn_graph_cudnn_engine.c  what cuDNN can run it by
  * dnn_graph_cudnn_store.c   plans as text */
 #ifndef EX_CUDA_DNN_GRAPH_CUDNN_IMPL_H
@@ -63,6 +64,13 @@ void ex_cudnn_list_destroy(ex_cudnn_list *list);
 /* *out: the operation graph; tensor i has the unique id i + 1. */
 ex_status ex_cudnn_lower(cudnnBackendDescriptor_t *out, ex_cudnn_list *owned,
                          const ex_dnn_graph *g);
+
+/* Numbers that an operation takes from the host's memory beside its tensors: how many, and where
+ * they are, as long as the operation is there. Each has the unique id that ex_cudnn_scalar_id
+ * gives it. */
+enum { EX_CUDNN_SCALARS = 2 };
+int ex_cudnn_op_scalars(const ex_graph_op *op, const float *value[EX_CUDNN_SCALARS]);
+int64_t ex_cudnn_scalar_id(int op, int which);
 
 /* The engine configurations for a graph, best guess first. Shared by the handle that found them and
  * the plans made of them. */

@@ -36,14 +36,13 @@ static ex_dnn_graph single(const ex_dnn_graph *g, const ex_graph_op *op, const e
 {
     ex_dnn_graph one = {.precision = g->precision, .direct = g->direct};
     ex_graph_op moved = *op;
-    int *const names[] = {&moved.in[0], &moved.in[1], &moved.out};
-    for (int i = 0; i < 3; i++) {
-        if (i == 1 && ex_graph_op_inputs(op->kind) < 2)
-            continue;
-        const ex_graph_tensor *t = &g->tensor[*names[i]];
+    const int in = ex_graph_op_inputs(op->kind), out = ex_graph_op_outputs(op->kind);
+    for (int i = 0; i < in + out; i++) {
+        int *const name = i < in ? &moved.in[i] : &moved.out[i - in];
+        const ex_graph_tensor *t = &g->tensor[*name];
         const int at = ex_dnn_graph_tensor(&one, t->dim, t->type, false);
-        ref[at] = from[*names[i]];
-        *names[i] = at;
+        ref[at] = from[*name];
+        *name = at;
     }
     ex_dnn_graph_op(&one, moved);
     return one;

@@ -21,4 +21,44 @@ enum { EX_FUSED_X, EX_FUSED_W, EX_FUSED_B, EX_FUSED_Y, EX_FUSED_RESIDUAL };
 ex_dnn_graph ex_node_graph_fused(const ex_node *n, int batch, ex_precision precision, bool residual,
                                  bool relu);
 
+/* Training's norm of what the node's convolution computed, + residual, ReLU, as the node has them:
+ * x (N, K, out_H, out_W) -> y. eps is the engine's. a, b: see dnn_graph.h. */
+enum {
+    EX_NORM_X,
+    EX_NORM_SCALE,
+    EX_NORM_SHIFT,
+    EX_NORM_A,
+    EX_NORM_B,
+    EX_NORM_Y,
+    EX_NORM_MEAN,
+    EX_NORM_INVERSE,
+    EX_NORM_MEAN_AGAIN,
+    EX_NORM_VAR, /* unbiased */
+    EX_NORM_RESIDUAL
+};
+ex_dnn_graph ex_node_graph_norm(const ex_node *n, int batch, ex_precision precision);
+
+/* Its backward pass: g1, + g2 if `second`, through the ReLU if the node has one -> gated, which has
+ * memory: in bf16 cuDNN 9.19 takes the graph only so. Then x, scale, mean, inverse -> dx, dscale,
+ * dshift. `second` needs a ReLU: without, cuDNN takes no sum before a norm's backward pass. */
+enum {
+    EX_NORM_BWD_G1,
+    EX_NORM_BWD_X,
+    EX_NORM_BWD_SCALE,
+    EX_NORM_BWD_MEAN,
+    EX_NORM_BWD_INVERSE,
+    EX_NORM_BWD_DX,
+    EX_NORM_BWD_DSCALE,
+    EX_NORM_BWD_DSHIFT,
+    EX_NORM_BWD_Y,     /* with a ReLU */
+    EX_NORM_BWD_GATED, /* with a ReLU */
+    EX_NORM_BWD_G2
+};
+ex_dnn_graph ex_node_graph_norm_backward(const ex_node *n, int batch, ex_precision precision,
+                                         bool second);
+
+/* A pool: x -> y, and dy -> dx; `index` where it takes the largest. */
+enum { EX_POOL_IN, EX_POOL_OUT, EX_POOL_INDEX };
+ex_dnn_graph ex_node_graph_pool(const ex_node *n, int batch, ex_precision precision, bool backward);
+
 #endif

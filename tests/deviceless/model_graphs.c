@@ -44,13 +44,29 @@ static void add_conv(ex_model_graphs *graphs, const ex_model *model, const ex_no
         add(graphs, ex_node_graph_fused(n, batch, precision, false, false));
 }
 
+/* A node may have one reader or two. */
+static void add_norm(ex_model_graphs *graphs, const ex_node *n, int batch, ex_precision precision)
+{
+    add(graphs, ex_node_graph_norm(n, batch, precision));
+    add(graphs, ex_node_graph_norm_backward(n, batch, precision, false));
+    if (n->relu)
+        add(graphs, ex_node_graph_norm_backward(n, batch, precision, true));
+}
+
 static void add_model(ex_model_graphs *graphs, const ex_model *model, int batch,
                       ex_precision precision)
 {
     for (int i = 0; i < model->node_count; i++) {
         const ex_node *n = &model->nodes[i];
-        if (n->op == EX_OP_CONV)
+        if (n->op == EX_OP_CONV) {
             add_conv(graphs, model, n, batch, precision);
+            if (model->layers[n->layer].scale != EX_NONE)
+                add_norm(graphs, n, batch, precision);
+        }
+        if (n->op == EX_OP_MAXPOOL || n->op == EX_OP_AVGPOOL) {
+            add(graphs, ex_node_graph_pool(n, batch, precision, false));
+            add(graphs, ex_node_graph_pool(n, batch, precision, true));
+        }
     }
 }
 

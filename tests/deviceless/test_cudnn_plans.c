@@ -2,8 +2,9 @@
  * described but not there.
  *
  * Kernels that cuDNN brings along are planned to the end. Those that it compiles when a plan is
- * made (bf16) stop where the driver would load them: that cuDNN lists them shows that its check of
- * support passed, and one of each kind is compiled as far as that.
+ * made (in bf16, and for norms and pools) stop where the driver would load them: that cuDNN lists
+ * them shows that its check of support passed, and one of each kind is compiled as far as that. No
+ * more is asserted of them.
  *
  *     test_cudnn_plans GPU.json [report]       report: what has no plan is told, and is no failure
  *
@@ -90,12 +91,28 @@ static answer ask(ex_dnn_handle *handle, const ex_dnn_graph *g)
     return seen(g) ? LISTED : plan_of(handle, g, count, true);
 }
 
-/* How many of the models' graphs have no plan, or one that is slow to make. */
+static bool has_convolution(const ex_dnn_graph *g)
+{
+    return g->op[0].kind <= EX_GRAPH_CONV_WGRAD;
+}
+
+/* Pools that cuDNN 9.19 knows only by engines that may round for tensor cores, which fp32 does not
+ * allow: kernels of ours take them. */
+static bool refused_pool(const ex_dnn_graph *g)
+{
+    const ex_graph_op_kind kind = g->op[0].kind;
+    return g->precision == EX_FP32 &&
+           (kind == EX_GRAPH_MAXPOOL_FWD || kind == EX_GRAPH_MAXPOOL_BWD ||
+            kind == EX_GRAPH_AVGPOOL_BWD);
+}
+
+/* How many of the models' graphs have no plan, or convolutions one that is slow to make: nothing of
+ * theirs is compiled at run time but in bf16, which would take seconds a plan. */
 static int check(ex_dnn_handle *handle, int batch, ex_precision precision, bool direct)
 {
     static const char *const PRECISIONS[] = {"fp32", "tf32", "bf16"};
     ex_model_graphs graphs;
-    int counts[ANSWERS] = {0};
+    int counts[ANSWERS] = {0}, missing = 0, unexpected = 0;
     char text[EX_GRAPH_TEXT];
     ex_model_graphs_init(&graphs, batch, precision);
     for (int i = 0; i < graphs.count; i++) {
@@ -103,10 +120,16 @@ static int check(ex_dnn_handle *handle, int batch, ex_precision precision, bool 
         const answer a = ask(handle, &graphs.list[i]);
         counts[a]++;
         ex_dnn_graph_describe(&graphs.list[i], text, sizeof text);
-        if (a == NONE)
+        if (a == NONE && !refused_pool(&graphs.list[i]))
             print_message("no plan: %s\n         %s\n", text, ex_error_message());
         if (a == COMPILED)
             print_message("compiled at run time: %s\n", text);
+        if (a != BUILT && precision != EX_BF16 && has_convolution(&graphs.list[i]))
+            missing++;
+        else if (a == NONE && !refused_pool(&graphs.list[i]))
+            missing++;
+        else if (a != NONE && refused_pool(&graphs.list[i]))
+            unexpected++;
     }
     print_message(
         "%s, %s%s, batch %d: %d graphs: %d planned; %d compiled, not loaded; %d passed the "
@@ -115,8 +138,9 @@ static int check(ex_dnn_handle *handle, int batch, ex_precision precision, bool 
         counts[BUILT], counts[COMPILED], counts[LISTED], counts[NONE]);
     assert_true(graphs.count > 80);
     ex_model_graphs_close(&graphs);
-    /* Nothing is compiled at run time but in bf16: it would take seconds a plan. */
-    return precision == EX_BF16 ? counts[NONE] : graphs.count - counts[BUILT];
+    if (!only_report)
+        assert_int_equal(unexpected, 0);
+    return missing;
 }
 
 static void test_every_graph_of_the_models_has_a_plan(void **state)
@@ -148,8 +172,8 @@ static ex_dnn_graph small_conv(ex_graph_op_kind kind, ex_precision precision)
     ex_dnn_graph_tensor(&g, kind == EX_GRAPH_CONV_WGRAD ? map : filter, EX_GRAPH_F32, false);
     ex_dnn_graph_tensor(&g, kind == EX_GRAPH_CONV_WGRAD ? filter : map, EX_GRAPH_F32, false);
     ex_dnn_graph_op(
-        &g,
-        (ex_graph_op){.kind = kind, .in = {0, 1}, .out = 2, .R = 3, .S = 3, .stride = 1, .pad = 1});
+        &g, (ex_graph_op){
+                .kind = kind, .in = {0, 1}, .out = {2}, .R = 3, .S = 3, .stride = 1, .pad = 1});
     return g;
 }
 

@@ -49,9 +49,10 @@ static size_t elements(const ex_graph_tensor &t)
 /* The window of an operation: x its larger side, y its smaller. */
 static window window_of(const ex_dnn_graph &g, const ex_graph_op &op)
 {
-    int x = op.in[0], y = op.out;
-    if (op.kind == EX_GRAPH_CONV_DGRAD) {
-        x = op.out;
+    int x = op.in[0], y = op.out[0];
+    if (op.kind == EX_GRAPH_CONV_DGRAD || op.kind == EX_GRAPH_MAXPOOL_BWD ||
+        op.kind == EX_GRAPH_AVGPOOL_BWD) {
+        x = op.out[0];
         y = op.in[0];
     } else if (op.kind == EX_GRAPH_CONV_WGRAD) {
         x = op.in[1];
@@ -61,8 +62,15 @@ static window window_of(const ex_dnn_graph &g, const ex_graph_op &op)
     return {dx[0], dx[1], dx[2], dx[3], dy[1], dy[2], dy[3], op.R, op.S, op.stride, op.pad};
 }
 
+static channels channels_of(const ex_graph_tensor &t)
+{
+    return {elements(t) / t.dim[1], t.dim[1]};
+}
+
 static size_t scratch_of(const ex_dnn_graph &g, const ex_graph_op &op)
 {
+    if (op.kind == EX_GRAPH_NORM_FWD || op.kind == EX_GRAPH_NORM_BWD)
+        return norm_scratch(channels_of(g.tensor[op.in[0]]));
     if (op.kind == EX_GRAPH_CONV_FWD)
         return conv_fwd_scratch(window_of(g, op));
     if (op.kind == EX_GRAPH_CONV_WGRAD)
@@ -88,6 +96,8 @@ struct run {
     void operator()();
     void op(const ex_graph_op &o);
     void conv(const ex_graph_op &o, const window &s);
+    void norm(const ex_graph_op &o);
+    void pool(const ex_graph_op &o, const window &s);
 };
 
 /* A bf16 tensor as floats, and floats rounded to the nearest of bf16, ties to even; a NaN stays
@@ -132,15 +142,16 @@ void run::operator()()
     for (int i = 0; i < plan.graph.op_count; i++)
         op(plan.graph.op[i]);
     for (int i = 0; i < plan.graph.op_count; i++)
-        if (const int out = plan.graph.op[i].out; narrowed[out])
-            narrow(narrowed[out], wide[out]);
+        for (int o = 0; o < ex_graph_op_outputs(plan.graph.op[i].kind); o++)
+            if (const int out = plan.graph.op[i].out[o]; narrowed[out])
+                narrow(narrowed[out], wide[out]);
     memset(workspace, 0xff, plan.workspace);
 }
 
 void run::conv(const ex_graph_op &o, const window &s)
 {
     const float *a = floats(o.in[0]), *b = floats(o.in[1]);
-    float *out = floats(o.out);
+    float *out = floats(o.out[0]);
     void *scratch = workspace + plan.scratch_at;
     const bool reversed = plan.candidate == BACKWARDS;
     if (o.kind == EX_GRAPH_CONV_FWD)
@@ -151,12 +162,41 @@ void run::conv(const ex_graph_op &o, const window &s)
         conv_wgrad(out, a, b, s, scratch, reversed);
 }
 
+void run::norm(const ex_graph_op &o)
+{
+    const channels s = channels_of(plan.graph.tensor[o.in[0]]);
+    void *scratch = workspace + plan.scratch_at;
+    const bool reversed = plan.candidate == BACKWARDS;
+    if (o.kind == EX_GRAPH_NORM_FWD)
+        norm_fwd({floats(o.in[1]), floats(o.in[2]), floats(o.in[3]), floats(o.in[4]),
+                  floats(o.out[1]), floats(o.out[2]), floats(o.out[3]), floats(o.out[4])},
+                 floats(o.out[0]), floats(o.in[0]), s, o.eps, scratch, reversed);
+    else
+        norm_bwd(floats(o.out[0]), floats(o.out[1]), floats(o.out[2]), floats(o.in[0]),
+                 floats(o.in[1]), floats(o.in[2]), floats(o.in[3]), floats(o.in[4]), s, scratch,
+                 reversed);
+}
+
+void run::pool(const ex_graph_op &o, const window &s)
+{
+    const float *in = floats(o.in[0]);
+    float *out = floats(o.out[0]);
+    if (o.kind == EX_GRAPH_MAXPOOL_FWD)
+        maxpool_fwd(out, static_cast<signed char *>(data[o.out[1]]), in, s);
+    else if (o.kind == EX_GRAPH_MAXPOOL_BWD)
+        maxpool_bwd(out, in, static_cast<signed char *>(data[o.in[1]]), s);
+    else if (o.kind == EX_GRAPH_AVGPOOL_FWD)
+        avgpool_fwd(out, in, s);
+    else
+        avgpool_bwd(out, in, s);
+}
+
 void run::op(const ex_graph_op &o)
 {
     const window s = window_of(plan.graph, o);
     const ex_graph_tensor &in = plan.graph.tensor[o.in[0]];
     const float *a = floats(o.in[0]);
-    float *out = floats(o.out);
+    float *out = floats(o.out[0]);
     switch (o.kind) {
     case EX_GRAPH_CONV_FWD:
     case EX_GRAPH_CONV_DGRAD:
@@ -168,6 +208,16 @@ void run::op(const ex_graph_op &o)
         return add(out, a, floats(o.in[1]), elements(in));
     case EX_GRAPH_RELU:
         return relu(out, a, elements(in));
+    case EX_GRAPH_RELU_BWD:
+        return relu_bwd(out, a, floats(o.in[1]), elements(in));
+    case EX_GRAPH_NORM_FWD:
+    case EX_GRAPH_NORM_BWD:
+        return norm(o);
+    case EX_GRAPH_MAXPOOL_FWD:
+    case EX_GRAPH_MAXPOOL_BWD:
+    case EX_GRAPH_AVGPOOL_FWD:
+    case EX_GRAPH_AVGPOOL_BWD:
+        return pool(o, s);
     }
 }
 

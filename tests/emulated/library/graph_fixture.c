@@ -15,7 +15,8 @@ void ex_graph_run_init(ex_graph_run *r, const ex_dnn_graph *g)
     ex_rng rng = ex_rng_at((ex_rng_key){.seed = 7, .use = EX_RNG_TEST});
     *r = (ex_graph_run){.graph = g};
     for (int i = 0; i < g->op_count; i++)
-        written[g->op[i].out] = true;
+        for (int o = 0; o < ex_graph_op_outputs(g->op[i].kind); o++)
+            written[g->op[i].out[o]] = true;
     for (int i = 0; i < g->tensor_count; i++) {
         if (g->tensor[i].is_virtual)
             continue;

@@ -26,6 +26,32 @@ void conv_wgrad(float *dw, const float *dy, const float *x, const window &s, voi
 void bias_add(float *y, const float *x, const float *b, size_t count, int C);
 void add(float *y, const float *a, const float *b, size_t n);
 void relu(float *y, const float *x, size_t n);
+void relu_bwd(float *dx, const float *dy, const float *y, size_t n);
+
+/* count pixels of C channels each. */
+struct channels {
+    size_t count;
+    int C;
+};
+
+/* Vectors (C) of a norm, as dnn_graph.h names them. */
+struct norm_values {
+    const float *scale, *shift, *a, *b;
+    float *mean, *inverse, *running_mean, *running_var;
+};
+
+size_t norm_scratch(const channels &s); /* of both passes */
+void norm_fwd(const norm_values &v, float *y, const float *x, const channels &s, float eps,
+              void *scratch, bool reversed);
+void norm_bwd(float *dx, float *dscale, float *dshift, const float *dy, const float *x,
+              const float *scale, const float *mean, const float *inverse, const channels &s,
+              void *scratch, bool reversed);
+
+/* Pools: K = C. */
+void maxpool_fwd(float *y, signed char *index, const float *x, const window &s);
+void maxpool_bwd(float *dx, const float *dy, const signed char *index, const window &s);
+void avgpool_fwd(float *y, const float *x, const window &s);
+void avgpool_bwd(float *dx, const float *dy, const window &s);
 
 } // namespace ex_library
 

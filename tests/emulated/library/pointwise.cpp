@@ -23,4 +23,10 @@ void relu(float *y, const float *x, size_t n)
         y[i] = x[i] <= 0.0f ? 0.0f : x[i];
 }
 
+void relu_bwd(float *dx, const float *dy, const float *y, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        dx[i] = dy[i] * (y[i] > 0.0f ? 1.0f : 0.0f);
+}
+
 } // namespace ex_library

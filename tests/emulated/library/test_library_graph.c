@@ -35,7 +35,7 @@ static int like(ex_dnn_graph *g, int other, bool is_virtual)
 
 static void op(ex_dnn_graph *g, ex_graph_op_kind kind, const window *s, int a, int b, int out)
 {
-    ex_graph_op o = {.kind = kind, .in = {a, b}, .out = out};
+    ex_graph_op o = {.kind = kind, .in = {a, b}, .out = {out}};
     if (s) {
         o.R = s->R;
         o.S = s->S;
