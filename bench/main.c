@@ -4,6 +4,7 @@
 #include "base/log.h"
 #include "base/memory.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -107,7 +108,9 @@ int main(int argc, char **argv)
 {
     bool wrong = false;
     ex_log_set_level(EX_LOG_QUIET);
-    const ex_status status = run(argc, argv, &wrong);
+    ex_status status = run(argc, argv, &wrong);
+    if ((fflush(stdout) != 0 || ferror(stdout)) && status == EX_OK)
+        status = EX_FAIL(EX_ERR_IO, "the result cannot be written to stdout: %s", strerror(errno));
     if (status != EX_OK)
         fprintf(stderr, "excise: error: %s\n", ex_error_message());
     return status != EX_OK ? ex_status_exit_code(status) : wrong;

@@ -62,7 +62,7 @@ static match find_architecture(const ex_safetensors *file)
 
 static ex_status fail_unknown(const ex_safetensors *file, const char *path)
 {
-    char seen[256] = "", known[640] = "";
+    char seen[256] = "", known[1024] = "";
     for (size_t i = 0; i < file->entry_count && i < 4; i++)
         ex_append(seen, sizeof seen, "%s%.50s", i ? ", " : "", file->entries[i].name);
     for (const ex_naming *n = ex_namings(); n->name; n++)
@@ -234,6 +234,30 @@ ex_status ex_convert_read(ex_converted *out, const char *path, const char *archi
     ex_safetensors_close(&file);
     if (status != EX_OK)
         ex_convert_close(out);
+    return status;
+}
+
+static ex_status names_of(ex_file_names *out, const ex_safetensors *file, const char *path,
+                          const ex_model *model)
+{
+    const match held = find_architecture(file), m = find_names(file, model->name);
+    *out = m.names;
+    if (held.found == held.of && strcmp(held.info.architecture, model->name) != 0)
+        return EX_FAIL(EX_ERR_INPUT,
+                       "%s holds a %s, but the model is a %s; name the file that the model came "
+                       "from, or a naming",
+                       path, held.info.architecture, model->name);
+    if (m.found == 0)
+        return fail_unknown(file, path);
+    return m.found < m.of ? ex_model_file_tell_fit(file, path, &m.names, model) : EX_OK;
+}
+
+ex_status ex_convert_names(ex_file_names *out, const char *path, const ex_model *model)
+{
+    ex_safetensors *file;
+    EX_TRY(ex_safetensors_read(&file, path));
+    const ex_status status = names_of(out, file, path, model);
+    ex_safetensors_close(&file);
     return status;
 }
 

@@ -24,6 +24,10 @@ ex_status ex_convert_read(ex_converted *out, const char *path, const char *archi
 /* Whether shapes of the architecture's tensors depend on the size of the images; that of `shape` is
  * not looked at. */
 ex_status ex_convert_sized(bool *sized, const char *architecture, ex_model_shape shape);
+/* Under which names the file holds the tensors of `model`: for writing it as that file is. Their
+ * values and the number of classes are not looked at. EX_ERR_INPUT if it holds another architecture
+ * or lacks tensors. */
+ex_status ex_convert_names(ex_file_names *out, const char *path, const ex_model *model);
 void ex_convert_close(ex_converted *c);
 /* names NULL: ours. EX_ERR_INPUT if the naming lacks one of the model's tensors; EX_ERR_IO. */
 ex_status ex_convert_write(const ex_converted *c, const char *path, const ex_file_names *names);

@@ -50,6 +50,30 @@ static const ex_naming_rule kuangliu[] = {
     {NULL, NULL},
 };
 
+/* The first stage is theirs conv2_x, as in the paper's table. */
+#define STAGE(ours, theirs)                                                                        \
+    {ours ".block_#.conv_bn1.conv", theirs ".#.residual_function.0"},                              \
+        {ours ".block_#.conv_bn1.bn", theirs ".#.residual_function.1"},                            \
+        {ours ".block_#.conv_bn2.conv", theirs ".#.residual_function.3"},                          \
+        {ours ".block_#.conv_bn2.bn", theirs ".#.residual_function.4"},                            \
+        {ours ".block_#.shortcut.conv", theirs ".#.shortcut.0"},                                   \
+    {                                                                                              \
+        ours ".block_#.shortcut.bn", theirs ".#.shortcut.1"                                        \
+    }
+
+static const ex_naming_rule weiaicunzai[] = {
+    {"conv_bn.conv", "conv1.0"},
+    {"conv_bn.bn", "conv1.1"},
+    STAGE("layer1", "conv2_x"),
+    STAGE("layer2", "conv3_x"),
+    STAGE("layer3", "conv4_x"),
+    STAGE("layer4", "conv5_x"),
+    {"linear", "fc"},
+    {NULL, NULL},
+};
+
+#undef STAGE
+
 static const ex_naming_rule sequential[] = {
     {"classifier.linear_0", "classifier.0"},
     {"classifier.linear_1", "classifier.2"},
@@ -75,6 +99,10 @@ static const ex_naming table[] = {
      "conv1, layer1.0.conv1, layer2.0.shortcut.0, linear; features.0, classifier "
      "(kuangliu/pytorch-cifar, akamaster/pytorch_resnet_cifar10)",
      {resnet_blocks, vgg11_features, kuangliu}},
+    {"weiaicunzai",
+     "conv1.0, conv2_x.0.residual_function.0, conv3_x.0.shortcut.0, fc "
+     "(weiaicunzai/pytorch-cifar100)",
+     {weiaicunzai}},
     {"sequential",
      "features.0, classifier.0, .2, .4 (a head without dropout)",
      {vgg11_features, sequential}},

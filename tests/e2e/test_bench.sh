@@ -1,6 +1,10 @@
 # Benchmarks run, their table and JSON agree, results are right, and bad usage is refused.
 source "$(dirname "${BASH_SOURCE[0]}")/cli_common.sh"
 
+"$excise" bench --help >/dev/full 2>err
+[ $? -eq 1 ] || fail "a result that cannot be written gave another status"
+has err "the result cannot be written to stdout"
+
 small=(--threads 1 --conv direct --json)
 
 # last EXPRESSION: over the object of the last line of out.

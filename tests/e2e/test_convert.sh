@@ -6,7 +6,7 @@ source "$(dirname "$0")/cli_common.sh"
 
 succeeds train -c tiny.yaml -s rounds=1 -s num_clients=1 -s model=resnet20-projection -o run
 # There and back under each naming that has the model's names: bit for bit the same tensors.
-for naming in torchvision kuangliu excise; do
+for naming in torchvision kuangliu weiaicunzai excise; do
     succeeds convert run "$naming.safetensors" --to pytorch --naming "$naming"
     succeeds convert "$naming.safetensors" "back-$naming.safetensors" --from pytorch --json
     json out "d['model'] == 'resnet20-projection' and d['naming'] == '$naming' and d['prefix'] == ''"
@@ -14,6 +14,7 @@ for naming in torchvision kuangliu excise; do
 done
 same torchvision.logits excise.logits
 same kuangliu.logits excise.logits
+same weiaicunzai.logits excise.logits
 succeeds eval run --logits run.logits
 refuses 2 "run.logits exists" eval run --logits run.logits
 succeeds eval run --logits run.logits --overwrite
@@ -22,12 +23,13 @@ same run.logits excise.logits
 # A cnn depends on the size of its images: told, found in the file, or one of the usual ones.
 python3 - <<'PY' || fail "no models"
 import json, struct
-def cnn(path, channels, side, metadata=None):
+def cnn(path, channels, side, metadata=None, less=None):
     flat = 64 * ((side - 4) // 2) ** 2
     shapes = {"conv1.weight": (32, channels, 3, 3), "conv1.bias": (32,), "conv2.weight": (64, 32, 3, 3),
               "conv2.bias": (64,), "fc1.weight": (128, flat), "fc1.bias": (128,),
               "fc2.weight": (10, 128), "fc2.bias": (10,)}
     header, at = {"__metadata__": metadata} if metadata else {}, 0
+    shapes.pop(less, None)
     for name, shape in shapes.items():
         size = 4
         for n in shape:
@@ -42,6 +44,7 @@ cnn("rgb64", 3, 64)
 cnn("rgb40", 3, 40)
 cnn("told40", 3, 40, {"height": "40", "width": "40"})
 cnn("wrong40", 3, 40, {"height": "28", "width": "28"})
+cnn("less40", 3, 40, less="fc1.bias")
 PY
 for model in gray28:1:28 rgb64:3:64 told40:3:40; do
     IFS=: read -r name channels side <<<"$model"
@@ -69,6 +72,16 @@ done
 # eval, too, tells what another size of images is
 refuses 2 "it was made for images of 40 x 40" eval rgb40.cnn -c tiny.yaml -s model=cnn
 
+# --like is of the same architecture, whatever its size and classes, and has all of its tensors
+refuses 2 "gray28 holds a cnn, but the model is a resnet20-projection; name the file that the model came from" \
+    convert run x --to pytorch --like gray28
+refuses 2 "torchvision.safetensors holds a resnet20-projection, but the model is a cnn" \
+    convert rgb64.cnn x --to pytorch --like torchvision.safetensors
+refuses 2 "less40 does not fit cnn with 10 classes for images of 3 x 64 x 64: 1 tensor missing (fc1.bias)" \
+    convert rgb64.cnn x --to pytorch --like less40
+succeeds convert rgb64.cnn x --to pytorch --like rgb40
+same x rgb64.back
+rm x
 refuses 2 "sequential\" has no name for conv_bn.bn" convert run x --to pytorch --naming sequential
 refuses 2 'one of excise, torchvision, kuangliu' convert run x --to pytorch --naming tensorflow
 refuses 2 "--from pytorch or --to pytorch" convert run x
@@ -113,6 +126,7 @@ succeeds convert head "models/$name.unlearned" --to pytorch --like "models/$name
 
 # What differs is refused by tensor and shape.
 refuses 2 "conv1.weight is 64 x 3 x 7 x 7, expected 64 x 3 x 3 x 3" convert models/imagenet x --from pytorch
+refuses 2 "classifier.0.weight is 4096 x 512, expected 512 x 512" convert models/wide-vgg11_bn x --from pytorch
 refuses 2 "under no known naming" convert models/foreign x --from pytorch
 has err "torchvision: conv1, layer1.0.conv1"
 absent x

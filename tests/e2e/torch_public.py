@@ -58,6 +58,43 @@ class ResNet(nn.Module):
         return getattr(self, self.head)(x.mean((2, 3)))
 
 
+class Stages(nn.Module):
+    """resnet18 whose parts are Sequentials; the first stage is conv2_x."""
+
+    class Block(nn.Module):
+        def __init__(self, inputs, outputs, stride):
+            super().__init__()
+            self.residual_function = nn.Sequential(
+                nn.Conv2d(inputs, outputs, 3, stride, 1, bias=False), nn.BatchNorm2d(outputs),
+                nn.ReLU(), nn.Conv2d(outputs, outputs, 3, 1, 1, bias=False),
+                nn.BatchNorm2d(outputs))
+            self.shortcut = nn.Sequential()
+            if stride != 1:
+                self.shortcut = nn.Sequential(nn.Conv2d(inputs, outputs, 1, stride, bias=False),
+                                              nn.BatchNorm2d(outputs))
+
+        def forward(self, x):
+            return F.relu(self.residual_function(x) + self.shortcut(x))
+
+    def __init__(self):
+        super().__init__()
+        self.conv1 = nn.Sequential(nn.Conv2d(3, 64, 3, 1, 1, bias=False), nn.BatchNorm2d(64),
+                                   nn.ReLU())
+        last = 64
+        for s in range(4):
+            width = 64 << s
+            setattr(self, f"conv{s + 2}_x", nn.Sequential(
+                self.Block(last, width, 2 if s else 1), self.Block(width, width, 1)))
+            last = width
+        self.fc = nn.Linear(512, 10)
+
+    def forward(self, x):
+        x = self.conv1(x)
+        for s in range(4):
+            x = getattr(self, f"conv{s + 2}_x")(x)
+        return self.fc(x.mean((2, 3)))
+
+
 class Vgg(nn.Module):
     def __init__(self, head):
         super().__init__()
@@ -75,9 +112,9 @@ class Vgg(nn.Module):
         return self.classifier(self.features(x).flatten(1))
 
 
-def head3():
-    return nn.Sequential(nn.Linear(512, 512), nn.ReLU(), nn.Dropout(), nn.Linear(512, 512),
-                         nn.ReLU(), nn.Dropout(), nn.Linear(512, 10))
+def head3(hidden=512):
+    return nn.Sequential(nn.Linear(512, hidden), nn.ReLU(), nn.Dropout(), nn.Linear(hidden, hidden),
+                         nn.ReLU(), nn.Dropout(), nn.Linear(hidden, 10))
 
 
 class Cnn(nn.Module):
@@ -97,9 +134,11 @@ MODELS = {
     "chenyaofo-resnet20": (lambda: ResNet(16, 3, 3, "downsample", "fc"), "",
                            "resnet20-projection"),
     "kuangliu-resnet18": (lambda: ResNet(64, 4, 2, "shortcut", "linear"), "module.", "resnet18"),
+    "weiaicunzai-resnet18": (Stages, "", "resnet18"),
     "chenyaofo-vgg11_bn": (lambda: Vgg(head3()), "", "vgg11-head3"),
     "cnn": (Cnn, "", "cnn"),
     "kuangliu-vgg11": (lambda: Vgg(nn.Linear(512, 10)), "", "vgg11-head1"),
+    "wide-vgg11_bn": (lambda: Vgg(head3(4096)), "", None),
     "imagenet": (lambda: ResNet(64, 4, 2, "downsample", "fc", (7, 2)), "", None),
 }
 

@@ -27,6 +27,12 @@ static void test_names_are_translated(void **state)
         {"kuangliu", "layer2.block_0.shortcut.conv.weight", "layer2.0.shortcut.0.weight"},
         {"kuangliu", "linear.weight", "linear.weight"},
         {"kuangliu", "classifier.linear_0.bias", "classifier.bias"},
+        {"weiaicunzai", "conv_bn.bn.running_mean", "conv1.1.running_mean"},
+        {"weiaicunzai", "layer1.block_1.conv_bn2.conv.weight",
+         "conv2_x.1.residual_function.3.weight"},
+        {"weiaicunzai", "layer4.block_0.shortcut.bn.bias", "conv5_x.0.shortcut.1.bias"},
+        {"weiaicunzai", "layer3.block_0.conv_bn1.bn.weight",
+         "conv4_x.0.residual_function.1.weight"},
         {"sequential", "classifier.linear_1.bias", "classifier.2.bias"},
         {"excise", "layer1.block_0.conv_bn1.conv.weight", "layer1.block_0.conv_bn1.conv.weight"},
     };

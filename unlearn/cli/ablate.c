@@ -87,7 +87,8 @@ static ex_status run_ablate(const cli_args *args)
         print_report(report);
 done:
     if (status == EX_ERR_INTERRUPTED)
-        status = EX_FAIL(EX_ERR_INTERRUPTED, "interrupted; nothing was written, run it again");
+        status = EX_FAIL(EX_ERR_INTERRUPTED, "interrupted; %s was not written, run it again",
+                         args->output);
     json_decref(report);
     ex_effects_destroy(&effects);
     cli_session_close(&s);

@@ -49,14 +49,8 @@ static ex_status check_args(const cli_args *args)
 static ex_status find_names(ex_file_names *names, const cli_args *args, const ex_model *model)
 {
     *names = (ex_file_names){0};
-    if (args->like) {
-        ex_converted like;
-        const ex_model_shape images = {.height = model->in_height, .width = model->in_width};
-        EX_TRY(ex_convert_read(&like, args->like, args->arch, &images));
-        *names = like.names;
-        ex_convert_close(&like);
-        return EX_OK;
-    }
+    if (args->like)
+        return ex_convert_names(names, args->like, model);
     names->naming = ex_naming_find(args->naming);
     if (names->naming)
         return EX_OK;
