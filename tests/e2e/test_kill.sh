@@ -15,6 +15,7 @@ sed -i 's/^train_samples.*/train_samples: 60/; s/^test_samples.*/test_samples: 2
 sed -i 's/^num_clients.*/num_clients: 2/; s/^batch_size.*/batch_size: 16/' tiny.yaml
 sed -i 's/^server.*/server: {samples: 20, threads: 1}/' tiny.yaml
 sed -i 's/^unlearn.*/unlearn: {rounds: 3, epochs: 3, probe: 1, stop_forget: -1, relabel: each}/' tiny.yaml
+echo "augment: {crop: 2, flip: true, cutout: 3}" >>tiny.yaml
 
 train=(train -c tiny.yaml)
 ce=(unlearn source --method ce --class 1)
@@ -123,9 +124,19 @@ chain ce c3 ce:850+140 ce:0+100 -- "${ce[@]}"
 chain retrain r1 retrain:400+300 retrain:300+200 retrain:0+200 -- "${retrain[@]}"
 # --- after the last checkpoint, before an older one is removed
 chain source t3 killed:43 killed:43 killed:15 -- "${train[@]}"
+# --- the same in bf16, where the processor can
+if "$excise" train -c tiny.yaml --precision bf16 --dry-run --quiet >/dev/null 2>&1; then
+    narrow=("${train[@]}" --precision bf16)
+    narrow_ce=(unlearn narrow --method ce --class 1)
+    calls_of "${narrow[@]}" -o narrow >/dev/null
+    calls_of "${narrow_ce[@]}" -o narrow-ce >/dev/null
+    ! cmp -s source/model.safetensors narrow/model.safetensors || fail "bf16 gives the bits of fp32"
+    chain narrow n1 train:300+200 train:150+200 train:0+100 -- "${narrow[@]}"
+    chain narrow-ce n2 ce:600+300 ce:0+200 -- "${narrow_ce[@]}"
+fi
 # --- any moment
 tries=0
-while [ $kills -lt 50 ]; do
+until [ $tries -gt 0 ] && [ $kills -ge 50 ]; do
     tries=$((tries + 1))
     [ $tries -le 20 ] || fail "only $kills of 50 kills came in time"
     chain source t-late moment moment moment -- "${train[@]}"
