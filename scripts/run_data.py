@@ -1,6 +1,7 @@
 """What plot_run.py reads of a run folder. The standard library is enough."""
 import csv
 import json
+import math
 import os
 import sys
 
@@ -16,9 +17,9 @@ class Run:
         self.path = path
         self.name = name
         self.rows = read_lines(os.path.join(path, "metrics.jsonl"))
-        self.report = read_json(os.path.join(path, "report.json"))
-        self.ledger = read_json(os.path.join(path, "ledger.json"))
-        self.mask = read_json(os.path.join(path, "mask.json"))
+        self.report = read_json(os.path.join(path, "report.json"), check_report)
+        self.ledger = read_json(os.path.join(path, "ledger.json"), check_ledger)
+        self.mask = read_json(os.path.join(path, "mask.json"), check_mask)
         self.effects = read_effects(os.path.join(path, "effects.csv"))
 
     def before(self, key):
@@ -28,7 +29,8 @@ class Run:
     def series(self, key):
         """Rounds and values of a key of metrics.jsonl, as two lists; what was not measured is left
         out."""
-        pairs = [(row["round"], row[key]) for row in self.rows if row.get(key) is not None]
+        pairs = [(row["round"], row[key]) for row in self.rows
+                 if isinstance(row.get(key), (int, float))]
         return [x for x, _ in pairs], [y for _, y in pairs]
 
     def label(self):
@@ -47,19 +49,56 @@ class Run:
         return channel in (self.mask or {}).get("layers", {}).get(layer, [])
 
 
+def check_number(value, what):
+    if value is not None and (isinstance(value, bool) or not isinstance(value, (int, float))
+                              or not math.isfinite(value)):
+        raise ValueError(f"{what} is {value!r}, a number is expected")
+
+
+def check_row(row):
+    if row["round"] is None:
+        raise ValueError("it has no round")
+    for key, value in row.items():
+        if not isinstance(value, (str, list, dict)) or key in ("round", "seconds"):
+            check_number(value, key)
+
+
+def check_report(report):
+    for key, value in (report.get("before") or {}).items():
+        if not isinstance(value, list):
+            check_number(value, key)
+
+
+def check_ledger(ledger):
+    for phase in ledger["phases"]:
+        str.encode(phase["name"])
+        for key in ("wall_s", "bytes_up", "bytes_down"):
+            check_number(phase.get(key), key)
+
+
+def check_mask(mask):
+    for channels in mask["layers"].values():
+        for channel in channels:
+            check_number(channel, "a channel")
+
+
+# What json and a look at what it gives raise where a file is not what it should be.
+DAMAGED = (ValueError, TypeError, KeyError, AttributeError, RecursionError, OverflowError)
+
+
 def read_lines(path):
     """A dictionary a line. One that is being written, without its end, is left out."""
     try:
-        with open(path, encoding="utf-8") as file:
-            lines = [line for line in file if line.endswith("\n")]
+        with open(path, "rb") as file:
+            lines = [line for line in file if line.endswith(b"\n")]
     except OSError as error:
         raise RunError(f"{path}: {error.strerror}; a run folder of excise is expected") from error
     rows = []
     for number, line in enumerate(lines, 1):
         try:
             row = json.loads(line)
-            row["round"] += 0
-        except (ValueError, TypeError, KeyError) as error:
+            check_row(row)
+        except DAMAGED as error:
             raise RunError(f"{path}:{number}: no line of metrics: {error}") from error
         rows.append(row)
     if not rows:
@@ -67,14 +106,16 @@ def read_lines(path):
     return rows
 
 
-def read_json(path):
+def read_json(path, check):
     try:
         with open(path, encoding="utf-8") as file:
-            return json.load(file)
+            value = json.load(file)
+        check(value)
+        return value
     except FileNotFoundError:
         return None
-    except (OSError, ValueError) as error:
-        raise RunError(f"{path}: {error}") from error
+    except (OSError, *DAMAGED) as error:
+        raise RunError(f"{path} is not what excise writes: {error!r}") from error
 
 
 def read_effects(path):
@@ -83,14 +124,18 @@ def read_effects(path):
         file = open(path, encoding="utf-8", newline="")
     except FileNotFoundError:
         return None
+    except OSError as error:
+        raise RunError(f"{path}: {error.strerror}") from error
     classes = {}
     with file:
         try:
             rows = csv.DictReader(line for line in file if not line.startswith("#"))
             for row in rows:
                 layers = classes.setdefault(int(row["class"]), {})
-                layers.setdefault(row["layer"], {})[int(row["channel"])] = float(row["effect"])
-        except (KeyError, TypeError, ValueError) as error:
+                effect = float(row["effect"])
+                check_number(effect, "an effect")
+                layers.setdefault(row["layer"], {})[int(row["channel"])] = effect
+        except (OSError, csv.Error, *DAMAGED) as error:
             raise RunError(f"{path}: no table of effects: {error!r}") from error
     return {label: {layer: [effects[i] for i in sorted(effects)]
                     for layer, effects in layers.items()} for label, layers in classes.items()}

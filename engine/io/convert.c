@@ -30,34 +30,43 @@ static void common_prefix(char prefix[EX_NAMING_PREFIX_MAX], const ex_safetensor
 }
 
 /* The naming under which the file holds most of the architecture's tensors. */
-static match find_names(const ex_safetensors *file, const char *architecture)
+static ex_status find_names(match *best, const ex_safetensors *file, const char *architecture)
 {
-    match best = {.names = {.naming = ex_namings()}};
+    ex_model *example;
     char prefix[EX_NAMING_PREFIX_MAX];
+    *best = (match){.names = {.naming = ex_namings()}};
+    EX_TRY(ex_model_file_example(&example, architecture));
     common_prefix(prefix, file);
     for (const ex_naming *n = ex_namings(); n->name; n++)
         for (int prefixed = 0; prefixed <= (*prefix != '\0'); prefixed++) {
-            match m = {.names = {.naming = n}};
+            match m = {.names = {.naming = n}, .of = example->tensor_count};
             if (prefixed)
                 memcpy(m.names.prefix, prefix, sizeof prefix);
-            m.found = ex_model_file_count(file, &m.names, architecture, &m.of, &m.info);
-            if (m.found > best.found || best.of == 0)
-                best = m;
+            m.found = ex_model_file_count(file, &m.names, example, &m.info);
+            if (m.found > best->found || best->of == 0)
+                *best = m;
         }
-    return best;
+    ex_model_destroy(&example);
+    return EX_OK;
+}
+
+static bool is_whole(const match *m)
+{
+    return m->of > 0 && m->found == m->of;
 }
 
 /* The architecture all of whose tensors are there, the most there are; else the nearest. */
-static match find_architecture(const ex_safetensors *file)
+static ex_status find_architecture(match *best, const ex_safetensors *file)
 {
-    match best = {0};
+    *best = (match){0};
     for (const char *const *name = ex_model_names(); *name; name++) {
-        const match m = find_names(file, *name);
-        const bool whole = m.found == m.of, best_whole = best.of > 0 && best.found == best.of;
-        if (best.of == 0 || (whole && !best_whole) || (whole == best_whole && m.found > best.found))
-            best = m;
+        match m;
+        EX_TRY(find_names(&m, file, *name));
+        const bool better = is_whole(&m) == is_whole(best) ? m.found > best->found : is_whole(&m);
+        if (best->of == 0 || better)
+            *best = m;
     }
-    return best;
+    return EX_OK;
 }
 
 static ex_status fail_unknown(const ex_safetensors *file, const char *path)
@@ -125,9 +134,11 @@ static void advise(char *advice, size_t room, const ex_safetensors *file, const 
 {
     ex_model *model;
     bool sized;
-    const match better = find_architecture(file);
+    match better;
     *advice = '\0';
-    if (better.found == better.of && strcmp(better.info.architecture, m->info.architecture) != 0)
+    if (find_architecture(&better, file) != EX_OK)
+        return;
+    if (is_whole(&better) && strcmp(better.info.architecture, m->info.architecture) != 0)
         snprintf(advice, room, "; all tensors of %s are there: --arch %s", better.info.architecture,
                  better.info.architecture);
     else if (ex_convert_sized(&sized, m->info.architecture, m->info.shape) != EX_OK || !sized)
@@ -199,19 +210,11 @@ static ex_status take(ex_converted *out, const ex_safetensors *file, const char 
                               &out->batches);
 }
 
-static ex_status check_architecture(const char *name)
-{
-    ex_model *m;
-    EX_TRY(ex_model_create(
-        &m, name, (ex_model_shape){.classes = 10, .channels = 3, .height = 32, .width = 32}));
-    ex_model_destroy(&m);
-    return EX_OK;
-}
-
 static ex_status read_as(ex_converted *out, const ex_safetensors *file, const char *path,
                          const char *architecture, const ex_model_shape *images)
 {
-    match m = architecture ? find_names(file, architecture) : find_architecture(file);
+    match m;
+    EX_TRY(architecture ? find_names(&m, file, architecture) : find_architecture(&m, file));
     if (m.found == 0)
         return fail_unknown(file, path);
     if (!m.info.architecture[0]) { /* the first or last tensor is missing: any shape will do */
@@ -227,8 +230,6 @@ ex_status ex_convert_read(ex_converted *out, const char *path, const char *archi
 {
     ex_safetensors *file;
     *out = (ex_converted){0};
-    if (architecture)
-        EX_TRY(check_architecture(architecture));
     EX_TRY(ex_safetensors_read(&file, path));
     const ex_status status = read_as(out, file, path, architecture, images);
     ex_safetensors_close(&file);
@@ -240,9 +241,11 @@ ex_status ex_convert_read(ex_converted *out, const char *path, const char *archi
 static ex_status names_of(ex_file_names *out, const ex_safetensors *file, const char *path,
                           const ex_model *model)
 {
-    const match held = find_architecture(file), m = find_names(file, model->name);
+    match held, m;
+    EX_TRY(find_architecture(&held, file));
+    EX_TRY(find_names(&m, file, model->name));
     *out = m.names;
-    if (held.found == held.of && strcmp(held.info.architecture, model->name) != 0)
+    if (is_whole(&held) && strcmp(held.info.architecture, model->name) != 0)
         return EX_FAIL(EX_ERR_INPUT,
                        "%s holds a %s, but the model is a %s; name the file that the model came "
                        "from, or a naming",

@@ -115,8 +115,7 @@ static void tell_instead(char *text, size_t room, const char *path, const ex_saf
     ex_model_info info;
     int height = 0, width = 0;
     *text = '\0';
-    ex_model_file_recognise(file, NULL, &info);
-    if (info.architecture[0] &&
+    if (ex_model_file_recognise(file, NULL, &info) == EX_OK && info.architecture[0] &&
         (strcmp(info.architecture, m->name) != 0 || info.shape.classes != m->classes ||
          info.shape.channels != m->in_channels))
         snprintf(text, room, "; it looks like %s with %d classes and %d input channels",

@@ -16,12 +16,14 @@ void ex_layout_from_file(float *out, const float *in, const ex_tensor *t);
 
 /* The architecture all of whose tensors are in the file, the most there are, with its classes and
  * channels. names: in all of this header, what the file calls them; NULL: our names. */
-void ex_model_file_recognise(const ex_safetensors *file, const ex_file_names *names,
-                             ex_model_info *out);
-/* How many of the architecture's tensors are in the file, by name alone; where the first and the
- * last are, *info tells its classes and channels. */
+ex_status ex_model_file_recognise(const ex_safetensors *file, const ex_file_names *names,
+                                  ex_model_info *out);
+/* The architecture for images of a usual size, whose tensors have its names. */
+ex_status ex_model_file_example(ex_model **out, const char *architecture);
+/* How many tensors of the example are in the file, by name alone; where the first and the last are,
+ * *info tells its classes and channels. */
 int ex_model_file_count(const ex_safetensors *file, const ex_file_names *names,
-                        const char *architecture, int *of, ex_model_info *info);
+                        const ex_model *example, ex_model_info *info);
 /* Size of the images that the file's metadata tells, 0 and 0 where it tells none. EX_ERR_INPUT if
  * it is no size. */
 ex_status ex_model_file_images(const ex_safetensors *file, const char *path, int *height,

@@ -160,3 +160,28 @@ print(dry, peak)
 sys.exit(abs(dry["peak_memory_bytes"] / peak - 1) > float(sys.argv[3])
          or dry["bytes_up"] != train["bytes_up"] or dry["bytes_down"] != train["bytes_down"])
 PY
+
+# ... of the other models too, on lanes and in bf16 where the processor can
+few=(-c tiny.yaml -s train_samples=44 -s test_samples=20 -s num_clients=2 -s rounds=2 -s batch_size=16)
+few+=(-s server.samples=20 -s server.threads=1)
+foretold() {
+    if ! excise train "${few[@]}" "$@" --dry-run --json; then
+        has err "bf16 needs a processor"
+        return
+    fi
+    cp out dry.json
+    succeeds train "${few[@]}" "$@" -o foretold --overwrite
+    python3 - dry.json foretold/ledger.json <<'PY' || fail "the dry run of $* foretells another memory"
+import json, sys
+dry, wet = (json.load(open(path)) for path in sys.argv[1:3])
+peak = max(p["peak_memory_bytes"] for p in wet["phases"])
+print("peak memory in MB, foretold %.1f and found %.1f" % (dry["peak_memory_bytes"] / 1e6, peak / 1e6))
+sys.exit(abs(dry["peak_memory_bytes"] / peak - 1) > 0.1)
+PY
+}
+if [ $within = 0.1 ]; then
+    foretold -s model=cnn -s lanes=1 --precision bf16
+    foretold -s model=cnn -s lanes=2
+    foretold -s model=vgg11-head3 -s lanes=1
+    foretold -s model=resnet18 -s lanes=2 --precision bf16
+fi

@@ -98,6 +98,25 @@ echo 'of,effects,here' >>train/effects.csv
 plot train -o other && fail "no complaint about a damaged table"
 has err "train/effects.csv"
 rm train/effects.csv
+# damaged FILE CONTENT: drawing says which file it is, on one line.
+damaged() {
+    rm -rf spoilt
+    cp -r ce spoilt
+    printf '%b' "$2" >spoilt/$1
+    plot spoilt -o other && fail "no complaint about $1 that holds $2"
+    has err "spoilt/$1"
+    [ "$(wc -l <err)" -eq 1 ] || fail "more than a line about $1 that holds $2"
+}
+damaged metrics.jsonl '[1]\n'
+damaged metrics.jsonl '{"round":"x"}\n'
+damaged metrics.jsonl '{"round":1,"seconds":"long"}\n'
+damaged metrics.jsonl '{"round":1,"test_loss":1e999}\n'
+damaged metrics.jsonl '\xff\n'
+damaged report.json '[]'
+damaged ledger.json '{"phases":[{"name":1}]}'
+damaged ledger.json '{"phases":[{"name":"train","wall_s":"x"}]}'
+damaged mask.json '{"layers":[1]}'
+damaged effects.csv 'class,layer,channel,effect\n1,a,0,nan\n'
 without matplotlib train -o other && fail "no complaint about missing matplotlib"
 has err "scripts/setup.sh --plots"
 without tensorboard train -o other --tensorboard events && fail "no complaint about missing tensorboard"

@@ -22,6 +22,7 @@ enum { WORDS_MAX = 24, STRIDE = 41 };
 static const char config[] =
     "dataset: synthetic\nmodel: resnet20\ntrain_samples: 12\ntest_samples: 4\nnum_clients: 2\n"
     "rounds: 1\nlocal_epochs: 1\nbatch_size: 6\nconv: direct\nlanes: 1\n"
+    "augment: {crop: 1, flip: true, cutout: 2}\n"
     "server: {samples: 6, threads: 1}\n"
     "unlearn: {rounds: 1, epochs: 1, probe: 1, batch_size: 6, stop_forget: -1}\n";
 
@@ -182,6 +183,21 @@ static void test_unlearn(void **state)
                   folder);
 }
 
+/* To PyTorch's names, as another file has them, and back. */
+static void test_convert(void **state)
+{
+    (void)state;
+    char named[512], file[512];
+    snprintf(named, sizeof named, "%s", ex_temp_path("named"));
+    snprintf(file, sizeof file, "%s", ex_temp_path("new"));
+    assert_ok(run_command(&cli_convert, (const char *[]){trained, named, "--to", "pytorch",
+                                                         "--naming", "kuangliu", NULL}));
+    fail_each(&cli_convert,
+              (const char *[]){trained, file, "--to", "pytorch", "--like", named, "--json", NULL},
+              file);
+    fail_each(&cli_convert, (const char *[]){named, file, "--from", "pytorch", NULL}, file);
+}
+
 static void test_unlearn_resumed(void **state)
 {
     (void)state;
@@ -198,6 +214,7 @@ int main(void)
         cmocka_unit_test(test_train),   cmocka_unit_test(test_train_resumed),
         cmocka_unit_test(test_eval),    cmocka_unit_test(test_ablate),
         cmocka_unit_test(test_unlearn), cmocka_unit_test(test_unlearn_resumed),
+        cmocka_unit_test(test_convert),
     };
     const char *only = getenv("EXCISE_ONLY");
     if (only)
