@@ -39,6 +39,9 @@ bool ex_field_is_section(const char *name);
 /* The key that a user may have meant by `key`, or NULL. */
 const char *ex_field_suggest(const char *key);
 
+/* EX_ERR_CONFIG, with the key that may have been meant. */
+ex_status ex_field_unknown(const char *key, const char *origin);
+
 /* Sets the field from text. `origin` ("exp.yaml:7", "-s") opens the message of EX_ERR_CONFIG. */
 ex_status ex_field_parse(ex_config *c, const ex_field *field, const char *text, const char *origin);
 /* The value as the text that ex_field_parse turns back into the same value. */

@@ -81,3 +81,13 @@ const char *ex_field_suggest(const char *key)
     }
     return best < start ? nearest : NULL;
 }
+
+ex_status ex_field_unknown(const char *key, const char *origin)
+{
+    const char *meant = ex_field_suggest(key);
+    if (meant)
+        return EX_FAIL(EX_ERR_CONFIG, "%s: unknown key \"%.80s\"; did you mean \"%s\"?", origin,
+                       key, meant);
+    return EX_FAIL(EX_ERR_CONFIG, "%s: unknown key \"%.80s\"; `excise train --help` lists the keys",
+                   origin, key);
+}

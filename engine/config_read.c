@@ -62,16 +62,6 @@ static ex_status check_plain(reader *r, const yaml_event_t *e)
     return EX_OK;
 }
 
-static ex_status unknown_key(reader *r, const yaml_event_t *e, const char *key)
-{
-    const char *meant = ex_field_suggest(key);
-    if (meant)
-        return EX_FAIL(EX_ERR_CONFIG, "%s: unknown key \"%.80s\"; did you mean \"%s\"?",
-                       at_event(r, e), key, meant);
-    return EX_FAIL(EX_ERR_CONFIG, "%s: unknown key \"%.80s\"; `excise train --help` lists the keys",
-                   at_event(r, e), key);
-}
-
 /* The value of the field, as text; `e` is where it stands. */
 static ex_status set_field(reader *r, const ex_field *field, const yaml_event_t *e,
                            const char *text)
@@ -142,7 +132,7 @@ static ex_status read_value(reader *r, const char *key, const yaml_event_t *key_
     const ex_field *field = ex_field_find(key);
     const bool section = ex_field_is_section(key);
     if (!field && !section)
-        return unknown_key(r, key_event, key);
+        return ex_field_unknown(key, at_event(r, key_event));
     yaml_event_t e;
     EX_TRY(next(r, &e));
     ex_status status;

@@ -138,6 +138,16 @@ static ex_status lock_folder(int *lock, const char *path)
                    path);
 }
 
+bool ex_run_busy(const char *path)
+{
+    const int folder = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (folder < 0)
+        return false;
+    const bool busy = flock(folder, LOCK_SH | LOCK_NB) != 0 && errno == EWOULDBLOCK;
+    close(folder);
+    return busy;
+}
+
 static ex_status make_writable(const char *path)
 {
     if (strlen(path) >= PATH_MAX - 64)
@@ -165,6 +175,7 @@ ex_status ex_run_open(ex_run **out, const char *path, ex_run_mode mode)
     EX_TRY_GOTO(make_writable(path), fail);
     snprintf(run->path, sizeof run->path, "%s", path);
     EX_TRY_GOTO(lock_folder(&run->lock, path), fail);
+    EX_TRY_GOTO(ex_run_check(path, mode), fail); /* another may have come first, and ended */
     if (mode == EX_RUN_OVERWRITE)
         remove_files(path);
     remove_leftovers(path);

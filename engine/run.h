@@ -26,6 +26,8 @@ ex_status ex_run_check(const char *path, ex_run_mode mode);
  * EX_ERR_EXISTS. */
 ex_status ex_run_open(ex_run **out, const char *path, ex_run_mode mode);
 void ex_run_close(ex_run **run);
+/* Whether another process, or an ex_run of this one, has it open now. */
+bool ex_run_busy(const char *path);
 /* Gives up: removes what a run writes, and the folder if ex_run_open made it. NULL-safe. */
 void ex_run_discard(ex_run **run);
 /* A finished run that goes on is not finished: removes report.json, then the model and ledger that

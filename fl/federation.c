@@ -1,7 +1,6 @@
-/* Opening a federation: data, model, who holds what; lanes on first use; the loop of rounds. */
-#include "federation.h"
+/* Opening a federation: data, model, device; lanes on first use; the loop of rounds. */
+#include "federation_impl.h"
 
-#include "partition.h"
 #include "share.h"
 #include "strategy.h"
 
@@ -11,63 +10,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-/* --- samples -------------------------------------------------------------------------------- */
-
-/* held (count): 1 for `samples` of the training samples, drawn by seed. */
-static ex_status draw_server(uint8_t *held, size_t count, const ex_config *config)
-{
-    uint32_t *order;
-    EX_TRY(ex_alloc(&order, count, sizeof *order, "server samples"));
-    for (size_t i = 0; i < count; i++)
-        order[i] = (uint32_t)i;
-    ex_rng r = ex_rng_at((ex_rng_key){.seed = config->seed, .use = EX_RNG_SERVER});
-    ex_rng_shuffle(&r, order, count);
-    for (size_t i = 0; i < config->server.samples; i++)
-        held[order[i]] = 1;
-    ex_free(&order);
-    return EX_OK;
-}
-
-static ex_status choose(ex_samples *out, const ex_dataset *d, const uint8_t *held, int keep)
-{
-    size_t count = 0;
-    for (size_t i = 0; i < d->count; i++)
-        count += held[i] == keep;
-    EX_TRY(ex_samples_alloc(out, count));
-    for (size_t i = 0, at = 0; i < d->count; i++)
-        if (held[i] == keep) {
-            out->index[at] = (uint32_t)i;
-            out->label[at++] = d->labels[i];
-        }
-    return EX_OK;
-}
-
-static ex_status split_samples(ex_federation *f)
-{
-    const ex_dataset *train = &f->data->train;
-    const ex_config *c = &f->config;
-    uint8_t *held = NULL;
-    ex_samples pool = {0};
-    ex_status status;
-    if (c->server.samples > train->count)
-        return EX_FAIL(EX_ERR_CONFIG,
-                       "server.samples is %zu, but %s has %zu training samples; lower it",
-                       c->server.samples, c->dataset, train->count);
-    EX_TRY_GOTO(ex_alloc(&held, train->count, 1, "server samples"), done);
-    EX_TRY_GOTO(draw_server(held, train->count, c), done);
-    EX_TRY_GOTO(choose(&f->server, train, held, 1), done);
-    EX_TRY_GOTO(c->server.overlap ? ex_samples_all(&pool, train) : choose(&pool, train, held, 0),
-                done);
-    EX_TRY_GOTO(
-        ex_alloc(&f->clients, (size_t)c->num_clients, sizeof *f->clients, "clients' samples"),
-        done);
-    EX_TRY_GOTO(ex_partition(f->clients, c, train, &pool), done);
-done:
-    ex_free(&held);
-    ex_samples_free(&pool);
-    return status;
-}
 
 /* --- opening -------------------------------------------------------------------------------- */
 
@@ -148,8 +90,7 @@ static ex_status open_device(ex_federation *f)
     return ex_alloc(&f->lanes, (size_t)f->lane_count, sizeof *f->lanes, "lanes");
 }
 
-/* All but the communicator; *out stays as it was on an error. */
-static ex_status open_alone(ex_federation **out, const ex_config *config)
+ex_status ex_federation_open_alone(ex_federation **out, const ex_config *config)
 {
     ex_federation *f;
     ex_status status;
@@ -157,7 +98,7 @@ static ex_status open_alone(ex_federation **out, const ex_config *config)
     f->config = *config;
     EX_TRY_GOTO(open_data(f), fail);
     EX_TRY_GOTO(open_model(f), fail);
-    EX_TRY_GOTO(split_samples(f), fail);
+    EX_TRY_GOTO(ex_federation_split(f), fail);
     EX_TRY_GOTO(ex_ledger_create(&f->ledger), fail);
     EX_TRY_GOTO(open_device(f), fail);
     *out = f;
@@ -171,67 +112,10 @@ ex_status ex_federation_open(ex_federation **out, const ex_config *config)
 {
     const ex_comm_options alone = {.ranks = {.size = 1}, .name = "local", .device = ""};
     *out = NULL;
-    EX_TRY(open_alone(out, config));
+    EX_TRY(ex_federation_open_alone(out, config));
     const ex_status status = ex_comm_create(&(*out)->comm, &alone);
     if (status != EX_OK)
         ex_federation_close(out);
-    return status;
-}
-
-/* Each rank has the GPU that its communicator took. */
-static ex_config config_here(const ex_config *config, const ex_comm *comm)
-{
-    ex_config here = *config;
-    if (ex_comm_gpu(comm) >= 0 && strcmp(config->device, "cpu") != 0)
-        snprintf(here.device, sizeof here.device, "cuda:%d", ex_comm_gpu(comm));
-    return here;
-}
-
-/* Ranks that compute on different back ends would give bits that depend on who trains whom. */
-static ex_status agree_on_device(ex_comm *comm, const ex_federation *f, ex_status mine)
-{
-    char first[32] = "";
-    const char *here = mine == EX_OK ? f->device->backend->name : "";
-    if (ex_comm_rank(comm) == 0)
-        snprintf(first, sizeof first, "%s", here);
-    EX_TRY(ex_comm_broadcast(comm, first, sizeof first, 0));
-    first[sizeof first - 1] = '\0';
-    if (mine == EX_OK && first[0] && strcmp(here, first) != 0)
-        mine = EX_FAIL(EX_ERR_CONFIG,
-                       "it computes on %s, but rank 0 on %s; name a device that all ranks have",
-                       here, first);
-    return ex_comm_agree(comm, mine);
-}
-
-ex_status ex_federation_join(ex_federation **out, const ex_config *config, ex_comm **comm)
-{
-    const ex_config here = config_here(config, *comm);
-    *out = NULL;
-    ex_status status = open_alone(out, &here);
-    if (status == EX_OK)
-        status = ex_share_create(&(*out)->share, *out, *comm);
-    status = agree_on_device(*comm, *out, status);
-    if (status != EX_OK) {
-        ex_federation_close(out);
-        return status;
-    }
-    (*out)->comm = *comm;
-    *comm = NULL;
-    ex_share_rest(*out);
-    return EX_OK;
-}
-
-ex_status ex_federation_open_shared(ex_federation **out, const ex_config *config, ex_comm **comm)
-{
-    *out = NULL;
-    if (ex_comm_size(*comm) == 1) {
-        ex_comm_destroy(comm);
-        return ex_federation_open(out, config);
-    }
-    ex_status status = ex_share_open(*comm, config);
-    if (status == EX_OK)
-        status = ex_federation_join(out, config, comm);
-    ex_comm_destroy(comm); /* after an error; the others have seen it too */
     return status;
 }
 

@@ -24,6 +24,13 @@ ex_status ex_federation_checkpoint(const ex_federation *f, ex_run *run, float *v
     return status;
 }
 
+void ex_federation_stored(const ex_federation *f, size_t samples)
+{
+    const ex_dataset *d = &f->data->train;
+    const size_t image = (size_t)d->channels * (size_t)d->height * (size_t)d->width;
+    ex_ledger_stored(f->ledger, samples, samples * (image + sizeof *d->labels));
+}
+
 ex_status ex_federation_results(const ex_federation *f, const ex_run *run, const json_t *report)
 {
     EX_TRY(ex_model_file_write(ex_run_path(run, "model.safetensors"), f->model, f->params, f->stats,

@@ -11,6 +11,8 @@ ex_run_values ex_federation_values(const ex_federation *f, float *velocity);
  * stands for a state that memory was short for. */
 ex_status ex_federation_checkpoint(const ex_federation *f, ex_run *run, float *velocity,
                                    json_t *state);
+/* That so many training samples must be kept for what is under way, in the open ledger phase. */
+void ex_federation_stored(const ex_federation *f, size_t samples);
 /* model.safetensors, ledger.json, algorithms.json, and report.json last: a folder that has one is
  * complete. */
 ex_status ex_federation_results(const ex_federation *f, const ex_run *run, const json_t *report);

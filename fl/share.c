@@ -119,29 +119,36 @@ static ex_status send_round(ex_federation *f, const ex_round *round, ex_order *o
     return algorithms ? ex_comm_broadcast(f->comm, algorithms, o->algorithms, 0) : EX_OK;
 }
 
+/* What the round is, and what of it the others do not hold yet. */
+static ex_order order_of(const ex_federation *f, const ex_round *round, uint64_t clients)
+{
+    const ex_share *s = f->share;
+    const uint64_t values = ex_share_digest(f);
+    return (ex_order){.kind = EX_ORDER_ROUND,
+                      .number = round->number,
+                      .norm = (int32_t)round->norm,
+                      .local_epochs = round->local_epochs,
+                      .send_mask = round->send_mask,
+                      .has_mask = round->mask != NULL,
+                      .with_mask = round->mask && !same_mask(s->mask, round->mask),
+                      .with_values = values != s->values,
+                      .with_clients = clients != s->clients,
+                      .lr = round->lr,
+                      .seed = f->seed,
+                      .values = values};
+}
+
 ex_status ex_share_round(ex_federation *f, const ex_round *round)
 {
     ex_share *s = f->share;
-    const uint64_t values = ex_share_digest(f);
     const uint64_t clients = clients_digest(round->clients, f->config.num_clients);
     const bool other_mask = !same_mask(s->mask, round->mask);
     char *algorithms = NULL;
     size_t bytes = 0;
-    if (clients != s->clients || other_mask || round->norm != s->norm)
+    ex_order o = order_of(f, round, clients);
+    if (o.with_clients || other_mask || round->norm != s->norm)
         EX_TRY(ex_share_choose_algorithms(f, round, &algorithms, &bytes));
-    ex_order o = {.kind = EX_ORDER_ROUND,
-                  .number = round->number,
-                  .norm = (int32_t)round->norm,
-                  .local_epochs = round->local_epochs,
-                  .send_mask = round->send_mask,
-                  .has_mask = round->mask != NULL,
-                  .with_mask = round->mask && other_mask,
-                  .with_values = values != s->values,
-                  .with_clients = clients != s->clients,
-                  .algorithms = (uint32_t)bytes,
-                  .lr = round->lr,
-                  .seed = f->seed,
-                  .values = values};
+    o.algorithms = (uint32_t)bytes;
     ex_status status = EX_OK;
     if (other_mask)
         status = ex_share_copy_mask(s, f->model, round->mask ? round->mask->selected : NULL);
@@ -154,7 +161,7 @@ ex_status ex_share_round(ex_federation *f, const ex_round *round)
     }
     free(algorithms);
     EX_TRY(status);
-    s->values = values;
+    s->values = o.values;
     s->clients = clients;
     s->norm = round->norm;
     return EX_OK;

@@ -1,6 +1,7 @@
 /* Algorithm 1: the effect of every channel. Which strategy computes it is a row of a table; here is
  * what all of them share: the probe set, the sums and what becomes of them. */
 #include "ablate.h"
+#include "record.h"
 
 #include "base/clock.h"
 #include "base/log.h"
@@ -109,15 +110,6 @@ static ex_status choose_labels(int *labels, int *count, const ex_federation *f, 
     return EX_OK;
 }
 
-/* The probe images must be kept for it, on the server. */
-static void record(ex_federation *f, const ex_samples *probe, double seconds)
-{
-    const ex_dataset *d = &f->data->train;
-    const size_t image = (size_t)d->channels * (size_t)d->height * (size_t)d->width;
-    ex_ledger_compute(f->ledger, seconds);
-    ex_ledger_stored(f->ledger, probe->count, probe->count * (image + sizeof *d->labels));
-}
-
 ex_status ex_ablate(ex_effects **out, ex_federation *f, int label)
 {
     *out = NULL;
@@ -132,7 +124,8 @@ ex_status ex_ablate(ex_effects **out, ex_federation *f, int label)
     const double start = ex_now();
     status = ex_ablate_samples(out, f, &probe, labels, label_count, limits);
     const double seconds = ex_now() - start;
-    record(f, &probe, seconds);
+    ex_ledger_compute(f->ledger, seconds);
+    ex_federation_stored(f, probe.count); /* on the server */
     ex_ledger_end(f->ledger);
     if (status == EX_OK)
         ex_log("ablated %d channels on %zu images (%s): %.2f s", f->model->channel_count,

@@ -3,6 +3,7 @@
 
 #include "base/memory.h"
 
+#include <inttypes.h>
 #include <math.h>
 #include <stdlib.h>
 
@@ -61,6 +62,16 @@ ex_status ex_effects_find_class(int *row, const ex_effects *e, int label)
                                "the table of effects does not cover class %d; run `excise ablate "
                                "--class %d` or with --class all",
                                label, label);
+}
+
+ex_status ex_effects_check_digest(const char *file, uint64_t measured, uint64_t model)
+{
+    if (measured == model)
+        return EX_OK;
+    return EX_FAIL(EX_ERR_INPUT,
+                   "%s%sthe effects were measured on a model with digest %016" PRIx64
+                   "; this one has %016" PRIx64 ": run `excise ablate` on it",
+                   file ? file : "", file ? ":1: " : "", measured, model);
 }
 
 /* What a channel is ranked by. Counts are integers, so that ties are ties. */

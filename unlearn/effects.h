@@ -30,6 +30,8 @@ void ex_effects_destroy(ex_effects **e);
 int ex_effects_class_index(const ex_effects *e, int label);
 /* The same; EX_ERR_INPUT saying what to do where the table has none. */
 ex_status ex_effects_find_class(int *row, const ex_effects *e, int label);
+/* EX_ERR_INPUT where effects (of `file`, or NULL) were measured on another model than this one. */
+ex_status ex_effects_check_digest(const char *file, uint64_t measured, uint64_t model);
 static inline double ex_effect(const ex_effects *e, int class_index, int channel)
 {
     return (double)(e->baseline_correct[class_index] -

@@ -55,12 +55,7 @@ static ex_status check_model(const ex_model *model, uint64_t digest, const pream
     if (strcmp(p->model, model->name) != 0)
         return EX_FAIL(EX_ERR_INPUT, "%s:1: effects of a %s; the model is a %s", path, p->model,
                        model->name);
-    if (p->digest != digest)
-        return EX_FAIL(EX_ERR_INPUT,
-                       "%s:1: measured on a model with digest %016" PRIx64
-                       "; this one has %016" PRIx64 ": run `excise ablate` on it",
-                       path, p->digest, digest);
-    return EX_OK;
+    return ex_effects_check_digest(path, p->digest, digest);
 }
 
 static ex_status parse_seed(int64_t *out, const char *text, const char *path)

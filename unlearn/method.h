@@ -16,15 +16,19 @@ typedef struct ex_standing ex_standing; /* report.h */
 /* What a method works on, and what it leaves behind. A method goes on after the trace_count epochs
  * or rounds that are complete: 0 in a new run. */
 typedef struct ex_unlearning {
-    ex_federation *f;      /* its params and stats are changed in place */
-    const char *unit;      /* "epoch" or "round": what the method counts */
-    int label;             /* the class that goes */
-    ex_effects *effects;   /* measured or read before; NULL where the method needs none */
-    ex_mask *mask;         /* made by the method's select; NULL: every value may change */
-    ex_samples probe;      /* of the class, for stop_forget */
-    ex_run *run;           /* metrics.jsonl goes here; may be NULL (tests) */
-    double train_loss;     /* of the epoch or round before a trace point */
-    ex_cost reported;      /* ledger's phase "unlearn" at the last line of metrics.jsonl */
+    ex_federation *f;    /* its params and stats are changed in place */
+    const char *unit;    /* "epoch" or "round": what the method counts */
+    int label;           /* the class that goes */
+    ex_effects *effects; /* measured or read before; NULL where the method needs none */
+    ex_effects *own;     /* those of them that were measured or read here, or NULL */
+    ex_mask *mask;       /* made by the method's select; NULL: every value may change */
+    ex_samples probe;    /* of the class, for stop_forget */
+    ex_run *run;         /* metrics.jsonl goes here; may be NULL (tests) */
+    double train_loss;   /* of the epoch or round before a trace point */
+    ex_cost reported;    /* ledger's phase "unlearn" at the last line of metrics.jsonl */
+    struct {
+        ex_cost unlearn, ablation;
+    } earlier;             /* other requests' on the same ledger */
     size_t stored_samples; /* distinct ones that the method needs */
     float *velocity;       /* (param_count) the server's momentum after the last epoch, or NULL */
     uint64_t digest;       /* of the model that the run began with */

@@ -82,9 +82,10 @@ static json_t *effects_json(const ex_report_input *in)
     char digest[17];
     snprintf(digest, sizeof digest, "%016" PRIx64, e->digest);
     return json_pack(
-        "{s:b, s:o, s:s, s:o, s:o, s:s, s:i, s:f, s:o, s:o}", "measured", in->ablated, "strategy",
-        in->ablated ? json_string(ex_config_choice(c, "unlearn.strategy")) : json_null(), "ablate",
-        ex_choice_name("unlearn.ablate", (int)e->ablation), "precision",
+        "{s:b, s:o, s:s, s:o, s:o, s:s, s:i, s:f, s:o, s:o}", "measured", in->u->ablated,
+        "strategy",
+        in->u->ablated ? json_string(ex_config_choice(c, "unlearn.strategy")) : json_null(),
+        "ablate", ex_choice_name("unlearn.ablate", (int)e->ablation), "precision",
         e->precision < 0 ? json_null() : json_string(ex_choice_name("precision", e->precision)),
         "seed", e->seed < 0 ? json_null() : json_integer((json_int_t)e->seed), "digest", digest,
         "probe", e->probe[i], "baseline_accuracy", (double)e->baseline_correct[i] / e->probe[i],
@@ -99,7 +100,7 @@ static json_t *cost_json(const ex_report_input *in)
     const ex_cost *c = &in->unlearn;
     return json_pack("{s:f, s:f, s:o, s:I, s:I, s:I, s:i, s:I}", "compute_s", c->compute_s,
                      "client_s", c->client_s, "ablation_s",
-                     in->ablated ? json_real(in->ablation.compute_s) : json_null(), "bytes_up",
+                     in->u->ablated ? json_real(in->ablation.compute_s) : json_null(), "bytes_up",
                      (json_int_t)c->bytes_up, "bytes_down", (json_int_t)c->bytes_down,
                      "stored_samples", (json_int_t)in->u->stored_samples, "rounds", c->rounds,
                      "samples", (json_int_t)c->samples);

@@ -24,7 +24,6 @@ json_t *ex_trace_json(const ex_unlearning *u);
 typedef struct ex_report_input {
     const ex_unlearning *u;
     const ex_method *method;
-    bool ablated; /* the effects were measured in this run */
     const ex_standing *before, *after;
     ex_cost unlearn, ablation; /* of this run alone */
 } ex_report_input;

@@ -32,6 +32,11 @@ static ex_status unfinished(const char *run)
 {
     json_t *state = NULL;
     const char *command = NULL;
+    if (ex_run_busy(run))
+        return EX_FAIL(EX_ERR_INPUT,
+                       "%s is a run that another excise is at work on; wait until that "
+                       "ends",
+                       run);
     if (ex_run_peek(run, &state) == EX_OK)
         command = json_string_value(json_object_get(state, "command"));
     const bool unlearning = command && strcmp(command, "unlearn") == 0;

@@ -11,13 +11,9 @@
 
 static ex_status check_effects(const ex_federation *f, const ex_effects *effects, int label)
 {
-    const uint64_t digest = ex_model_digest(f->model, f->params, f->stats);
-    if (effects->digest != digest)
-        return EX_FAIL(EX_ERR_INPUT,
-                       "the effects were measured on a model with digest %016" PRIx64
-                       "; this one has %016" PRIx64 ": run `excise ablate` on it",
-                       effects->digest, digest);
     int row;
+    EX_TRY(ex_effects_check_digest(NULL, effects->digest,
+                                   ex_model_digest(f->model, f->params, f->stats)));
     return ex_effects_find_class(&row, effects, label);
 }
 
@@ -82,27 +78,23 @@ static ex_status begin(ex_unlearning *u, const ex_method *method)
 }
 
 /* The run's own table, with what the file does not hold. */
-static ex_status read_own_effects(ex_effects **own, const ex_unlearning *u,
-                                  const ex_effects_origin *origin)
+static ex_status read_own_effects(ex_unlearning *u, const ex_effects_origin *origin)
 {
     int i;
-    EX_TRY(ex_effects_read(own, u->f->model, u->digest, ex_run_path(u->run, "effects.csv")));
-    EX_TRY(ex_effects_find_class(&i, *own, u->label));
-    (*own)->baseline_loss[i] = origin->baseline_loss;
+    EX_TRY(ex_effects_read(&u->own, u->f->model, u->digest, ex_run_path(u->run, "effects.csv")));
+    EX_TRY(ex_effects_find_class(&i, u->own, u->label));
+    u->own->baseline_loss[i] = origin->baseline_loss;
+    u->effects = u->own;
     return EX_OK;
 }
 
-static ex_status go_on(ex_unlearning *u, ex_effects **own)
+static ex_status go_on(ex_unlearning *u)
 {
     ex_effects_origin origin;
     EX_TRY(ex_unlearning_restore(u, &origin));
     u->effects = NULL;
     u->ablated = origin.measured;
-    if (!origin.measured && !origin.given)
-        return EX_OK;
-    EX_TRY(read_own_effects(own, u, &origin));
-    u->effects = *own;
-    return EX_OK;
+    return origin.measured || origin.given ? read_own_effects(u, &origin) : EX_OK;
 }
 
 static ex_status measure_before(ex_unlearning *u)
@@ -115,12 +107,12 @@ static ex_status measure_before(ex_unlearning *u)
 
 /* --- the steps ----------------------------------------------------------------------------- */
 
-/* Effects where the method needs them, then its mask. *own: effects that were made here. */
-static ex_status prepare(ex_unlearning *u, const ex_method *method, ex_effects **own)
+/* Effects where the method needs them, then its mask. */
+static ex_status prepare(ex_unlearning *u, const ex_method *method)
 {
     if (method->needs_effects && !u->effects) {
-        EX_TRY(ex_ablate(own, u->f, u->label));
-        u->effects = *own;
+        EX_TRY(ex_ablate(&u->own, u->f, u->label));
+        u->effects = u->own;
         u->ablated = true;
         EX_TRY(ex_unlearning_checkpoint(u)); /* its record, before the table: see progress.c */
         EX_TRY(write_effects(u));
@@ -145,20 +137,19 @@ static ex_status run_method(ex_unlearning *u, const ex_method *method)
     return status;
 }
 
-static ex_status make_report(json_t **report, const ex_unlearning *u, const ex_method *method,
-                             ex_cost unlearn, ex_cost ablation)
+static ex_status make_report(json_t **report, const ex_unlearning *u, const ex_method *method)
 {
     ex_standing after;
     ex_federation *f = u->f;
     ex_status status;
     EX_TRY_GOTO(ex_standing_measure(&after, f), done);
-    const ex_report_input in = {.u = u,
-                                .method = method,
-                                .ablated = u->ablated,
-                                .before = u->before,
-                                .after = &after,
-                                .unlearn = ex_ledger_since(f->ledger, "unlearn", unlearn),
-                                .ablation = ex_ledger_since(f->ledger, "ablation", ablation)};
+    const ex_report_input in = {
+        .u = u,
+        .method = method,
+        .before = u->before,
+        .after = &after,
+        .unlearn = ex_ledger_since(f->ledger, "unlearn", u->earlier.unlearn),
+        .ablation = ex_ledger_since(f->ledger, "ablation", u->earlier.ablation)};
     *report = ex_report_json(&in);
     if (!*report)
         status = EX_FAIL(EX_ERR_MEMORY, "no memory for the report");
@@ -174,48 +165,51 @@ static void close_unlearning(ex_unlearning *u)
     if (u->before)
         ex_standing_free(u->before);
     ex_free(&u->before);
+    ex_effects_destroy(&u->own);
     ex_mask_destroy(&u->mask);
     ex_samples_free(&u->probe);
     ex_free(&u->velocity);
     ex_free(&u->trace);
 }
 
+/* From a trained model, or a checkpoint, to the report. */
+static ex_status work(ex_unlearning *u, const ex_request *request, json_t **report)
+{
+    ex_federation *f = u->f;
+    const ex_method *method = request->method;
+    if (!request->resume) {
+        u->earlier.unlearn = ex_ledger_cost(f->ledger, "unlearn");
+        u->earlier.ablation = ex_ledger_cost(f->ledger, "ablation");
+    }
+    if (method->on_server && u->run)
+        EX_TRY(ex_alloc(&u->velocity, f->model->param_count, sizeof(float), "momentum"));
+    EX_TRY(request->resume ? go_on(u) : begin(u, method));
+    u->reported = ex_ledger_cost(f->ledger, "unlearn");
+    EX_TRY(ex_probe_make(&u->probe, f, &u->label, 1, f->config.unlearn.probe));
+    if (!request->resume && u->effects)
+        warn_of_measurement(u);
+    EX_TRY(measure_before(u));
+    EX_TRY(prepare(u, method));
+    EX_TRY(run_method(u, method));
+    return make_report(report, u, method);
+}
+
 ex_status ex_unlearn_request(ex_federation *f, const ex_request *request, json_t **report)
 {
-    const ex_method *method = request->method;
-    const int label = request->label;
     *report = NULL;
-    EX_TRY(ex_unlearn_check(f, method, label, request->resume ? NULL : request->effects));
+    EX_TRY(ex_unlearn_check(f, request->method, request->label,
+                            request->resume ? NULL : request->effects));
     EX_CHECK_ARG(request->run || !request->resume, "a run that goes on has a folder");
-    ex_status status;
     ex_unlearning u = {.f = f,
-                       .unit = ex_method_unit(method),
-                       .label = label,
+                       .unit = ex_method_unit(request->method),
+                       .label = request->label,
                        .effects = request->effects,
                        .run = request->run};
-    ex_effects *own = NULL;
-    ex_cost unlearn = {0}, ablation = {0}; /* of other requests, on the same ledger */
-    if (!request->resume) {
-        unlearn = ex_ledger_cost(f->ledger, "unlearn");
-        ablation = ex_ledger_cost(f->ledger, "ablation");
-    }
-    if (method->on_server && u.run)
-        EX_TRY_GOTO(ex_alloc(&u.velocity, f->model->param_count, sizeof(float), "momentum"), done);
-    EX_TRY_GOTO(request->resume ? go_on(&u, &own) : begin(&u, method), done);
-    u.reported = ex_ledger_cost(f->ledger, "unlearn");
-    EX_TRY_GOTO(ex_probe_make(&u.probe, f, &label, 1, f->config.unlearn.probe), done);
-    if (!request->resume && u.effects)
-        warn_of_measurement(&u);
-    EX_TRY_GOTO(measure_before(&u), done);
-    EX_TRY_GOTO(prepare(&u, method, &own), done);
-    EX_TRY_GOTO(run_method(&u, method), done);
-    EX_TRY_GOTO(make_report(report, &u, method, unlearn, ablation), done);
-done:
+    const ex_status status = work(&u, request, report);
     if (status != EX_OK) {
         json_decref(*report);
         *report = NULL;
     }
-    ex_effects_destroy(&own);
     close_unlearning(&u);
     return status;
 }

@@ -107,6 +107,7 @@ refuses 2 "is a run that is not finished; \`excise train -o further --resume\` g
 pid=$!
 wait_for 60 test -s "it's a run/checkpoint/round-1.bin"
 refuses 2 "it's a run is in use by another excise" train -o "it's a run" --resume
+refuses 2 "it's a run is a run that another excise is at work on" eval "it's a run"
 kill -KILL $pid
 wait $pid 2>/dev/null
 "$excise" train -o "it's a run" --resume >out 2>err &

@@ -341,7 +341,10 @@ static void test_a_folder_in_use_is_refused(void **state)
     assert_null(second);
     assert_status(ex_run_open(&second, folder, EX_RUN_OVERWRITE), EX_ERR_EXISTS);
     assert_true(exists("checkpoint/round-1.bin"));
+    assert_true(ex_run_busy(folder));
     ex_run_close(&run);
+    assert_false(ex_run_busy(folder));
+    assert_false(ex_run_busy("/nowhere"));
     run = open_run(EX_RUN_RESUME);
     ex_run_close(&run);
 }

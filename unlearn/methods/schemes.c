@@ -1,6 +1,7 @@
 /* What the shared runs have in common. */
 #include "methods/schemes.h"
 
+#include "record.h"
 #include "select.h"
 
 ex_status ex_scheme_important(ex_unlearning *u)
@@ -20,11 +21,9 @@ size_t ex_count_label(const ex_samples *s, int label)
 
 void ex_record_stored(ex_unlearning *u, const ex_samples *sets, int set_count)
 {
-    const ex_dataset *d = &u->f->data->train;
-    const size_t image = (size_t)d->channels * (size_t)d->height * (size_t)d->width;
     size_t count = 0;
     for (int i = 0; i < set_count; i++)
         count += sets[i].count;
     u->stored_samples = count;
-    ex_ledger_stored(u->f->ledger, count, count * (image + sizeof *d->labels));
+    ex_federation_stored(u->f, count);
 }
