@@ -31,8 +31,10 @@ static const double HOPELESS = 2.0;
 /* Winograd is less accurate (a few units of 1e-6 against 1e-7): it has to be worth it. */
 static const double WINOGRAD_MARGIN = 0.93;
 
-static const char *const names[EX_DNN_ALGORITHMS] = {
-    [EX_DNN_DIRECT] = "direct", [EX_DNN_PIXELS] = "pixels", [EX_DNN_WINOGRAD] = "winograd"};
+static const char *const names[EX_DNN_ALGORITHMS] = {[EX_DNN_DIRECT] = "direct",
+                                                     [EX_DNN_PIXELS] = "pixels",
+                                                     [EX_DNN_WINOGRAD] = "winograd",
+                                                     [EX_DNN_TILES] = "tiles"};
 
 static void key_of(char *key, size_t size, const ex_dnn_conv *c, int threads)
 {
@@ -70,7 +72,13 @@ typedef struct trial {
     size_t offset[ARGS_MAX]; /* in the lane's arena */
     size_t bytes;
     int count;
+    const ex_dnn_conv *tiles; /* what kernels of our own compute; or NULL, and op does */
 } trial;
+
+static size_t whole_lines(size_t bytes)
+{
+    return (bytes + CACHE_LINE - 1) / CACHE_LINE * CACHE_LINE;
+}
 
 static ex_status trial_arg(trial *t, dnnl_engine_t engine, int arg)
 {
@@ -80,8 +88,20 @@ static ex_status trial_arg(trial *t, dnnl_engine_t engine, int arg)
     const int i = t->count++;
     t->args[i].arg = arg;
     t->offset[i] = t->bytes;
-    t->bytes += (bytes + CACHE_LINE - 1) / CACHE_LINE * CACHE_LINE;
+    t->bytes += whole_lines(bytes);
     return ex_dnn_op_memory(&t->args[i].memory, &t->op, arg, engine);
+}
+
+/* Of kernels of our own. */
+static void trial_tiles(trial *t, const ex_dnn_conv *c)
+{
+    size_t floats[EX_CPU_TILES_TENSORS];
+    ex_cpu_tiles_trial_floats(floats, c);
+    for (int i = 0; i < EX_CPU_TILES_TENSORS; i++) {
+        t->offset[t->count++] = t->bytes;
+        t->bytes += whole_lines(floats[i] * sizeof(float));
+    }
+    t->tiles = c;
 }
 
 /* Nothing else lies in the arena while a plan is made. */
@@ -92,7 +112,9 @@ static ex_status trial_bind(trial *t, ex_cpu_lane *lane)
     for (size_t i = 0; i < t->bytes / sizeof *values; i++)
         values[i] = (float)(i % 7) * 0.125f - 0.375f;
     for (int i = 0; i < t->count; i++)
-        EX_TRY(EX_DNN(dnnl_memory_set_data_handle(t->args[i].memory, lane->arena + t->offset[i])));
+        if (t->args[i].memory)
+            EX_TRY(
+                EX_DNN(dnnl_memory_set_data_handle(t->args[i].memory, lane->arena + t->offset[i])));
     return EX_OK;
 }
 
@@ -117,17 +139,32 @@ static ex_status trial_begin(trial *t, ex_cpu_lane *lane, const ex_dnn_conv *c)
                                      DNNL_ARG_DIFF_DST, DNNL_ARG_SCRATCHPAD},
     };
     const dnnl_engine_t engine = lane->device->engine;
+    if (c->algorithm == EX_DNN_TILES) {
+        trial_tiles(t, c);
+        return trial_bind(t, lane);
+    }
     EX_TRY(ex_dnn_conv_create(&t->op, engine, c));
     for (int i = 0; i < ARGS_MAX && args[c->pass][i]; i++)
         EX_TRY(trial_arg(t, engine, args[c->pass][i]));
     return trial_bind(t, lane);
 }
 
+static void run_tiles(const trial *t, const ex_cpu_lane *lane)
+{
+    float *at[EX_CPU_TILES_TENSORS];
+    for (int i = 0; i < EX_CPU_TILES_TENSORS; i++)
+        at[i] = (float *)(void *)(lane->arena + t->offset[i]);
+    ex_cpu_tiles_try(at, t->tiles, (ex_stream){.threads = lane->base.threads});
+}
+
 static ex_status trial_run(const trial *t, const ex_cpu_lane *lane, double *seconds)
 {
     const int threads = lane->base.threads;
     const double start = ex_work_now(threads);
-    EX_TRY(EX_DNN(dnnl_primitive_execute(t->op.primitive, lane->stream, t->count, t->args)));
+    if (t->tiles)
+        run_tiles(t, lane);
+    else
+        EX_TRY(EX_DNN(dnnl_primitive_execute(t->op.primitive, lane->stream, t->count, t->args)));
     *seconds = ex_work_now(threads) - start;
     return EX_OK;
 }
@@ -153,10 +190,17 @@ done:
     return status;
 }
 
+static bool is_winograd(ex_dnn_algorithm a)
+{
+    return a == EX_DNN_WINOGRAD || a == EX_DNN_TILES;
+}
+
 static bool may_use(const ex_dnn_conv *c, ex_dnn_algorithm a)
 {
     if (a == EX_DNN_WINOGRAD)
         return c->window.R == 3 && c->window.S == 3 && c->window.stride == 1 && !c->bf16;
+    if (a == EX_DNN_TILES)
+        return ex_cpu_tiles_fit(c);
     if (a == EX_DNN_PIXELS)
         return c->src_block == c->C && c->dst_block == c->K;
     return true;
@@ -175,7 +219,8 @@ static ex_status time_all(ex_cpu_lane *lane, ex_dnn_conv *c)
         if ((status == EX_ERR_UNSUPPORTED || status == EX_ERR_MEMORY) && a != EX_DNN_DIRECT)
             continue;
         EX_TRY(status);
-        const double margin = a == EX_DNN_WINOGRAD ? WINOGRAD_MARGIN : 1.0;
+        const bool dearer = is_winograd(candidate.algorithm) && !is_winograd(c->algorithm);
+        const double margin = dearer ? WINOGRAD_MARGIN : 1.0;
         if (best == 0.0 || seconds < margin * best) {
             best = seconds;
             c->algorithm = candidate.algorithm;
@@ -191,7 +236,7 @@ ex_status ex_cpu_choose(ex_cpu_lane *lane, ex_dnn_conv *c)
     ex_status status = EX_OK;
     c->algorithm = EX_DNN_DIRECT;
     if (device->base.options.conv == EX_CONV_DIRECT ||
-        (!may_use(c, EX_DNN_PIXELS) && !may_use(c, EX_DNN_WINOGRAD)))
+        (!may_use(c, EX_DNN_PIXELS) && !may_use(c, EX_DNN_WINOGRAD) && !may_use(c, EX_DNN_TILES)))
         return EX_OK;
     key_of(key, sizeof key, c, lane->base.threads);
     pthread_mutex_lock(&device->timing);
@@ -246,8 +291,8 @@ static ex_status adopt(ex_cpu_device *d, json_t *algorithms, const char *path)
             a++;
         if (!name || a == EX_DNN_ALGORITHMS)
             return EX_FAIL(EX_ERR_INPUT,
-                           "%s: \"%s\" must be direct, pixels or winograd; delete the file", path,
-                           key);
+                           "%s: \"%s\" must be direct, pixels, winograd or tiles; delete the file",
+                           path, key);
         if (strlen(key) >= sizeof((ex_cpu_choice){0}.key))
             return EX_FAIL(EX_ERR_INPUT, "%s: \"%.32s...\" is no convolution; delete the file",
                            path, key);

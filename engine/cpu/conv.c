@@ -33,12 +33,13 @@ static ex_dnn_filter filter_of(const ex_node *n)
     return (ex_dnn_filter){.K = n->K, .C = n->C, .R = n->R, .S = n->S};
 }
 
-/* The op of the faster algorithm. */
+/* The op of the fastest algorithm; none where that is TILES. */
 static ex_status conv_op(ex_cpu_plan *plan, ex_dnn_conv *c, ex_dnn_op *op)
 {
     ex_cpu_lane *lane = plan->lane;
+    *op = (ex_dnn_op){0};
     EX_TRY(ex_cpu_choose(lane, c));
-    return ex_dnn_conv_create(op, lane->device->engine, c);
+    return c->algorithm == EX_DNN_TILES ? EX_OK : ex_dnn_conv_create(op, lane->device->engine, c);
 }
 
 ex_status ex_cpu_conv_layouts(ex_cpu_plan *plan, int node)
@@ -72,11 +73,14 @@ static ex_status add_reorder(ex_cpu_plan *plan, int node, ex_dnn_op *reorder, ex
     return ex_cpu_op_end(plan);
 }
 
-/* *out = the filters at `flat` in the layout that `op` reads; `flat` itself where they are alike.
+/* *out = the layer's filters in the layout that `op` of `c` reads; where they lie, if they lie so.
  */
-static ex_status filter_in(ex_cpu_plan *plan, int node, const ex_dnn_op *op, ex_cpu_ref flat,
+static ex_status filter_in(ex_cpu_plan *plan, int node, const ex_dnn_conv *c, const ex_dnn_op *op,
                            ex_cpu_ref *out)
 {
+    if (c->algorithm == EX_DNN_TILES)
+        return ex_cpu_tiles_filters(plan, node, c, out);
+    ex_cpu_ref flat = plan->maps[node].folded;
     const size_t bytes = ex_dnn_op_bytes(op, DNNL_ARG_WEIGHTS);
     const dnnl_engine_t engine = plan->lane->device->engine;
     ex_dnn_filter f = filter_of(&plan->model->nodes[node]);
@@ -94,6 +98,22 @@ static ex_status filter_in(ex_cpu_plan *plan, int node, const ex_dnn_op *op, ex_
     }
     *out = flat;
     return reorder.primitive ? add_reorder(plan, node, &reorder, flat, bytes, out) : EX_OK;
+}
+
+/* The convolution into `out` by `op` of `c`, which the plan takes over. */
+static ex_status add_conv(ex_cpu_plan *plan, int node, const ex_dnn_conv *c, ex_dnn_op *op,
+                          ex_cpu_ref out)
+{
+    const ex_cpu_map *map = &plan->maps[node];
+    if (c->algorithm == EX_DNN_TILES)
+        return ex_cpu_tiles_forward(plan, node, c, out);
+    EX_TRY(ex_cpu_op_add(plan, "conv forward", node, op));
+    ex_cpu_step_ref(plan, plan->maps[plan->model->nodes[node].input].ref, DNNL_ARG_SRC);
+    ex_cpu_step_ref(plan, map->weights, DNNL_ARG_WEIGHTS);
+    if (c->bias)
+        ex_cpu_step_ref(plan, map->bias, DNNL_ARG_BIAS);
+    ex_cpu_step_ref(plan, out, DNNL_ARG_DST);
+    return ex_cpu_op_end(plan);
 }
 
 /* --- evaluation ------------------------------------------------------------------------------- */
@@ -135,7 +155,7 @@ ex_status ex_cpu_conv_prepare(ex_cpu_plan *plan, int node)
         return ex_cpu_small_filters(plan, node);
     ex_dnn_conv c = folded_of(plan, node);
     EX_TRY(conv_op(plan, &c, &op));
-    EX_TRY_GOTO(filter_in(plan, node, &op, map->folded, &map->weights), done);
+    EX_TRY_GOTO(filter_in(plan, node, &c, &op, &map->weights), done);
     if (map->weights.buffer >= 0)
         plan->buffers.list[map->weights.buffer].own = true;
 done:
@@ -146,15 +166,7 @@ done:
 /* Convolution, bias, residual and ReLU as `op` of `c`, which the plan takes over. */
 static ex_status add_folded(ex_cpu_plan *plan, int node, const ex_dnn_conv *c, ex_dnn_op *op)
 {
-    const ex_node *n = &plan->model->nodes[node];
-    ex_cpu_map *map = &plan->maps[node];
-    EX_TRY(ex_cpu_op_add(plan, "conv forward", node, op));
-    ex_cpu_step_ref(plan, plan->maps[n->input].ref, DNNL_ARG_SRC);
-    ex_cpu_step_ref(plan, map->weights, DNNL_ARG_WEIGHTS);
-    if (c->bias)
-        ex_cpu_step_ref(plan, map->bias, DNNL_ARG_BIAS);
-    ex_cpu_step_ref(plan, ex_cpu_conv_output(plan, node), DNNL_ARG_DST);
-    EX_TRY(ex_cpu_op_end(plan));
+    EX_TRY(add_conv(plan, node, c, op, ex_cpu_conv_output(plan, node)));
     return ex_cpu_correct_forward(plan, node);
 }
 
@@ -183,8 +195,7 @@ static ex_status folded_forward(ex_cpu_plan *plan, int node)
                                plan->maps[n->residual].ref, plan->maps[n->residual].type,
                                ex_cpu_map_floats(plan, node)));
     EX_TRY(conv_op(plan, &c, &op));
-    const ex_status status =
-        trains ? filter_in(plan, node, &op, map->folded, &map->weights) : EX_OK;
+    const ex_status status = trains ? filter_in(plan, node, &c, &op, &map->weights) : EX_OK;
     if (status != EX_OK) {
         ex_dnn_op_destroy(&op);
         return status;
@@ -228,18 +239,12 @@ static ex_status train_conv(ex_cpu_plan *plan, int node, ex_dnn_conv *c)
         return ex_cpu_small_forward(plan, node, c, map->inner);
     }
     EX_TRY(conv_op(plan, c, &op));
-    const ex_status status = filter_in(plan, node, &op, map->folded, &map->weights);
+    const ex_status status = filter_in(plan, node, c, &op, &map->weights);
     if (status != EX_OK) {
         ex_dnn_op_destroy(&op);
         return status;
     }
-    EX_TRY(ex_cpu_op_add(plan, "conv forward", node, &op));
-    ex_cpu_step_ref(plan, plan->maps[plan->model->nodes[node].input].ref, DNNL_ARG_SRC);
-    ex_cpu_step_ref(plan, map->weights, DNNL_ARG_WEIGHTS);
-    if (c->bias)
-        ex_cpu_step_ref(plan, map->bias, DNNL_ARG_BIAS);
-    ex_cpu_step_ref(plan, map->inner, DNNL_ARG_DST);
-    return ex_cpu_op_end(plan);
+    return add_conv(plan, node, c, &op, map->inner);
 }
 
 static ex_status train_forward(ex_cpu_plan *plan, int node)
@@ -326,7 +331,9 @@ static ex_status data_backward(ex_cpu_plan *plan, int node, ex_cpu_ref dy)
     if (plan->model->nodes[n->input].op == EX_OP_INPUT)
         c.src_block = plan->input_gradient_block = input_gradient_block(plan, node);
     EX_TRY(conv_op(plan, &c, &op));
-    const ex_status status = filter_in(plan, node, &op, plan->maps[node].folded, &weights);
+    if (c.algorithm == EX_DNN_TILES)
+        return ex_cpu_tiles_data(plan, node, &c, dy);
+    const ex_status status = filter_in(plan, node, &c, &op, &weights);
     if (status != EX_OK) {
         ex_dnn_op_destroy(&op);
         return status;

@@ -262,6 +262,20 @@ ex_status ex_cpu_small_filters(ex_cpu_plan *plan, int node);
 ex_status ex_cpu_small_forward(ex_cpu_plan *plan, int node, const ex_dnn_conv *c, ex_cpu_ref out);
 ex_status ex_cpu_small_weights(ex_cpu_plan *plan, int node, ex_cpu_ref dy, size_t bias);
 ex_status ex_cpu_small_data(ex_cpu_plan *plan, int node, ex_cpu_ref dy);
+/* conv_tiles.c. Whether our own Winograd kernels can compute `c`, a forward convolution or an
+ * input's gradient; their shape of it. */
+bool ex_cpu_tiles_fit(const ex_dnn_conv *c);
+/* *out = a new buffer with what they read of the filters for c's pass. */
+ex_status ex_cpu_tiles_filters(ex_cpu_plan *plan, int node, const ex_dnn_conv *c, ex_cpu_ref *out);
+/* The convolution into `out`, with the map's weights; the input's gradient, left there. */
+ex_status ex_cpu_tiles_forward(ex_cpu_plan *plan, int node, const ex_dnn_conv *c, ex_cpu_ref out);
+ex_status ex_cpu_tiles_data(ex_cpu_plan *plan, int node, const ex_dnn_conv *c, ex_cpu_ref dy);
+/* Whether the step is one of those two, and so multiplies. */
+bool ex_cpu_tiles_multiply(const ex_cpu_step *step);
+/* To time one: the floats of four tensors that it wants; it, on them. */
+enum { EX_CPU_TILES_TENSORS = 4 };
+void ex_cpu_tiles_trial_floats(size_t floats[EX_CPU_TILES_TENSORS], const ex_dnn_conv *c);
+void ex_cpu_tiles_try(float *const at[EX_CPU_TILES_TENSORS], const ex_dnn_conv *c, ex_stream s);
 /* Whether the node's norm is folded into its filters. */
 bool ex_cpu_folds(const ex_cpu_plan *plan, int node);
 /* Buffers for the folded values; folds those that are kept from run to run: in section prepare. */

@@ -46,11 +46,13 @@ typedef struct ex_dnn_window {
 } ex_dnn_window;
 
 /* Ways to the same convolution. PIXELS: direct on maps described as NHWC, which is another
- * implementation; the same memory where a block holds every channel. */
+ * implementation; the same memory where a block holds every channel. TILES: Winograd too, but ours
+ * (conv_tiles.c): no op is made of it. */
 typedef enum ex_dnn_algorithm {
     EX_DNN_DIRECT,
     EX_DNN_PIXELS,
     EX_DNN_WINOGRAD,
+    EX_DNN_TILES,
     EX_DNN_ALGORITHMS
 } ex_dnn_algorithm;
 

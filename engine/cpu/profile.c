@@ -18,7 +18,7 @@ static void name_step(char *name, size_t room, const ex_model *m, const ex_cpu_s
 /* As the model is written: Winograd's convolutions need fewer. */
 static double flop_of(const ex_cpu_plan *plan, const ex_cpu_step *step)
 {
-    if (step->node < 0 || !ex_dnn_op_multiplies(&step->op))
+    if (step->node < 0 || !(ex_dnn_op_multiplies(&step->op) || ex_cpu_tiles_multiply(step)))
         return 0.0;
     const ex_node *n = &plan->model->nodes[step->node];
     const ex_layer *l = ex_cpu_layer_of(plan, step->node);

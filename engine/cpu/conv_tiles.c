@@ -1,0 +1,139 @@
+/* Convolutions and the gradients of their inputs by our own Winograd kernels (winograd.h), where
+ * they were timed fastest: oneDNN's sum at three quarters of the speed, reorder filters slowly, and
+ * are there for float32 alone. Maps of bf16 become float32 on the way into a tile and back on the
+ * way out. */
+#include "cpu/cpu_impl.h"
+#include "winograd.h"
+
+ex_winograd_shape ex_cpu_tiles_shape(const ex_dnn_conv *c)
+{
+    const bool data = c->pass == EX_DNN_BACKWARD_DATA;
+    const ex_map_type type = c->bf16 ? EX_MAP_BF16 : EX_MAP_F32;
+    return (ex_winograd_shape){.N = c->N,
+                               .C = data ? c->K : c->C,
+                               .K = data ? c->C : c->K,
+                               .H = c->window.H,
+                               .W = c->window.W,
+                               .in = type,
+                               .out = c->wide ? EX_MAP_F32 : type};
+}
+
+bool ex_cpu_tiles_fit(const ex_dnn_conv *c)
+{
+    const ex_dnn_window *w = &c->window;
+    const ex_winograd_shape shape = ex_cpu_tiles_shape(c);
+    return c->pass != EX_DNN_BACKWARD_WEIGHTS && w->R == 3 && w->S == 3 && w->stride == 1 &&
+           w->pad == 1 && c->src_block == EX_WINOGRAD_BLOCK && c->dst_block == EX_WINOGRAD_BLOCK &&
+           ex_winograd_fits(&shape) && ex_winograd_is_fast();
+}
+
+/* --- steps ------------------------------------------------------------------------------------ */
+
+enum { OUT, IN, FILTERS, SCRATCH, BIAS };
+
+/* What the step's K, block and relu hold. */
+static ex_dnn_conv conv_of(const ex_cpu_plan *plan, const ex_cpu_step *step)
+{
+    const ex_node *n = &plan->model->nodes[step->node];
+    return (ex_dnn_conv){.pass = (ex_dnn_pass)step->K,
+                         .N = plan->base.spec.batch,
+                         .C = n->C,
+                         .K = n->K,
+                         .window = ex_cpu_window_of(n),
+                         .sum = step->block,
+                         .relu = step->relu,
+                         .bf16 = ex_cpu_bf16(plan),
+                         .wide = step->from != step->shape.type};
+}
+
+static ex_status run_filters(ex_cpu_plan *plan, const ex_cpu_step *step)
+{
+    const ex_node *n = &plan->model->nodes[step->node];
+    ex_winograd_filters(step->at[0], step->at[1], step->K == EX_DNN_BACKWARD_DATA, n->K, n->C,
+                        ex_cpu_stream(plan));
+    return EX_OK;
+}
+
+static ex_status run_conv(ex_cpu_plan *plan, const ex_cpu_step *step)
+{
+    const ex_dnn_conv c = conv_of(plan, step);
+    const ex_winograd_shape shape = ex_cpu_tiles_shape(&c);
+    const ex_winograd_end end = {.bias = step->at[BIAS], .add = c.sum, .relu = c.relu};
+    ex_winograd_conv(step->at[OUT], step->at[IN], step->at[FILTERS], &end, &shape,
+                     step->at[SCRATCH], ex_cpu_stream(plan));
+    return EX_OK;
+}
+
+bool ex_cpu_tiles_multiply(const ex_cpu_step *step)
+{
+    return step->call == run_conv;
+}
+
+ex_status ex_cpu_tiles_filters(ex_cpu_plan *plan, int node, const ex_dnn_conv *c, ex_cpu_ref *out)
+{
+    const ex_node *n = &plan->model->nodes[node];
+    ex_cpu_step *step;
+    EX_TRY(ex_cpu_buffer_add(plan, ex_winograd_filter_floats(n->K, n->C) * sizeof(float), out));
+    EX_TRY(ex_cpu_step_add(plan, "filter transform", node, run_filters, &step));
+    step->K = (int)c->pass;
+    ex_cpu_step_ref(plan, *out, 0);
+    ex_cpu_step_ref(plan, plan->maps[node].folded, 0);
+    return EX_OK;
+}
+
+static ex_status add_conv(ex_cpu_plan *plan, const char *what, int node, const ex_dnn_conv *c,
+                          ex_cpu_ref out, ex_cpu_ref in, ex_cpu_ref filters)
+{
+    const ex_winograd_shape shape = ex_cpu_tiles_shape(c);
+    ex_cpu_ref scratch;
+    ex_cpu_step *step;
+    EX_TRY(ex_cpu_buffer_add(plan, ex_winograd_scratch_floats(&shape) * sizeof(float), &scratch));
+    EX_TRY(ex_cpu_step_add(plan, what, node, run_conv, &step));
+    step->K = (int)c->pass;
+    step->block = c->sum;
+    step->relu = c->relu;
+    step->from = shape.in;
+    step->shape.type = shape.out;
+    ex_cpu_step_ref(plan, out, 0);
+    ex_cpu_step_ref(plan, in, 0);
+    ex_cpu_step_ref(plan, filters, 0);
+    ex_cpu_step_ref(plan, scratch, 0);
+    ex_cpu_step_ref(plan, c->bias ? plan->maps[node].bias : EX_CPU_NO_REF, 0);
+    return EX_OK;
+}
+
+ex_status ex_cpu_tiles_forward(ex_cpu_plan *plan, int node, const ex_dnn_conv *c, ex_cpu_ref out)
+{
+    return add_conv(plan, "conv forward", node, c, out,
+                    plan->maps[plan->model->nodes[node].input].ref, plan->maps[node].weights);
+}
+
+ex_status ex_cpu_tiles_data(ex_cpu_plan *plan, int node, const ex_dnn_conv *c, ex_cpu_ref dy)
+{
+    const int input = plan->model->nodes[node].input;
+    ex_cpu_ref filters, dx;
+    EX_TRY(ex_cpu_tiles_filters(plan, node, c, &filters));
+    EX_TRY(ex_cpu_buffer_add(plan, ex_cpu_map_bytes(plan, input), &dx));
+    EX_TRY(add_conv(plan, "conv backward data", node, c, dx, dy, filters));
+    return ex_cpu_gradient_give(plan, input, dx, -1);
+}
+
+/* --- a trial ---------------------------------------------------------------------------------- */
+
+/* Floats of y, x, filters and scratch, in this order, to be timed on. */
+void ex_cpu_tiles_trial_floats(size_t floats[4], const ex_dnn_conv *c)
+{
+    const ex_winograd_shape s = ex_cpu_tiles_shape(c);
+    const size_t pixels = (size_t)s.N * (size_t)s.H * (size_t)s.W;
+    floats[OUT] = pixels * (size_t)s.K;
+    floats[IN] = pixels * (size_t)s.C;
+    floats[FILTERS] = ex_winograd_filter_floats(s.K, s.C);
+    floats[SCRATCH] = ex_winograd_scratch_floats(&s);
+}
+
+void ex_cpu_tiles_try(float *const at[4], const ex_dnn_conv *c, ex_stream s)
+{
+    const ex_winograd_shape shape = ex_cpu_tiles_shape(c);
+    const ex_winograd_end end = {.add = c->sum, .relu = c->relu};
+    ex_winograd_conv(at[OUT], at[IN], at[FILTERS], &end, &shape, at[SCRATCH], s);
+}
