@@ -3,13 +3,12 @@
  * oneDNN's own `auto` takes neither Winograd nor the kernels for NHWC. Each shape and pass is timed
  * once per device; the lock makes concurrent lanes wait for the first one's choice, since lanes
  * that chose for themselves would differ in bits. */
+#include "algorithms_file.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/memory.h"
 #include "cpu/cpu_impl.h"
-#include "io/file.h"
 
-#include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -19,9 +18,7 @@ enum {
     RUNS_MAX = 12,
     ARGS_MAX = 5,
     CACHE_LINE = 64,
-    SCHEMA = 1,
     FIRST_ROOM = 64,
-    CHOICES_MAX = 1 << 12, /* of a file */
 };
 
 /* Seconds of runs after which no more are made. */
@@ -266,30 +263,20 @@ ex_status ex_cpu_algorithms_write(const ex_device *device, const char *path)
     for (int i = 0; i < d->choice_count; i++)
         json_object_set_new(algorithms, d->choices[i].key,
                             json_string(names[d->choices[i].algorithm]));
-    json_t *root = json_pack("{s:i, s:s, s:o}", "schema", SCHEMA, "device", device->description,
-                             "algorithms", algorithms);
-    const ex_status status =
-        root ? ex_json_write(path, root) : EX_FAIL(EX_ERR_MEMORY, "no memory for %s", path);
-    json_decref(root);
-    return status;
+    return ex_algorithms_file_write(device, algorithms, path);
 }
 
 static ex_status adopt(ex_cpu_device *d, json_t *algorithms, const char *path)
 {
     const char *key;
     json_t *value;
-    if (!json_is_object(algorithms) || json_object_size(algorithms) > CHOICES_MAX)
-        return EX_FAIL(
-            EX_ERR_INPUT,
-            "%s: \"algorithms\" with at most %d convolutions is expected; delete the file", path,
-            CHOICES_MAX);
     json_object_foreach(algorithms, key, value)
     {
         const char *name = json_string_value(value);
         int a = 0;
-        while (name && a < EX_DNN_ALGORITHMS && strcmp(name, names[a]) != 0)
+        while (a < EX_DNN_ALGORITHMS && strcmp(name, names[a]) != 0)
             a++;
-        if (!name || a == EX_DNN_ALGORITHMS)
+        if (a == EX_DNN_ALGORITHMS)
             return EX_FAIL(EX_ERR_INPUT,
                            "%s: \"%s\" must be direct, pixels, winograd or tiles; delete the file",
                            path, key);
@@ -305,22 +292,11 @@ static ex_status adopt(ex_cpu_device *d, json_t *algorithms, const char *path)
 ex_status ex_cpu_algorithms_read(ex_device *device, const char *path)
 {
     ex_cpu_device *d = (ex_cpu_device *)device;
-    json_t *root;
-    ex_status status = ex_json_read(&root, path);
-    if (status == EX_ERR_INPUT)
-        return EX_FAIL(status, "%s; without the file the convolutions are timed again",
-                       ex_error_message());
-    EX_TRY(status);
-    const char *made_for = json_string_value(json_object_get(root, "device"));
-    if (json_integer_value(json_object_get(root, "schema")) != SCHEMA || !made_for ||
-        strcmp(made_for, device->description) != 0) {
-        ex_log("%s is for another processor or library (%s); timing the convolutions again", path,
-               made_for ? made_for : "unnamed");
-    } else {
-        pthread_mutex_lock(&d->timing);
-        status = adopt(d, json_object_get(root, "algorithms"), path);
-        pthread_mutex_unlock(&d->timing);
-    }
+    json_t *root, *algorithms;
+    EX_TRY(ex_algorithms_file_read(&root, &algorithms, device, path));
+    pthread_mutex_lock(&d->timing);
+    const ex_status status = adopt(d, algorithms, path);
+    pthread_mutex_unlock(&d->timing);
     json_decref(root);
     return status;
 }

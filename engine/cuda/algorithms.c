@@ -1,24 +1,23 @@
-/* The candidate that is taken for each graph. All lanes and plans of a device take the same one:
- * lanes that chose for themselves would differ in bits. Convolutions are timed once, by events,
- * while nothing else lies in the lane's arena. */
-#include "base/log.h"
+/* What is taken for each graph: a candidate of the library, or kernels of ours where they compute
+ * the same. All lanes and plans of a device take the same: lanes that chose for themselves would
+ * differ in bits. Convolutions are timed once, and so are norms and pools against our kernels. */
+#include "algorithms_file.h"
 #include "base/memory.h"
 #include "cuda/cuda_impl.h"
-#include "io/file.h"
+#include "cuda/timing.h"
 
-#include <jansson.h>
 #include <stdio.h>
 #include <string.h>
 
-enum {
-    SCHEMA = 1,
-    FIRST_ROOM = 64,
-    CHOICES_MAX = 1 << 12, /* of a file */
-    TEXT_MAX = 1 << 16,    /* bytes of a choice in a file */
-    CANDIDATES = 8,        /* best guesses that are timed */
-    RUNS = 5,              /* of each, after one to warm up */
-    FILLING = 0x3c,        /* bytes of floats of 0.0115 */
-};
+/* Best guesses that are timed: of convolutions, and beside kernels of ours, where each is
+ * compiled. */
+enum { FIRST_ROOM = 64, CANDIDATES = 8, RIVALS = 1 };
+
+/* What is stored for graphs that kernels of ours compute. */
+static const char KERNELS[] = "kernels";
+/* A library's plan for what kernels of ours can do is compiled when it is made, on each lane anew:
+ * seconds, that it has to be worth. */
+static const float WORTH = 0.95f;
 
 void ex_cuda_choices_free(ex_cuda_device *device)
 {
@@ -61,92 +60,7 @@ fail:
     return status;
 }
 
-/* --- timing ----------------------------------------------------------------------------------- */
-
-static size_t rounded(size_t bytes)
-{
-    return (bytes + EX_CUDA_ALIGN - 1) / EX_CUDA_ALIGN * EX_CUDA_ALIGN;
-}
-
-static size_t tensor_bytes(const ex_graph_tensor *t)
-{
-    return t->is_virtual ? 0 : ex_graph_tensor_elements(t) * ex_graph_type_size(t->type);
-}
-
-/* Lays the graph's tensors and the workspace into the arena. */
-static ex_status lay_out(ex_cuda_lane *lane, const ex_dnn_graph *g, size_t workspace, void **data,
-                         void **scratch)
-{
-    size_t bytes = rounded(workspace), at = bytes;
-    for (int i = 0; i < g->tensor_count; i++)
-        bytes += rounded(tensor_bytes(&g->tensor[i]));
-    EX_TRY(ex_cuda_borrow(lane, bytes));
-    *scratch = lane->arena;
-    for (int i = 0; i < g->tensor_count; i++) {
-        const ex_graph_tensor *t = &g->tensor[i];
-        data[i] = t->is_virtual ? NULL : lane->arena + at;
-        if (data[i])
-            EX_TRY(EX_CUDA(cudaMemsetAsync(data[i], FILLING, tensor_bytes(t), lane->stream)));
-        at += rounded(tensor_bytes(t));
-    }
-    return EX_OK;
-}
-
-/* *milliseconds of RUNS runs. */
-static ex_status time_plan(ex_cuda_lane *lane, const ex_dnn_graph *g, const ex_dnn_plan *plan,
-                           cudaEvent_t start, cudaEvent_t end, float *milliseconds)
-{
-    void *data[EX_GRAPH_TENSORS], *scratch;
-    EX_TRY(lay_out(lane, g, ex_dnn_plan_workspace(plan), data, &scratch));
-    for (int run = 0; run <= RUNS; run++) {
-        if (run == 1)
-            EX_TRY(EX_CUDA(cudaEventRecord(start, lane->stream)));
-        EX_TRY(ex_dnn_plan_run(plan, data, scratch));
-    }
-    EX_TRY(EX_CUDA(cudaEventRecord(end, lane->stream)));
-    EX_TRY(EX_CUDA(cudaEventSynchronize(end)));
-    return EX_CUDA(cudaEventElapsedTime(milliseconds, start, end));
-}
-
-/* *out = the fastest of the first candidates; those that cannot be built, or whose memory does not
- * fit beside others, are passed over. */
-static ex_status fastest(ex_dnn_plan **out, ex_cuda_lane *lane, const ex_dnn_graph *g, int count)
-{
-    cudaEvent_t start = NULL, end = NULL;
-    ex_dnn_plan *plan = NULL;
-    float best = 0.0f, taken;
-    ex_status status;
-    *out = NULL;
-    EX_TRY_GOTO(EX_CUDA(cudaEventCreate(&start)), done);
-    EX_TRY_GOTO(EX_CUDA(cudaEventCreate(&end)), done);
-    for (int i = 0; i < count && i < CANDIDATES; i++) {
-        status = ex_dnn_plan_create(&plan, lane->dnn, g, i, NULL);
-        if (status == EX_OK)
-            status = time_plan(lane, g, plan, start, end, &taken);
-        if (status == EX_ERR_UNSUPPORTED || status == EX_ERR_MEMORY) {
-            ex_dnn_plan_destroy(&plan);
-            continue;
-        }
-        EX_TRY_GOTO(status, done);
-        if (!*out || taken < best) {
-            ex_dnn_plan *const slower = *out;
-            *out = plan;
-            best = taken;
-            plan = slower;
-        }
-        ex_dnn_plan_destroy(&plan);
-    }
-    status = *out ? EX_OK : status;
-done:
-    ex_dnn_plan_destroy(&plan);
-    if (status != EX_OK)
-        ex_dnn_plan_destroy(out);
-    if (start)
-        (void)cudaEventDestroy(start);
-    if (end)
-        (void)cudaEventDestroy(end);
-    return status;
-}
+/* --- choosing --------------------------------------------------------------------------------- */
 
 static ex_status first(ex_dnn_plan **out, ex_cuda_lane *lane, const ex_dnn_graph *g, int count)
 {
@@ -170,9 +84,15 @@ static ex_status choose(ex_dnn_plan **out, ex_cuda_lane *lane, const ex_dnn_grap
 {
     const bool timed = lane->device->base.options.conv == EX_CONV_AUTO && has_convolution(g);
     char *stored = NULL;
+    float milliseconds;
     int count;
     EX_TRY(ex_dnn_plan_count(&count, lane->dnn, g));
-    EX_TRY(timed && count > 1 ? fastest(out, lane, g, count) : first(out, lane, g, count));
+    if (timed && count > 1) {
+        const int tried = count < CANDIDATES ? count : CANDIDATES;
+        EX_TRY(ex_cuda_fastest(out, &milliseconds, lane, g, tried));
+    } else {
+        EX_TRY(first(out, lane, g, count));
+    }
     ex_status status = ex_dnn_plan_store(*out, &stored);
     if (status == EX_OK)
         status = remember(lane->device, text, stored, false);
@@ -215,6 +135,85 @@ ex_status ex_cuda_choose(ex_dnn_plan **out, ex_cuda_lane *lane, const ex_dnn_gra
     return chosen && status == EX_ERR_UNSUPPORTED ? refused(text, read) : status;
 }
 
+/* --- the library or kernels of ours ----------------------------------------------------------- */
+
+/* The times of both; *faster: whether the library's are worth it. Passes of which it has no plan
+ * are not. */
+static ex_status contest(bool *faster, ex_dnn_plan **plan, ex_cuda_lane *lane,
+                         const ex_cuda_contest *c)
+{
+    float ours = 0.0f, theirs = 0.0f, taken;
+    *faster = false;
+    for (int i = 0; i < c->passes; i++) {
+        ex_cuda_timed own = c->own;
+        own.pass = i;
+        EX_TRY(ex_cuda_time(&taken, lane, &c->graph[i], &own));
+        ours += taken;
+    }
+    for (int i = 0; i < c->passes && theirs < WORTH * ours; i++) {
+        int count;
+        ex_status status = ex_dnn_plan_count(&count, lane->dnn, &c->graph[i]);
+        if (status == EX_OK)
+            status = ex_cuda_fastest(&plan[i], &taken, lane, &c->graph[i],
+                                     count < RIVALS ? count : RIVALS);
+        if (status == EX_ERR_UNSUPPORTED || status == EX_ERR_MEMORY)
+            return EX_OK;
+        EX_TRY(status);
+        theirs += taken;
+    }
+    *faster = theirs < WORTH * ours;
+    return EX_OK;
+}
+
+static ex_status remember_plan(ex_cuda_device *device, const char *graph, const ex_dnn_plan *plan)
+{
+    char *stored = NULL;
+    EX_TRY(ex_dnn_plan_store(plan, &stored));
+    const ex_status status = remember(device, graph, stored, false);
+    ex_free(&stored);
+    return status;
+}
+
+static ex_status hold_contest(bool *library, ex_cuda_lane *lane, const ex_cuda_contest *c,
+                              const char (*text)[EX_GRAPH_TEXT])
+{
+    ex_dnn_plan *plan[EX_CUDA_PASSES] = {NULL};
+    ex_status status = contest(library, plan, lane, c);
+    for (int i = 0; i < c->passes && status == EX_OK; i++)
+        status = *library ? remember_plan(lane->device, text[i], plan[i])
+                          : remember(lane->device, text[i], KERNELS, false);
+    for (int i = 0; i < c->passes; i++)
+        ex_dnn_plan_destroy(&plan[i]);
+    return status;
+}
+
+ex_status ex_cuda_prefer_library(bool *library, ex_cuda_lane *lane, const ex_cuda_contest *c)
+{
+    char text[EX_CUDA_PASSES][EX_GRAPH_TEXT];
+    int known = 0, kernels = 0;
+    ex_status status = EX_OK;
+    *library = false;
+    if (lane->device->base.options.conv != EX_CONV_AUTO)
+        return EX_OK;
+    pthread_mutex_lock(&lane->device->choosing);
+    for (int i = 0; i < c->passes; i++) {
+        ex_dnn_graph_describe(&c->graph[i], text[i], sizeof text[i]);
+        const ex_cuda_choice *choice = find(lane->device, text[i]);
+        known += choice != NULL;
+        kernels += choice && strcmp(choice->stored, KERNELS) == 0;
+    }
+    *library = known == c->passes && kernels == 0;
+    if (known == 0)
+        status = hold_contest(library, lane, c, (const char(*)[EX_GRAPH_TEXT])text);
+    else if (known < c->passes || (kernels > 0 && kernels < known))
+        status = EX_FAIL(EX_ERR_INPUT,
+                         "the file of algorithms has no choice for all passes of \"%s\", or mixes "
+                         "kernels with the library's plans; delete the file",
+                         text[0]);
+    pthread_mutex_unlock(&lane->device->choosing);
+    return status;
+}
+
 /* --- file ------------------------------------------------------------------------------------- */
 
 ex_status ex_cuda_algorithms_write(const ex_device *device, const char *path)
@@ -225,26 +224,16 @@ ex_status ex_cuda_algorithms_write(const ex_device *device, const char *path)
     for (int i = 0; i < d->choice_count; i++)
         json_object_set_new(algorithms, d->choices[i].graph, json_string(d->choices[i].stored));
     pthread_mutex_unlock(&d->choosing);
-    json_t *root = json_pack("{s:i, s:s, s:o}", "schema", SCHEMA, "device", device->description,
-                             "algorithms", algorithms);
-    const ex_status status =
-        root ? ex_json_write(path, root) : EX_FAIL(EX_ERR_MEMORY, "no memory for %s", path);
-    json_decref(root);
-    return status;
+    return ex_algorithms_file_write(device, algorithms, path);
 }
 
 static ex_status adopt(ex_cuda_device *d, json_t *algorithms, const char *path)
 {
     const char *key;
     json_t *value;
-    if (!json_is_object(algorithms) || json_object_size(algorithms) > CHOICES_MAX)
-        return EX_FAIL(EX_ERR_INPUT,
-                       "%s: \"algorithms\" with at most %d graphs is expected; delete the file",
-                       path, CHOICES_MAX);
     json_object_foreach(algorithms, key, value)
     {
-        if (strlen(key) >= EX_GRAPH_TEXT || !json_is_string(value) ||
-            json_string_length(value) > TEXT_MAX)
+        if (strlen(key) >= EX_GRAPH_TEXT)
             return EX_FAIL(EX_ERR_INPUT, "%s: \"%.32s...\" is no graph; delete the file", path,
                            key);
         if (!find(d, key))
@@ -256,23 +245,11 @@ static ex_status adopt(ex_cuda_device *d, json_t *algorithms, const char *path)
 ex_status ex_cuda_algorithms_read(ex_device *device, const char *path)
 {
     ex_cuda_device *d = (ex_cuda_device *)device;
-    json_t *root;
-    ex_status status = ex_json_read(&root, path);
-    if (status == EX_ERR_INPUT)
-        return EX_FAIL(status, "%s; without the file the convolutions are timed again",
-                       ex_error_message());
-    EX_TRY(status);
-    const char *made_for = json_string_value(json_object_get(root, "device"));
-    if (json_integer_value(json_object_get(root, "schema")) != SCHEMA || !made_for ||
-        strcmp(made_for, device->description) != 0) {
-        ex_log_warn("%s holds the choices of another GPU or library (%s; here is %s): convolutions "
-                    "are timed again, and results may differ in their last bits",
-                    path, made_for ? made_for : "unnamed", device->description);
-    } else {
-        pthread_mutex_lock(&d->choosing);
-        status = adopt(d, json_object_get(root, "algorithms"), path);
-        pthread_mutex_unlock(&d->choosing);
-    }
+    json_t *root, *algorithms;
+    EX_TRY(ex_algorithms_file_read(&root, &algorithms, device, path));
+    pthread_mutex_lock(&d->choosing);
+    const ex_status status = adopt(d, algorithms, path);
+    pthread_mutex_unlock(&d->choosing);
     json_decref(root);
     return status;
 }

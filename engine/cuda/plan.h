@@ -3,6 +3,7 @@
 #define EX_CUDA_PLAN_H
 
 #include "cuda/lane.h"
+#include "cuda/timing.h"
 #include "plan_buffers.h"
 #include "plan_shapes.h"
 #include "table_cuda.h"
@@ -237,6 +238,17 @@ ex_status ex_cuda_product_add(ex_cuda_plan *plan, const char *what, int node,
                               ex_cuda_ref b, ex_cuda_ref bias);
 /* *out = the plan that the device has chosen for a graph. */
 ex_status ex_cuda_choose(ex_dnn_plan **out, ex_cuda_lane *lane, const ex_dnn_graph *g);
+/* Graphs, a forward pass and its backward pass, that kernels of ours can compute as well; passes
+ * hand each other what only their own kind understands, so that one answer holds for all. */
+enum { EX_CUDA_PASSES = 2 };
+typedef struct ex_cuda_contest {
+    ex_dnn_graph graph[EX_CUDA_PASSES];
+    int passes;
+    ex_cuda_timed own; /* runs our kernels for a pass */
+} ex_cuda_contest;
+/* *library: whether the device takes the library's plans, then ex_cuda_choose gives them. Timed
+ * once, as convolutions are; never where these are direct. */
+ex_status ex_cuda_prefer_library(bool *library, ex_cuda_lane *lane, const ex_cuda_contest *c);
 void ex_cuda_choices_free(ex_cuda_device *device);
 
 /* --- nodes ------------------------------------------------------------------------------------ */

@@ -109,6 +109,37 @@ static void test_algorithms_are_written_and_read_back(void **state)
     ex_net_fixture_close(&g);
 }
 
+/* Whatever device it was made for, and whether or not anything is chosen here. */
+static void test_a_file_that_holds_no_algorithms_is_refused(void **state)
+{
+    (void)state;
+    static const char *const TEXTS[] = {
+        "[]",
+        "{}",
+        "{\"schema\": 1, \"algorithms\": {}}",
+        "{\"schema\": \"1\", \"device\": \"another\", \"algorithms\": {}}",
+        "{\"schema\": 1, \"device\": [], \"algorithms\": {}}",
+        "{\"schema\": 1, \"device\": \"another\"}",
+        "{\"schema\": 1, \"device\": \"another\", \"algorithms\": []}",
+        "{\"schema\": 1, \"device\": \"another\", \"algorithms\": {\"x\": 3}}",
+    };
+    for (int i = 0; i < (int)(sizeof TEXTS / sizeof *TEXTS); i++) {
+        char path[] = "/tmp/excise-algorithms-XXXXXX";
+        ex_device *device;
+        close(mkstemp(path));
+        FILE *file = fopen(path, "w");
+        assert_non_null(file);
+        fputs(TEXTS[i], file);
+        fclose(file);
+        assert_ok(ex_device_open(
+            &device, &(ex_device_options){.device = ex_test_device(), .conv = EX_CONV_DIRECT}));
+        assert_status(ex_device_read_algorithms(device, path), EX_ERR_INPUT);
+        assert_message("delete the file");
+        ex_device_close(&device);
+        unlink(path);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -116,6 +147,7 @@ int main(void)
         cmocka_unit_test(test_what_the_cpu_cannot_do_is_refused),
         cmocka_unit_test(test_memory_limit_is_kept_and_given_back),
         cmocka_unit_test(test_algorithms_are_written_and_read_back),
+        cmocka_unit_test(test_a_file_that_holds_no_algorithms_is_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,0 +1,114 @@
+#include "cuda/timing.h"
+
+#include "cuda/cuda_impl.h"
+
+enum {
+    RUNS = 5,       /* of each, after one to warm up */
+    FILLING = 0x3c, /* bytes of floats of 0.0115 */
+};
+
+static size_t rounded(size_t bytes)
+{
+    return (bytes + EX_CUDA_ALIGN - 1) / EX_CUDA_ALIGN * EX_CUDA_ALIGN;
+}
+
+static size_t tensor_bytes(const ex_graph_tensor *t)
+{
+    return t->is_virtual ? 0 : ex_graph_tensor_elements(t) * ex_graph_type_size(t->type);
+}
+
+/* Lays the graph's tensors and the workspace into the arena. */
+static ex_status lay_out(ex_cuda_lane *lane, const ex_dnn_graph *g, size_t workspace, void **data,
+                         void **scratch)
+{
+    size_t bytes = rounded(workspace), at = bytes;
+    for (int i = 0; i < g->tensor_count; i++)
+        bytes += rounded(tensor_bytes(&g->tensor[i]));
+    EX_TRY(ex_cuda_borrow(lane, bytes));
+    *scratch = lane->arena;
+    for (int i = 0; i < g->tensor_count; i++) {
+        const ex_graph_tensor *t = &g->tensor[i];
+        data[i] = t->is_virtual ? NULL : lane->arena + at;
+        if (data[i])
+            EX_TRY(EX_CUDA(cudaMemsetAsync(data[i], FILLING, tensor_bytes(t), lane->stream)));
+        at += rounded(tensor_bytes(t));
+    }
+    return EX_OK;
+}
+
+static ex_status time_between(float *milliseconds, ex_cuda_lane *lane, const ex_dnn_graph *g,
+                              const ex_cuda_timed *work, cudaEvent_t start, cudaEvent_t end)
+{
+    void *data[EX_GRAPH_TENSORS], *scratch;
+    EX_TRY(lay_out(lane, g, work->scratch, data, &scratch));
+    for (int run = 0; run <= RUNS; run++) {
+        if (run == 1)
+            EX_TRY(EX_CUDA(cudaEventRecord(start, lane->stream)));
+        EX_TRY(work->run(work, data, scratch));
+    }
+    EX_TRY(EX_CUDA(cudaEventRecord(end, lane->stream)));
+    EX_TRY(EX_CUDA(cudaEventSynchronize(end)));
+    return EX_CUDA(cudaEventElapsedTime(milliseconds, start, end));
+}
+
+ex_status ex_cuda_time(float *milliseconds, ex_cuda_lane *lane, const ex_dnn_graph *g,
+                       const ex_cuda_timed *work)
+{
+    cudaEvent_t start = NULL, end = NULL;
+    ex_status status;
+    EX_TRY_GOTO(EX_CUDA(cudaEventCreate(&start)), done);
+    EX_TRY_GOTO(EX_CUDA(cudaEventCreate(&end)), done);
+    status = time_between(milliseconds, lane, g, work, start, end);
+done:
+    if (start)
+        (void)cudaEventDestroy(start);
+    if (end)
+        (void)cudaEventDestroy(end);
+    return status;
+}
+
+/* --- candidates of the library ---------------------------------------------------------------- */
+
+static ex_status run_plan(const ex_cuda_timed *work, void *const *data, void *scratch)
+{
+    return ex_dnn_plan_run(work->what, data, scratch);
+}
+
+static ex_status time_plan(float *milliseconds, ex_cuda_lane *lane, const ex_dnn_graph *g,
+                           const ex_dnn_plan *plan)
+{
+    const ex_cuda_timed work = {
+        .run = run_plan, .what = plan, .scratch = ex_dnn_plan_workspace(plan)};
+    return ex_cuda_time(milliseconds, lane, g, &work);
+}
+
+ex_status ex_cuda_fastest(ex_dnn_plan **out, float *milliseconds, ex_cuda_lane *lane,
+                          const ex_dnn_graph *g, int count)
+{
+    ex_dnn_plan *plan = NULL;
+    ex_status status = EX_ERR_UNSUPPORTED;
+    float taken;
+    *out = NULL;
+    for (int i = 0; i < count; i++) {
+        status = ex_dnn_plan_create(&plan, lane->dnn, g, i, NULL);
+        if (status == EX_OK)
+            status = time_plan(&taken, lane, g, plan);
+        if (status == EX_ERR_UNSUPPORTED || status == EX_ERR_MEMORY) {
+            ex_dnn_plan_destroy(&plan);
+            continue;
+        }
+        EX_TRY_GOTO(status, fail);
+        if (!*out || taken < *milliseconds) {
+            ex_dnn_plan *const slower = *out;
+            *out = plan;
+            *milliseconds = taken;
+            plan = slower;
+        }
+        ex_dnn_plan_destroy(&plan);
+    }
+    return *out ? EX_OK : status;
+fail:
+    ex_dnn_plan_destroy(&plan);
+    ex_dnn_plan_destroy(out);
+    return status;
+}
