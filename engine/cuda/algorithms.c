@@ -11,10 +11,15 @@
 
 /* Best guesses that are timed: of convolutions, and beside kernels of ours, where each is
  * compiled. */
-enum { FIRST_ROOM = 64, CANDIDATES = 8, RIVALS = 1 };
+enum {
+    FIRST_ROOM = 64,
+    CANDIDATES = 8,
+    RIVALS = 1,
+    KEY_MAX = EX_CUDA_PASSES * (EX_GRAPH_TEXT + 16),
+};
 
-/* What is stored for graphs that kernels of ours compute. */
-static const char KERNELS[] = "kernels";
+/* What is stored of a contest. */
+static const char KERNELS[] = "kernels", LIBRARY[] = "library";
 /* A library's plan for what kernels of ours can do is compiled when it is made, on each lane anew:
  * seconds, that it has to be worth. */
 static const float WORTH = 0.95f;
@@ -165,23 +170,28 @@ static ex_status contest(bool *faster, ex_dnn_plan **plan, ex_cuda_lane *lane,
     return EX_OK;
 }
 
-static ex_status remember_plan(ex_cuda_device *device, const char *graph, const ex_dnn_plan *plan)
+static ex_status remember_plan(ex_cuda_device *device, const ex_dnn_graph *g,
+                               const ex_dnn_plan *plan)
 {
-    char *stored = NULL;
+    char text[EX_GRAPH_TEXT], *stored = NULL;
+    ex_dnn_graph_describe(g, text, sizeof text);
+    if (find(device, text)) /* of another contest: its backward pass differs */
+        return EX_OK;
     EX_TRY(ex_dnn_plan_store(plan, &stored));
-    const ex_status status = remember(device, graph, stored, false);
+    const ex_status status = remember(device, text, stored, false);
     ex_free(&stored);
     return status;
 }
 
 static ex_status hold_contest(bool *library, ex_cuda_lane *lane, const ex_cuda_contest *c,
-                              const char (*text)[EX_GRAPH_TEXT])
+                              const char *key)
 {
     ex_dnn_plan *plan[EX_CUDA_PASSES] = {NULL};
     ex_status status = contest(library, plan, lane, c);
-    for (int i = 0; i < c->passes && status == EX_OK; i++)
-        status = *library ? remember_plan(lane->device, text[i], plan[i])
-                          : remember(lane->device, text[i], KERNELS, false);
+    for (int i = 0; i < c->passes && *library && status == EX_OK; i++)
+        status = remember_plan(lane->device, &c->graph[i], plan[i]);
+    if (status == EX_OK)
+        status = remember(lane->device, key, *library ? LIBRARY : KERNELS, false);
     for (int i = 0; i < c->passes; i++)
         ex_dnn_plan_destroy(&plan[i]);
     return status;
@@ -189,27 +199,26 @@ static ex_status hold_contest(bool *library, ex_cuda_lane *lane, const ex_cuda_c
 
 ex_status ex_cuda_prefer_library(bool *library, ex_cuda_lane *lane, const ex_cuda_contest *c)
 {
-    char text[EX_CUDA_PASSES][EX_GRAPH_TEXT];
-    int known = 0, kernels = 0;
+    char key[KEY_MAX], text[EX_GRAPH_TEXT];
     ex_status status = EX_OK;
     *library = false;
     if (lane->device->base.options.conv != EX_CONV_AUTO)
         return EX_OK;
-    pthread_mutex_lock(&lane->device->choosing);
+    key[0] = '\0';
     for (int i = 0; i < c->passes; i++) {
-        ex_dnn_graph_describe(&c->graph[i], text[i], sizeof text[i]);
-        const ex_cuda_choice *choice = find(lane->device, text[i]);
-        known += choice != NULL;
-        kernels += choice && strcmp(choice->stored, KERNELS) == 0;
+        ex_dnn_graph_describe(&c->graph[i], text, sizeof text);
+        ex_append(key, sizeof key, "%s%s", i ? ", then " : "by: ", text);
     }
-    *library = known == c->passes && kernels == 0;
-    if (known == 0)
-        status = hold_contest(library, lane, c, (const char(*)[EX_GRAPH_TEXT])text);
-    else if (known < c->passes || (kernels > 0 && kernels < known))
+    pthread_mutex_lock(&lane->device->choosing);
+    const ex_cuda_choice *choice = find(lane->device, key);
+    *library = choice && strcmp(choice->stored, LIBRARY) == 0;
+    if (!choice)
+        status = hold_contest(library, lane, c, key);
+    else if (!*library && strcmp(choice->stored, KERNELS) != 0)
         status = EX_FAIL(EX_ERR_INPUT,
-                         "the file of algorithms has no choice for all passes of \"%s\", or mixes "
-                         "kernels with the library's plans; delete the file",
-                         text[0]);
+                         "the file of algorithms has \"%.32s\" for \"%s\"; %s or %s is "
+                         "expected; delete the file",
+                         choice->stored, key, KERNELS, LIBRARY);
     pthread_mutex_unlock(&lane->device->choosing);
     return status;
 }
@@ -233,7 +242,7 @@ static ex_status adopt(ex_cuda_device *d, json_t *algorithms, const char *path)
     json_t *value;
     json_object_foreach(algorithms, key, value)
     {
-        if (strlen(key) >= EX_GRAPH_TEXT)
+        if (strlen(key) >= KEY_MAX)
             return EX_FAIL(EX_ERR_INPUT, "%s: \"%.32s...\" is no graph; delete the file", path,
                            key);
         if (!find(d, key))

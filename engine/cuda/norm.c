@@ -61,6 +61,10 @@ ex_status ex_cuda_norm_forward(ex_cuda_plan *plan, int node)
 {
     const int residual = plan->model->nodes[node].residual;
     const ex_cuda_map *map = &plan->maps[node];
+    bool library;
+    EX_TRY(ex_cuda_norm_library_forward(plan, node, &library));
+    if (library)
+        return EX_OK;
     EX_TRY(add_statistics(plan, node));
     EX_TRY(add_norm(plan, "norm forward", node, run_forward));
     ex_cuda_step_ref(plan, map->ref);
@@ -93,6 +97,8 @@ ex_status ex_cuda_norm_backward(ex_cuda_plan *plan, int node, ex_cuda_ref *out)
     const ex_cuda_map *map = &plan->maps[node];
     const bool residual = n->residual >= 0;
     ex_cuda_ref g1, g2;
+    if (map->library)
+        return ex_cuda_norm_library_backward(plan, node, out);
     EX_TRY(ex_cuda_gradient_pair(plan, node, &g1, &g2));
     *out = g1;
     if (residual) { /* which wants g itself */
@@ -129,7 +135,10 @@ ex_status ex_cuda_norm_update(ex_cuda_plan *plan, int node)
         return EX_OK;
     EX_TRY(ex_cuda_step_add(plan, "running statistics", node, run_running, &step));
     step->update = true;
-    step->n = (size_t)plan->base.spec.batch * (size_t)n->out_H * (size_t)n->out_W;
+    /* The library's variance is unbiased already: as of a batch without end. */
+    step->n = plan->maps[node].library
+                  ? SIZE_MAX
+                  : (size_t)plan->base.spec.batch * (size_t)n->out_H * (size_t)n->out_W;
     ex_cuda_step_ref(plan, plan->maps[node].mean);
     ex_cuda_step_ref(plan, plan->maps[node].var);
     return EX_OK;

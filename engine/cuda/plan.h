@@ -48,6 +48,8 @@ typedef struct ex_cuda_map {
     ex_map_type type;  /* of the tensor, and of its gradients */
     ex_cuda_ref inner; /* training: the value before the norm; linear: the rows that it reads */
     ex_cuda_ref mean, var, index;
+    bool library; /* training: norm or pool by the library's graphs, with what they hand on: */
+    ex_cuda_ref norm_scale, norm_mean, norm_inverse;
     ex_cuda_ref weights, bias; /* as the forward convolution reads them */
     ex_cuda_ref before_relu;   /* a plan to fork from: the convolution's output (correct.c) */
     ex_cuda_ref columns;       /* the same: filters (C, R, S, K) */
@@ -287,6 +289,9 @@ ex_status ex_cuda_shortcut_backward(ex_cuda_plan *plan, int node);
 ex_status ex_cuda_norm_forward(ex_cuda_plan *plan, int node);
 /* *out = gradient with respect to the norm's input, given that of the node's tensor. */
 ex_status ex_cuda_norm_backward(ex_cuda_plan *plan, int node, ex_cuda_ref *out);
+/* The same by the library's graphs, if they are faster: *taken; backward then has to be, too. */
+ex_status ex_cuda_norm_library_forward(ex_cuda_plan *plan, int node, bool *taken);
+ex_status ex_cuda_norm_library_backward(ex_cuda_plan *plan, int node, ex_cuda_ref *out);
 /* Running statistics. */
 ex_status ex_cuda_norm_update(ex_cuda_plan *plan, int node);
 

@@ -1,5 +1,7 @@
-/* Nodes without weights: pooling and the option-A shortcut. */
+/* Nodes without weights: pooling and the option-A shortcut. Training takes the library's pools
+ * where they are faster than our kernels. */
 #include "cuda/cuda_impl.h"
+#include "cuda/node_graph.h"
 
 static ex_pool_shape shape_of(const ex_cuda_plan *plan, const ex_cuda_step *step)
 {
@@ -35,6 +37,63 @@ static ex_status run_pool_backward(ex_cuda_plan *plan, const ex_cuda_step *step)
     return EX_OK;
 }
 
+/* --- by the library's graphs ------------------------------------------------------------------ */
+
+/* Of the contest: what our kernels are told beside the graphs' tensors. */
+typedef struct own_pool {
+    ex_pool_shape shape;
+    bool largest;
+    ex_stream stream;
+} own_pool;
+
+static ex_status run_own(const ex_cuda_timed *work, void *const *data, void *scratch)
+{
+    const own_pool *o = work->what;
+    void *const in = data[EX_POOL_IN], *const out = data[EX_POOL_OUT];
+    (void)scratch;
+    if (o->largest && work->pass == 0)
+        ex_kernels_cuda.maxpool_fwd(out, data[EX_POOL_INDEX], in, &o->shape, o->stream);
+    else if (o->largest)
+        ex_kernels_cuda.maxpool_bwd(out, in, data[EX_POOL_INDEX], &o->shape, o->stream);
+    else if (work->pass == 0)
+        ex_kernels_cuda.avgpool_fwd(out, in, &o->shape, o->stream);
+    else
+        ex_kernels_cuda.avgpool_bwd(out, in, &o->shape, o->stream);
+    return ex_cuda_launches();
+}
+
+static ex_dnn_graph graph_of(const ex_cuda_plan *plan, int node, bool backward)
+{
+    return ex_node_graph_pool(&plan->model->nodes[node], plan->base.spec.batch,
+                              ex_cuda_precision(plan), backward);
+}
+
+static ex_status decide(ex_cuda_plan *plan, int node)
+{
+    const ex_node *n = &plan->model->nodes[node];
+    const ex_cuda_step step = {.node = node, .shape = ex_cuda_shape(plan, n->input)};
+    ex_cuda_map *map = &plan->maps[node];
+    const own_pool own = {.shape = shape_of(plan, &step),
+                          .largest = n->op == EX_OP_MAXPOOL,
+                          .stream = ex_cuda_stream(plan)};
+    const ex_cuda_contest c = {.graph = {graph_of(plan, node, false), graph_of(plan, node, true)},
+                               .passes = map->wanted ? 2 : 1,
+                               .own = {.run = run_own, .what = &own, .scratch = 1}};
+    map->library = false;
+    return ex_cuda_trains(plan) ? ex_cuda_prefer_library(&map->library, plan->lane, &c) : EX_OK;
+}
+
+static ex_status add_library(ex_cuda_plan *plan, int node, const char *what, bool backward,
+                             ex_cuda_ref out, ex_cuda_ref in)
+{
+    const ex_dnn_graph g = graph_of(plan, node, backward);
+    const ex_cuda_ref ref[] = {
+        [EX_POOL_IN] = in, [EX_POOL_OUT] = out, [EX_POOL_INDEX] = plan->maps[node].index};
+    return ex_cuda_graph_add(plan, what, node, &g, ref);
+}
+
+/* --- steps ------------------------------------------------------------------------------------ */
+
 static ex_status add_pool(ex_cuda_plan *plan, int node, const char *what, ex_cuda_call call,
                           ex_cuda_ref out, ex_cuda_ref in)
 {
@@ -52,9 +111,12 @@ ex_status ex_cuda_pool_forward(ex_cuda_plan *plan, int node)
     const ex_node *n = &plan->model->nodes[node];
     ex_cuda_map *map = &plan->maps[node];
     map->index = EX_CUDA_NO_REF;
+    EX_TRY(decide(plan, node));
     if (n->op == EX_OP_MAXPOOL && ex_cuda_trains(plan)) /* a byte a value of the map */
         EX_TRY(ex_cuda_buffer_add(plan, ex_cuda_map_floats(plan, node), &map->index));
-    return add_pool(plan, node, "pool forward", run_pool, map->ref, plan->maps[n->input].ref);
+    const ex_cuda_ref in = plan->maps[n->input].ref;
+    return map->library ? add_library(plan, node, "pool forward", false, map->ref, in)
+                        : add_pool(plan, node, "pool forward", run_pool, map->ref, in);
 }
 
 ex_status ex_cuda_pool_backward(ex_cuda_plan *plan, int node)
@@ -63,7 +125,9 @@ ex_status ex_cuda_pool_backward(ex_cuda_plan *plan, int node)
     ex_cuda_ref dy, dx;
     EX_TRY(ex_cuda_gradient_sum(plan, node, false, &dy));
     EX_TRY(ex_cuda_map_add(plan, input, &dx));
-    EX_TRY(add_pool(plan, node, "pool backward", run_pool_backward, dx, dy));
+    EX_TRY(plan->maps[node].library
+               ? add_library(plan, node, "pool backward", true, dx, dy)
+               : add_pool(plan, node, "pool backward", run_pool_backward, dx, dy));
     return ex_cuda_gradient_give(plan, input, dx, -1);
 }
 

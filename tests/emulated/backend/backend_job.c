@@ -144,9 +144,10 @@ ex_status backend_job_run(const backend_job *job, const char *device, backend_re
 {
     run w = {.job = job, .r = r};
     ex_status status;
-    EX_TRY_GOTO(
-        ex_device_open(&w.device, &(ex_device_options){.device = device, .conv = EX_CONV_DIRECT}),
-        done);
+    const ex_device_options options = {.device = device,
+                                       .precision = job->precision,
+                                       .conv = job->timed ? EX_CONV_AUTO : EX_CONV_DIRECT};
+    EX_TRY_GOTO(ex_device_open(&w.device, &options), done);
     for (int i = 0; i < job->lanes; i++)
         EX_TRY_GOTO(ex_lane_create(&w.lane[i], w.device, job->model, 1), done);
     if (!job->untrained) {

@@ -15,6 +15,8 @@ typedef struct backend_job {
     float *params, *stats;
     int lanes;
     bool untrained; /* only evaluation and forks */
+    bool timed;     /* conv: auto */
+    ex_precision precision;
 } backend_job;
 
 /* What came out; arrays of the sizes that the model has. */

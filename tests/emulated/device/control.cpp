@@ -42,11 +42,19 @@ void ex_emulated_reset(uint64_t seed)
     s.fail_after = 0;
     s.lose_after = 0;
     s.lost = false;
-    s.only_count = false;
+    s.only_count = s.has_clock = false;
+    s.clock = s.kernel_takes = s.library_takes = 0;
     s.failed_call.clear();
     s.failure.clear();
     s.broken = cudaSuccess;
     s.resets++;
+}
+
+void ex_emulated_set_clock(double kernel, double library)
+{
+    the().has_clock = true;
+    the().kernel_takes = kernel;
+    the().library_takes = library;
 }
 
 void ex_emulated_set_devices(int count)

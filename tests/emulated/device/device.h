@@ -57,6 +57,10 @@ void ex_emulated_set_memory(size_t bytes);
  * as zeros: for counting what jobs of any size do. */
 void ex_emulated_only_count(void);
 
+/* Right after a reset: from now on events tell a time of their own, in which each kernel and each
+ * library call takes so many milliseconds, and all else none. Before that it is the host's. */
+void ex_emulated_set_clock(double kernel, double library);
+
 /* Call number n from now on, from 1, fails: calls of the runtime that return errors of their own,
  * and kernel launches. It does nothing, but one that releases something releases it. 0: none fails.
  */

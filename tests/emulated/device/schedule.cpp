@@ -102,6 +102,10 @@ void run_task(const task &t)
         break_device(cudaErrorLaunchFailure, t.what + " was made to fail");
         return;
     }
+    if (t.kind == effect::kernel)
+        the().clock += the().kernel_takes;
+    else if (t.kind == effect::library)
+        the().clock += the().library_takes;
     running = t.what.c_str();
     memory_open(t.device);
     t.run();

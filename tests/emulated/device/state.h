@@ -105,6 +105,8 @@ struct state {
     long fail_after = 0, lose_after = 0;
     bool lost = false;       /* a wait was */
     bool only_count = false; /* kernels and library calls do not run */
+    bool has_clock = false;
+    double clock = 0, kernel_takes = 0, library_takes = 0; /* milliseconds */
     std::string failed_call, failure;
     cudaError_t broken = cudaSuccess;
     unsigned resets = 0;
