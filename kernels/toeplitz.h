@@ -10,7 +10,8 @@
  * In two dimensions it is done to rows, then to columns: index 3 i + j. Nothing is divided or
  * scaled: it is about as accurate as the sums themselves.
  *
- * Maps (N, C, 2, 2) are in blocks of 16 channels; C and K are multiples of 16. */
+ * Maps (N, C, 2, 2) are in blocks of 16 channels, float32 or bf16; sums and products are float32
+ * for both. C and K are multiples of 16. */
 #ifndef EX_KERNELS_TOEPLITZ_H
 #define EX_KERNELS_TOEPLITZ_H
 
@@ -20,20 +21,21 @@ enum { EX_TOEPLITZ_SIDE = 2, EX_TOEPLITZ_PRODUCTS = 9, EX_TOEPLITZ_BLOCK = 16 };
 
 /* out (9, K, C) from filters (K, 3, 3, C). */
 void ex_toeplitz_filters(float *out, const float *filters, int K, int C, ex_stream s);
-/* out (9, N, C) from in (N, C, 2, 2): an input, or, swapped, a gradient of an output. */
-void ex_toeplitz_in(float *out, const float *in, int swapped, int N, int C, ex_stream s);
+/* out (9, N, C) from in (N, C, 2, 2) of `type`: an input, or, swapped, a gradient of an output. */
+void ex_toeplitz_in(float *out, const void *in, ex_map_type type, int swapped, int N, int C,
+                    ex_stream s);
 
 /* What becomes of the products. */
 typedef struct ex_toeplitz_end {
-    const float *bias;     /* (K), or NULL */
-    const float *residual; /* as out, may be out, or NULL: added */
-    int relu;              /* at last */
-    int swapped;           /* out is the gradient of an input */
+    const float *bias;    /* (K), or NULL */
+    const void *residual; /* as out, may be out, or NULL: added */
+    int relu;             /* at last */
+    int swapped;          /* out is the gradient of an input */
 } ex_toeplitz_end;
 
-/* out (N, K, 2, 2) from products (9, N, K) of spread input and filters. */
-void ex_toeplitz_out(float *out, const float *products, const ex_toeplitz_end *end, int N, int K,
-                     ex_stream s);
+/* out (N, K, 2, 2) of `type` from products (9, N, K) of spread input and filters. */
+void ex_toeplitz_out(void *out, ex_map_type type, const float *products, const ex_toeplitz_end *end,
+                     int N, int K, ex_stream s);
 /* The gradients: filters (K, 3, 3, C) from products (9, K, C), of the swapped gradient of the
  * output and the input; bias (K) from the former, (9, N, K). */
 void ex_toeplitz_filters_bwd(float *filters, const float *products, int K, int C, ex_stream s);

@@ -116,15 +116,15 @@ void ex_toeplitz_bias_bwd(float *bias, const float *dy, int N, int K, ex_stream 
 
 /* Units are images and blocks of channels; out lies (9, units, 16). `first`, `second`: the indices
  * that x0 and x1 go to, 2 and 1 unless swapped. */
-EX_INLINE void map_in_body(float *restrict out, const float *restrict in, size_t product,
+EX_INLINE void map_in_body(float *restrict out, const void *in, ex_map_type type, size_t product,
                            size_t first, size_t second, size_t begin, size_t end)
 {
     for (size_t unit = begin; unit < end; unit++) {
-        const float *x = in + unit * PIXELS * EX_WIDE;
+        const size_t x = unit * PIXELS * EX_WIDE;
         ex_wide a[SIDE][TAPS];
         for (size_t h = 0; h < SIDE; h++) {
-            const ex_wide x0 = ex_wide_load(x + SIDE * h * EX_WIDE),
-                          x1 = ex_wide_load(x + (SIDE * h + 1) * EX_WIDE);
+            const ex_wide x0 = ex_wide_get(in, x + SIDE * h * EX_WIDE, type),
+                          x1 = ex_wide_get(in, x + (SIDE * h + 1) * EX_WIDE, type);
             a[h][0] = x0 + x1;
             a[h][first] = x0;
             a[h][second] = x1;
@@ -138,40 +138,42 @@ EX_INLINE void map_in_body(float *restrict out, const float *restrict in, size_t
     }
 }
 
-EX_CLONES static void map_in(float *out, const float *in, size_t product, int swapped, size_t begin,
-                             size_t end)
+EX_CLONES static void map_in(float *out, const void *in, ex_map_type of, size_t product,
+                             int swapped, size_t begin, size_t end)
 {
     if (swapped)
-        map_in_body(out, in, product, 1, 2, begin, end);
+        EX_TYPED(of, type, map_in_body(out, in, type, product, 1, 2, begin, end));
     else
-        map_in_body(out, in, product, 2, 1, begin, end);
+        EX_TYPED(of, type, map_in_body(out, in, type, product, 2, 1, begin, end));
 }
 
-void ex_toeplitz_in(float *out, const float *in, int swapped, int N, int C, ex_stream s)
+void ex_toeplitz_in(float *out, const void *in, ex_map_type type, int swapped, int N, int C,
+                    ex_stream s)
 {
     const size_t units = (size_t)N * (size_t)C / EX_WIDE;
     EX_SHARE(units, units * EX_WIDE * EX_TOEPLITZ_PRODUCTS, s,
-             map_in(out, in, units * EX_WIDE, swapped, begin, end));
+             map_in(out, in, type, units * EX_WIDE, swapped, begin, end));
 }
 
 typedef struct gathering {
-    float *out;
+    void *out;
+    ex_map_type type;
     const float *products;
     ex_toeplitz_end end;
     size_t product, blocks; /* floats of a product; blocks of channels */
 } gathering;
 
-EX_INLINE ex_wide finish(const gathering *g, ex_wide y, size_t block, size_t at)
+EX_INLINE void finish(const gathering *g, ex_wide y, size_t block, size_t at, ex_map_type type)
 {
     if (g->end.bias)
         y += ex_wide_load(g->end.bias + block * EX_WIDE);
     if (g->end.residual)
-        y += ex_wide_load(g->end.residual + at);
-    return g->end.relu ? ex_wide_where_positive(y, y) : y;
+        y += ex_wide_get(g->end.residual, at, type);
+    ex_wide_put(g->out, at, g->end.relu ? ex_wide_where_positive(y, y) : y, type);
 }
 
-EX_INLINE void map_out_body(const gathering *g, size_t first, size_t second, size_t begin,
-                            size_t end)
+EX_INLINE void map_out_body(const gathering *g, ex_map_type type, size_t first, size_t second,
+                            size_t begin, size_t end)
 {
     for (size_t unit = begin; unit < end; unit++) {
         const float *m = g->products + unit * EX_WIDE;
@@ -183,9 +185,8 @@ EX_INLINE void map_out_body(const gathering *g, size_t first, size_t second, siz
         }
         for (size_t h = 0; h < SIDE; h++) {
             const size_t at = (unit * PIXELS + h * SIDE) * EX_WIDE, block = unit % g->blocks;
-            ex_wide_store(g->out + at, finish(g, q[h][0] + q[h][first], block, at));
-            ex_wide_store(g->out + at + EX_WIDE,
-                          finish(g, q[h][0] + q[h][second], block, at + EX_WIDE));
+            finish(g, q[h][0] + q[h][first], block, at, type);
+            finish(g, q[h][0] + q[h][second], block, at + EX_WIDE, type);
         }
     }
 }
@@ -193,16 +194,17 @@ EX_INLINE void map_out_body(const gathering *g, size_t first, size_t second, siz
 EX_CLONES static void map_out(const gathering *g, size_t begin, size_t end)
 {
     if (g->end.swapped)
-        map_out_body(g, 2, 1, begin, end);
+        EX_TYPED(g->type, type, map_out_body(g, type, 2, 1, begin, end));
     else
-        map_out_body(g, 1, 2, begin, end);
+        EX_TYPED(g->type, type, map_out_body(g, type, 1, 2, begin, end));
 }
 
-void ex_toeplitz_out(float *out, const float *products, const ex_toeplitz_end *e, int N, int K,
-                     ex_stream s)
+void ex_toeplitz_out(void *out, ex_map_type type, const float *products, const ex_toeplitz_end *e,
+                     int N, int K, ex_stream s)
 {
     const size_t units = (size_t)N * (size_t)K / EX_WIDE;
     const gathering g = {.out = out,
+                         .type = type,
                          .products = products,
                          .end = *e,
                          .product = units * EX_WIDE,

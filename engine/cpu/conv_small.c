@@ -2,7 +2,8 @@
  * (toeplitz.h).
  *
  * oneDNN has nothing for them but the direct kernels, whose vectors have too few pixels to keep
- * them busy: they take two to four times as long. */
+ * them busy: they take two to four times as long, also in bf16, whose maps become float32 in the
+ * sums before the products. */
 #include "cpu/cpu_impl.h"
 #include "toeplitz.h"
 
@@ -12,9 +13,9 @@ enum { CHANNELS_MIN = 64 };
 bool ex_cpu_conv_is_small(const ex_cpu_plan *plan, int node)
 {
     const ex_node *n = &plan->model->nodes[node];
-    return plan->lane->device->base.options.conv == EX_CONV_AUTO && !ex_cpu_bf16(plan) &&
-           n->R == 3 && n->S == 3 && n->stride == 1 && n->pad == 1 && n->H == EX_TOEPLITZ_SIDE &&
-           n->W == EX_TOEPLITZ_SIDE && n->C >= CHANNELS_MIN && n->K >= CHANNELS_MIN &&
+    return plan->lane->device->base.options.conv == EX_CONV_AUTO && n->R == 3 && n->S == 3 &&
+           n->stride == 1 && n->pad == 1 && n->H == EX_TOEPLITZ_SIDE && n->W == EX_TOEPLITZ_SIDE &&
+           n->C >= CHANNELS_MIN && n->K >= CHANNELS_MIN &&
            plan->maps[n->input].block == EX_TOEPLITZ_BLOCK &&
            plan->maps[node].block == EX_TOEPLITZ_BLOCK;
 }
@@ -73,8 +74,9 @@ ex_status ex_cpu_small_filters(ex_cpu_plan *plan, int node)
 
 static ex_status run_input(ex_cpu_plan *plan, const ex_cpu_step *step)
 {
-    ex_toeplitz_in(step->at[0], step->at[1], 0, plan->base.spec.batch,
-                   plan->model->nodes[step->node].C, ex_cpu_stream(plan));
+    const ex_node *n = &plan->model->nodes[step->node];
+    ex_toeplitz_in(step->at[0], step->at[1], plan->maps[n->input].type, 0, plan->base.spec.batch,
+                   n->C, ex_cpu_stream(plan));
     return EX_OK;
 }
 
@@ -87,7 +89,7 @@ static ex_status add_input(ex_cpu_plan *plan, int node, ex_cpu_ref *out)
 
 static ex_status run_gradient(ex_cpu_plan *plan, const ex_cpu_step *step)
 {
-    ex_toeplitz_in(step->at[0], step->at[1], 1, plan->base.spec.batch,
+    ex_toeplitz_in(step->at[0], step->at[1], plan->maps[step->node].type, 1, plan->base.spec.batch,
                    plan->model->nodes[step->node].K, ex_cpu_stream(plan));
     return EX_OK;
 }
@@ -106,8 +108,8 @@ static ex_status run_output(ex_cpu_plan *plan, const ex_cpu_step *step)
 {
     const ex_toeplitz_end end = {
         .bias = step->at[BIAS], .residual = step->at[RESIDUAL], .relu = step->relu};
-    ex_toeplitz_out(step->at[OUT], step->at[PRODUCTS], &end, plan->base.spec.batch,
-                    plan->model->nodes[step->node].K, ex_cpu_stream(plan));
+    ex_toeplitz_out(step->at[OUT], step->shape.type, step->at[PRODUCTS], &end,
+                    plan->base.spec.batch, plan->model->nodes[step->node].K, ex_cpu_stream(plan));
     return EX_OK;
 }
 
@@ -122,6 +124,7 @@ ex_status ex_cpu_small_forward(ex_cpu_plan *plan, int node, const ex_dnn_conv *c
     EX_TRY(add_products(plan, "conv forward", node, p, in, map->weights, &products));
     EX_TRY(add_call(plan, "product sums", node, run_output, out, products));
     plan->steps[plan->step_count - 1].relu = c->relu;
+    plan->steps[plan->step_count - 1].shape.type = c->wide ? EX_MAP_F32 : map->type;
     ex_cpu_step_ref(plan, c->bias ? map->bias : EX_CPU_NO_REF, 0);
     ex_cpu_step_ref(plan, c->sum ? plan->maps[n->residual].ref : EX_CPU_NO_REF, 0);
     return EX_OK;
@@ -161,9 +164,10 @@ ex_status ex_cpu_small_weights(ex_cpu_plan *plan, int node, ex_cpu_ref dy, size_
 
 static ex_status run_input_gradient(ex_cpu_plan *plan, const ex_cpu_step *step)
 {
+    const ex_node *n = &plan->model->nodes[step->node];
     const ex_toeplitz_end end = {.swapped = 1};
-    ex_toeplitz_out(step->at[OUT], step->at[PRODUCTS], &end, plan->base.spec.batch,
-                    plan->model->nodes[step->node].C, ex_cpu_stream(plan));
+    ex_toeplitz_out(step->at[OUT], plan->maps[n->input].type, step->at[PRODUCTS], &end,
+                    plan->base.spec.batch, n->C, ex_cpu_stream(plan));
     return EX_OK;
 }
 
@@ -175,7 +179,7 @@ ex_status ex_cpu_small_data(ex_cpu_plan *plan, int node, ex_cpu_ref dy)
     EX_TRY(add_gradient(plan, node, dy, &gradient));
     EX_TRY(add_products(plan, "conv backward data", node, p, gradient, plan->maps[node].weights,
                         &products));
-    EX_TRY(ex_cpu_buffer_add(plan, ex_cpu_map_floats(plan, n->input) * sizeof(float), &dx));
+    EX_TRY(ex_cpu_buffer_add(plan, ex_cpu_map_bytes(plan, n->input), &dx));
     EX_TRY(add_call(plan, "product sums", node, run_input_gradient, dx, products));
     return ex_cpu_gradient_give(plan, n->input, dx, -1);
 }

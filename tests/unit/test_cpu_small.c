@@ -2,6 +2,7 @@
  * against the definition, and plans of a model that has such maps against oneDNN's direct
  * convolutions. */
 #include "base/memory.h"
+#include "bf16.h"
 #include "model/builder.h"
 #include "net_reference.h"
 #include "test.h"
@@ -68,8 +69,8 @@ static void open_small(small *s, int threads)
     s->xs = ex_guard_floats(NINE * N * C);
     s->ws = ex_guard_floats(NINE * K * C);
     s->dys = ex_guard_floats(NINE * N * K);
-    ex_toeplitz_in(s->xs, s->x, 0, s->N, s->C, stream);
-    ex_toeplitz_in(s->dys, s->dy, 1, s->N, s->K, stream);
+    ex_toeplitz_in(s->xs, s->x, EX_MAP_F32, 0, s->N, s->C, stream);
+    ex_toeplitz_in(s->dys, s->dy, EX_MAP_F32, 1, s->N, s->K, stream);
     ex_toeplitz_filters(s->ws, s->w, s->K, s->C, stream);
     ex_guard_check(s->xs, NINE * N * C);
     ex_guard_check(s->dys, NINE * N * K);
@@ -131,7 +132,7 @@ static void check(const float *actual, const small *s, visitor add, const ex_toe
         const size_t k = i / 64 % (size_t)(s->K / 16) * 16 + i % 16;
         double y = sum[i];
         y += end && end->bias ? (double)end->bias[k] : 0.0;
-        y += end && end->residual ? (double)end->residual[i] : 0.0;
+        y += end && end->residual ? (double)((const float *)end->residual)[i] : 0.0;
         expected[i] = (float)(end && end->relu && y < 0.0 ? 0.0 : y);
     }
     assert_close(actual, expected, floats, 2e-5, 1e-5);
@@ -153,11 +154,11 @@ static void check_case(small s, int threads)
     const ex_toeplitz_end ends[] = {
         {0}, {.bias = s.bias, .relu = 1}, {.bias = s.bias, .residual = s.residual}};
     for (int i = 0; i < 3; i++) {
-        ex_toeplitz_out(y, products, &ends[i], s.N, s.K, stream);
+        ex_toeplitz_out(y, EX_MAP_F32, products, &ends[i], s.N, s.K, stream);
         check(y, &s, add_output, &ends[i], N * K * 4);
     }
     multiply(products, s.dys, K, 1, s.ws, C, 1, s.N, s.C, s.K);
-    ex_toeplitz_out(dx, products, &(ex_toeplitz_end){.swapped = 1}, s.N, s.C, stream);
+    ex_toeplitz_out(dx, EX_MAP_F32, products, &(ex_toeplitz_end){.swapped = 1}, s.N, s.C, stream);
     check(dx, &s, add_input, NULL, N * C * 4);
     multiply(products, s.dys, 1, K, s.xs, C, 1, s.K, s.C, s.N);
     ex_toeplitz_filters_bwd(dw, products, s.K, s.C, stream);
@@ -183,6 +184,35 @@ static void test_sums_and_products_are_the_convolution_and_its_gradients(void **
         check_case((small){.N = 5, .C = 32, .K = 48}, threads);
         check_case((small){.N = 3, .C = 80, .K = 16}, threads);
     }
+}
+
+/* Maps of bf16 give what the same values of float32 give, rounded at the end. */
+static void test_bf16_maps_are_those_of_float32_rounded(void **state)
+{
+    enum { COUNT = 3 * 32, PLACES = COUNT * 4 };
+    static const ex_stream stream = {.threads = 1};
+    float *x = random_floats(PLACES, 6), *wide = ex_guard_floats(NINE * COUNT),
+          *narrow = ex_guard_floats(NINE * COUNT), *y = ex_guard_floats(PLACES);
+    uint16_t bits[PLACES], out[PLACES];
+    (void)state;
+    for (size_t i = 0; i < PLACES; i++) {
+        bits[i] = ex_bf16_bits_body(x[i]);
+        x[i] = ex_bf16_value_body(bits[i]);
+    }
+    for (int swapped = 0; swapped < 2; swapped++) {
+        ex_toeplitz_in(wide, x, EX_MAP_F32, swapped, 3, 32, stream);
+        ex_toeplitz_in(narrow, bits, EX_MAP_BF16, swapped, 3, 32, stream);
+        assert_memory_equal(wide, narrow, NINE * COUNT * sizeof *wide);
+        const ex_toeplitz_end end = {.swapped = swapped, .residual = x},
+                              end16 = {.swapped = swapped, .residual = bits};
+        ex_toeplitz_out(y, EX_MAP_F32, wide, &end, 3, 32, stream);
+        ex_toeplitz_out(out, EX_MAP_BF16, wide, &end16, 3, 32, stream);
+        for (size_t i = 0; i < PLACES; i++)
+            assert_int_equal(out[i], ex_bf16_bits_body(y[i]));
+    }
+    float *all[] = {x, wide, narrow, y};
+    for (int i = 0; i < 4; i++)
+        ex_guard_free(all[i]);
 }
 
 /* --- plans ------------------------------------------------------------------------------------ */
@@ -359,6 +389,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_sums_and_products_are_the_convolution_and_its_gradients),
+        cmocka_unit_test(test_bf16_maps_are_those_of_float32_rounded),
         cmocka_unit_test(test_training_agrees_with_direct_convolutions),
         cmocka_unit_test(test_masked_training_agrees_with_direct_convolutions),
         cmocka_unit_test(test_evaluation_agrees_with_direct_convolutions),
