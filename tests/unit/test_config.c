@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* The defaults that METHODS and the paper's setting name, written down a second time. */
 static void test_defaults_are_the_papers(void **state)
 {
     (void)state;
@@ -40,6 +41,7 @@ static void test_defaults_are_the_papers(void **state)
     assert_ok(ex_config_check(&c));
 }
 
+/* Enumerators and the texts of the table must stay in step. */
 static void test_choices_name_their_enumerators(void **state)
 {
     (void)state;

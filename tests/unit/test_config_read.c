@@ -39,6 +39,7 @@ static void test_reads_nested_sections(void **state)
     assert_int_equal(c.rounds, 50);
 }
 
+/* Each with the line and the words that its message must hold. */
 static void test_bad_files_are_refused_by_line(void **state)
 {
     (void)state;
@@ -133,6 +134,7 @@ static void test_files_that_are_no_text_are_refused(void **state)
     assert_message("No such file");
 }
 
+/* What stands in a file of random damage is accepted or refused with one line, never half taken. */
 static void test_damaged_files_are_accepted_or_refused_as_a_whole(void **state)
 {
     (void)state;

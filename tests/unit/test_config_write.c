@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 
+/* Every field away from its default, awkward texts and doubles included. */
 static void test_what_is_written_reads_back_the_same(void **state)
 {
     (void)state;
