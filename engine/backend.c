@@ -126,6 +126,8 @@ ex_status ex_device_write_algorithms(const ex_device *device, const char *path)
 
 ex_status ex_lane_create(ex_lane **out, ex_device *device, const ex_model *model, int threads)
 {
+    *out = NULL;
+    EX_CHECK_ARG(threads >= 1, "a lane needs at least one thread, not %d", threads);
     return device->backend->lane_create(out, device, model, threads);
 }
 
@@ -153,55 +155,4 @@ ex_status ex_lane_load_velocity(ex_lane *lane, const float *velocity)
 ex_status ex_lane_store_velocity(ex_lane *lane, float *velocity)
 {
     return lane->device->backend->lane_store_velocity(lane, velocity);
-}
-
-/* --- plans ------------------------------------------------------------------------------------ */
-
-ex_status ex_plan_create(ex_plan **out, ex_lane *lane, const ex_plan_spec *spec)
-{
-    return lane->device->backend->plan_create(out, lane, spec);
-}
-
-void ex_plan_destroy(ex_plan **plan)
-{
-    if (*plan)
-        (*plan)->lane->device->backend->plan_destroy(plan);
-}
-
-ex_status ex_plan_train(ex_plan *plan, const ex_dataset *data, const ex_samples *feed,
-                        const ex_sgd_coeff *sgd, ex_train_sums *sums)
-{
-    return plan->lane->device->backend->plan_train(plan, data, feed, sgd, sums);
-}
-
-ex_status ex_plan_gradient(ex_plan *plan, const ex_dataset *data, const ex_samples *feed,
-                           ex_gradient *out)
-{
-    return plan->lane->device->backend->plan_gradient(plan, data, feed, out);
-}
-
-ex_status ex_plan_evaluate(ex_plan *plan, const ex_dataset *data, const ex_samples *feed,
-                           ex_eval_sums *sums)
-{
-    return plan->lane->device->backend->plan_evaluate(plan, data, feed, sums);
-}
-
-ex_status ex_plan_load(ex_plan *plan, const ex_dataset *data, const ex_samples *feed)
-{
-    return plan->lane->device->backend->plan_load(plan, data, feed);
-}
-
-ex_status ex_plan_forward(ex_plan *plan, int first, int last)
-{
-    return plan->lane->device->backend->plan_forward(plan, first, last);
-}
-
-ex_status ex_plan_fork(ex_plan *to, const ex_plan *from, const ex_fork *fork, int *next)
-{
-    return to->lane->device->backend->plan_fork(to, from, fork, next);
-}
-
-ex_status ex_plan_logits(ex_plan *plan, float *logits, int rows)
-{
-    return plan->lane->device->backend->plan_logits(plan, logits, rows);
 }

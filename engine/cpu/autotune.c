@@ -104,14 +104,14 @@ static void trial_tiles(trial *t, const ex_dnn_conv *c)
 /* Nothing else lies in the arena while a plan is made. */
 static ex_status trial_bind(trial *t, ex_cpu_lane *lane)
 {
-    EX_TRY(ex_cpu_borrow(lane, t->bytes));
-    float *values = (float *)(void *)lane->arena;
+    EX_TRY(ex_lane_borrow(&lane->core, t->bytes));
+    float *values = (float *)(void *)lane->core.arena;
     for (size_t i = 0; i < t->bytes / sizeof *values; i++)
         values[i] = (float)(i % 7) * 0.125f - 0.375f;
     for (int i = 0; i < t->count; i++)
         if (t->args[i].memory)
-            EX_TRY(
-                EX_DNN(dnnl_memory_set_data_handle(t->args[i].memory, lane->arena + t->offset[i])));
+            EX_TRY(EX_DNN(
+                dnnl_memory_set_data_handle(t->args[i].memory, lane->core.arena + t->offset[i])));
     return EX_OK;
 }
 
@@ -135,7 +135,7 @@ static ex_status trial_begin(trial *t, ex_cpu_lane *lane, const ex_dnn_conv *c)
         [EX_DNN_BACKWARD_WEIGHTS] = {DNNL_ARG_SRC, DNNL_ARG_DIFF_WEIGHTS, DNNL_ARG_DIFF_BIAS,
                                      DNNL_ARG_DIFF_DST, DNNL_ARG_SCRATCHPAD},
     };
-    const dnnl_engine_t engine = lane->device->engine;
+    const dnnl_engine_t engine = ex_cpu_device_of(&lane->core)->engine;
     if (c->algorithm == EX_DNN_TILES) {
         trial_tiles(t, c);
         return trial_bind(t, lane);
@@ -150,13 +150,13 @@ static void run_tiles(const trial *t, const ex_cpu_lane *lane)
 {
     float *at[EX_CPU_TILES_TENSORS];
     for (int i = 0; i < EX_CPU_TILES_TENSORS; i++)
-        at[i] = (float *)(void *)(lane->arena + t->offset[i]);
-    ex_cpu_tiles_try(at, t->tiles, (ex_stream){.threads = lane->base.threads});
+        at[i] = (float *)(void *)(lane->core.arena + t->offset[i]);
+    ex_cpu_tiles_try(at, t->tiles, lane->core.stream);
 }
 
 static ex_status trial_run(const trial *t, const ex_cpu_lane *lane, double *seconds)
 {
-    const int threads = lane->base.threads;
+    const int threads = lane->core.base.threads;
     const double start = ex_work_now(threads);
     if (t->tiles)
         run_tiles(t, lane);
@@ -228,14 +228,14 @@ static ex_status time_all(ex_cpu_lane *lane, ex_dnn_conv *c)
 
 ex_status ex_cpu_choose(ex_cpu_lane *lane, ex_dnn_conv *c)
 {
-    ex_cpu_device *device = lane->device;
+    ex_cpu_device *device = ex_cpu_device_of(&lane->core);
     char key[sizeof((ex_cpu_choice){0}.key)];
     ex_status status = EX_OK;
     c->algorithm = EX_DNN_DIRECT;
     if (device->base.options.conv == EX_CONV_DIRECT ||
         (!may_use(c, EX_DNN_PIXELS) && !may_use(c, EX_DNN_WINOGRAD) && !may_use(c, EX_DNN_TILES)))
         return EX_OK;
-    key_of(key, sizeof key, c, lane->base.threads);
+    key_of(key, sizeof key, c, lane->core.base.threads);
     pthread_mutex_lock(&device->timing);
     const ex_cpu_choice *choice = find(device, key);
     if (choice && !may_use(c, choice->algorithm)) {

@@ -31,91 +31,93 @@ bool ex_cpu_tiles_fit(const ex_dnn_conv *c)
 
 enum { OUT, IN, FILTERS, SCRATCH, BIAS };
 
-/* What the step's K, block and relu hold. */
-static ex_dnn_conv conv_of(const ex_cpu_plan *plan, const ex_cpu_step *step)
+/* What the step holds. */
+static ex_dnn_conv conv_of(const ex_plan_core *plan, const ex_plan_step *step)
 {
     const ex_node *n = &plan->model->nodes[step->node];
-    return (ex_dnn_conv){.pass = (ex_dnn_pass)step->K,
+    return (ex_dnn_conv){.pass = (ex_dnn_pass)step->pass,
                          .N = plan->base.spec.batch,
                          .C = n->C,
                          .K = n->K,
                          .window = ex_cpu_window_of(n),
-                         .sum = step->block,
+                         .sum = step->add,
                          .relu = step->relu,
-                         .bf16 = ex_cpu_bf16(plan),
-                         .wide = step->from != step->shape.type};
+                         .bf16 = ex_plan_bf16(plan),
+                         .wide = step->from != step->to};
 }
 
-static ex_status run_filters(ex_cpu_plan *plan, const ex_cpu_step *step)
+static ex_status run_filters(ex_plan_core *plan, const ex_plan_step *step)
 {
     const ex_node *n = &plan->model->nodes[step->node];
-    ex_winograd_filters(step->at[0], step->at[1], step->K == EX_DNN_BACKWARD_DATA, n->K, n->C,
-                        ex_cpu_stream(plan));
+    ex_winograd_filters(step->at[0], step->at[1], step->pass == EX_DNN_BACKWARD_DATA, n->K, n->C,
+                        ex_plan_stream(plan));
     return EX_OK;
 }
 
-static ex_status run_conv(ex_cpu_plan *plan, const ex_cpu_step *step)
+static ex_status run_conv(ex_plan_core *plan, const ex_plan_step *step)
 {
     const ex_dnn_conv c = conv_of(plan, step);
     const ex_winograd_shape shape = ex_cpu_tiles_shape(&c);
     const ex_winograd_end end = {.bias = step->at[BIAS], .add = c.sum, .relu = c.relu};
     ex_winograd_conv(step->at[OUT], step->at[IN], step->at[FILTERS], &end, &shape,
-                     step->at[SCRATCH], ex_cpu_stream(plan));
+                     step->at[SCRATCH], ex_plan_stream(plan));
     return EX_OK;
 }
 
-bool ex_cpu_tiles_multiply(const ex_cpu_step *step)
+bool ex_cpu_tiles_multiply(const ex_plan_step *step)
 {
     return step->call == run_conv;
 }
 
-ex_status ex_cpu_tiles_filters(ex_cpu_plan *plan, int node, const ex_dnn_conv *c, ex_cpu_ref *out)
+ex_status ex_cpu_tiles_filters(ex_plan_core *plan, int node, const ex_dnn_conv *c,
+                               ex_buffer_ref *out)
 {
     const ex_node *n = &plan->model->nodes[node];
-    ex_cpu_step *step;
-    EX_TRY(ex_cpu_buffer_add(plan, ex_winograd_filter_floats(n->K, n->C) * sizeof(float), out));
-    EX_TRY(ex_cpu_step_add(plan, "filter transform", node, run_filters, &step));
-    step->K = (int)c->pass;
-    ex_cpu_step_ref(plan, *out, 0);
-    ex_cpu_step_ref(plan, plan->maps[node].folded, 0);
+    ex_plan_step *step;
+    EX_TRY(ex_plan_buffer_add(plan, ex_winograd_filter_floats(n->K, n->C) * sizeof(float), out));
+    EX_TRY(ex_plan_step_add(plan, "filter transform", node, run_filters, &step));
+    step->pass = (int)c->pass;
+    ex_plan_step_ref(plan, *out);
+    ex_plan_step_ref(plan, plan->maps[node].folded);
     return EX_OK;
 }
 
-static ex_status add_conv(ex_cpu_plan *plan, const char *what, int node, const ex_dnn_conv *c,
-                          ex_cpu_ref out, ex_cpu_ref in, ex_cpu_ref filters)
+static ex_status add_conv(ex_plan_core *plan, const char *what, int node, const ex_dnn_conv *c,
+                          ex_buffer_ref out, ex_buffer_ref in, ex_buffer_ref filters)
 {
     const ex_winograd_shape shape = ex_cpu_tiles_shape(c);
-    ex_cpu_ref scratch;
-    ex_cpu_step *step;
-    EX_TRY(ex_cpu_buffer_add(plan, ex_winograd_scratch_floats(&shape) * sizeof(float), &scratch));
-    EX_TRY(ex_cpu_step_add(plan, what, node, run_conv, &step));
-    step->K = (int)c->pass;
-    step->block = c->sum;
+    ex_buffer_ref scratch;
+    ex_plan_step *step;
+    EX_TRY(ex_plan_buffer_add(plan, ex_winograd_scratch_floats(&shape) * sizeof(float), &scratch));
+    EX_TRY(ex_plan_step_add(plan, what, node, run_conv, &step));
+    step->pass = (int)c->pass;
+    step->add = c->sum;
     step->relu = c->relu;
     step->from = shape.in;
-    step->shape.type = shape.out;
-    ex_cpu_step_ref(plan, out, 0);
-    ex_cpu_step_ref(plan, in, 0);
-    ex_cpu_step_ref(plan, filters, 0);
-    ex_cpu_step_ref(plan, scratch, 0);
-    ex_cpu_step_ref(plan, c->bias ? plan->maps[node].bias : EX_CPU_NO_REF, 0);
+    step->to = shape.out;
+    ex_plan_step_ref(plan, out);
+    ex_plan_step_ref(plan, in);
+    ex_plan_step_ref(plan, filters);
+    ex_plan_step_ref(plan, scratch);
+    ex_plan_step_ref(plan, c->bias ? plan->maps[node].bias : EX_NO_REF);
     return EX_OK;
 }
 
-ex_status ex_cpu_tiles_forward(ex_cpu_plan *plan, int node, const ex_dnn_conv *c, ex_cpu_ref out)
+ex_status ex_cpu_tiles_forward(ex_plan_core *plan, int node, const ex_dnn_conv *c,
+                               ex_buffer_ref out)
 {
     return add_conv(plan, "conv forward", node, c, out,
                     plan->maps[plan->model->nodes[node].input].ref, plan->maps[node].weights);
 }
 
-ex_status ex_cpu_tiles_data(ex_cpu_plan *plan, int node, const ex_dnn_conv *c, ex_cpu_ref dy)
+ex_status ex_cpu_tiles_data(ex_plan_core *plan, int node, const ex_dnn_conv *c, ex_buffer_ref dy)
 {
     const int input = plan->model->nodes[node].input;
-    ex_cpu_ref filters, dx;
+    ex_buffer_ref filters, dx;
     EX_TRY(ex_cpu_tiles_filters(plan, node, c, &filters));
-    EX_TRY(ex_cpu_buffer_add(plan, ex_cpu_map_bytes(plan, input), &dx));
+    EX_TRY(ex_plan_buffer_add(plan, ex_plan_map_bytes(plan, input), &dx));
     EX_TRY(add_conv(plan, "conv backward data", node, c, dx, dy, filters));
-    return ex_cpu_gradient_give(plan, input, dx, -1);
+    return ex_plan_gradient_give(plan, input, dx, -1);
 }
 
 /* --- a trial ---------------------------------------------------------------------------------- */

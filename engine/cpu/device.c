@@ -61,7 +61,7 @@ static void device_close(ex_device **device)
     if (d->engine)
         dnnl_engine_destroy(d->engine);
     pthread_mutex_destroy(&d->timing);
-    pthread_mutex_destroy(&d->lock);
+    ex_budget_close(&d->budget);
     ex_free(&d->choices);
     ex_free(&d);
     *device = NULL;
@@ -76,7 +76,7 @@ static ex_status device_open(ex_device **out, const ex_device_options *options)
     d->base.backend = &ex_backend_cpu;
     d->base.options = *options;
     pthread_mutex_init(&d->timing, NULL);
-    pthread_mutex_init(&d->lock, NULL);
+    ex_budget_init(&d->budget, &d->base);
     *out = &d->base;
     ex_status status = EX_DNN(dnnl_engine_create(&d->engine, dnnl_cpu, 0));
     if (status == EX_OK)

@@ -6,36 +6,37 @@
  * from outside, and in every step the selected filters alone. */
 #include "cpu/cpu_impl.h"
 
-bool ex_cpu_folds(const ex_cpu_plan *plan, int node)
+bool ex_cpu_folds(const ex_plan_core *plan, int node)
 {
     const ex_plan_spec *spec = &plan->base.spec;
     return plan->model->nodes[node].op == EX_OP_CONV &&
-           ex_cpu_layer_of(plan, node)->scale != EX_NONE &&
+           ex_plan_layer_of(plan, node)->scale != EX_NONE &&
            (spec->use == EX_USE_EVALUATE || spec->norm == EX_NORM_FROZEN);
 }
 
 /* --- forward ---------------------------------------------------------------------------------- */
 
 /* `count` filters from the first one on. */
-static void fold(const ex_cpu_plan *plan, const ex_cpu_step *step, size_t first, int count)
+static void fold(const ex_plan_core *plan, const ex_plan_step *step, size_t first, int count)
 {
-    const ex_layer *l = ex_cpu_layer_of(plan, step->node);
+    const ex_layer *l = ex_plan_layer_of(plan, step->node);
     const float *params = plan->lane->params, *stats = plan->lane->stats;
     const size_t at = first * l->row;
-    ex_kernels_host.norm_fold(step->at[0] + at, step->at[1] + first, params + l->weight + at,
+    float *weight = step->at[0], *bias = step->at[1];
+    ex_kernels_host.norm_fold(weight + at, bias + first, params + l->weight + at,
                               l->bias == EX_NONE ? NULL : params + l->bias + first,
                               params + l->scale + first, params + l->shift + first,
                               stats + l->mean + first, stats + l->var + first, EX_NORM_EPS, count,
-                              l->row, ex_cpu_stream(plan));
+                              l->row, ex_plan_stream(plan));
 }
 
-static ex_status run_fold(ex_cpu_plan *plan, const ex_cpu_step *step)
+static ex_status run_fold(ex_plan_core *plan, const ex_plan_step *step)
 {
-    fold(plan, step, 0, ex_cpu_layer_of(plan, step->node)->channels);
+    fold(plan, step, 0, ex_plan_layer_of(plan, step->node)->channels);
     return EX_OK;
 }
 
-static ex_status run_fold_selected(ex_cpu_plan *plan, const ex_cpu_step *step)
+static ex_status run_fold_selected(ex_plan_core *plan, const ex_plan_step *step)
 {
     const int layer = plan->model->nodes[step->node].layer;
     const int32_t *row = plan->rows + plan->model->layers[layer].first_channel;
@@ -44,45 +45,45 @@ static ex_status run_fold_selected(ex_cpu_plan *plan, const ex_cpu_step *step)
     return EX_OK;
 }
 
-static ex_status add_fold(ex_cpu_plan *plan, int node, ex_cpu_call call)
+static ex_status add_fold(ex_plan_core *plan, int node, ex_plan_call call)
 {
-    EX_TRY(ex_cpu_step_add(plan, "norm fold", node, call, NULL));
-    ex_cpu_step_ref(plan, plan->maps[node].folded, 0);
-    ex_cpu_step_ref(plan, plan->maps[node].bias, 0);
+    EX_TRY(ex_plan_step_add(plan, "norm fold", node, call, NULL));
+    ex_plan_step_ref(plan, plan->maps[node].folded);
+    ex_plan_step_ref(plan, plan->maps[node].bias);
     return EX_OK;
 }
 
-static bool kept(const ex_cpu_plan *plan)
+static bool kept(const ex_plan_core *plan)
 {
-    return plan->base.spec.use == EX_USE_EVALUATE || plan->base.spec.mask;
+    return !ex_plan_trains(plan) || plan->base.spec.mask;
 }
 
-ex_status ex_cpu_fold_prepare(ex_cpu_plan *plan, int node)
+ex_status ex_cpu_fold_prepare(ex_plan_core *plan, int node)
 {
-    const ex_layer *l = ex_cpu_layer_of(plan, node);
-    ex_cpu_map *map = &plan->maps[node];
-    EX_TRY(ex_cpu_buffer_add(plan, (size_t)l->channels * l->row * sizeof(float), &map->folded));
-    EX_TRY(ex_cpu_buffer_add(plan, (size_t)l->channels * sizeof(float), &map->bias));
+    const ex_layer *l = ex_plan_layer_of(plan, node);
+    ex_plan_map *map = &plan->maps[node];
+    EX_TRY(ex_plan_buffer_add(plan, (size_t)l->channels * l->row * sizeof(float), &map->folded));
+    EX_TRY(ex_plan_buffer_add(plan, (size_t)l->channels * sizeof(float), &map->bias));
     if (!kept(plan))
         return EX_OK;
-    plan->buffers.list[map->bias.buffer].own = true;
+    ex_plan_buffer_own(plan, map->bias);
     /* Evaluation keeps the filters in the convolution's layout instead. */
-    plan->buffers.list[map->folded.buffer].own = plan->base.spec.use == EX_USE_TRAIN;
+    plan->buffers.list[map->folded.buffer].own = ex_plan_trains(plan);
     return add_fold(plan, node, run_fold);
 }
 
-ex_status ex_cpu_fold_forward(ex_cpu_plan *plan, int node)
+ex_status ex_cpu_fold_forward(ex_plan_core *plan, int node)
 {
     if (!kept(plan))
         return add_fold(plan, node, run_fold);
-    return ex_cpu_layer_trained(plan, plan->model->nodes[node].layer)
+    return ex_plan_layer_trained(plan, plan->model->nodes[node].layer)
                ? add_fold(plan, node, run_fold_selected)
                : EX_OK;
 }
 
 /* --- backward --------------------------------------------------------------------------------- */
 
-static ex_status run_backward(ex_cpu_plan *plan, const ex_cpu_step *step)
+static ex_status run_backward(ex_plan_core *plan, const ex_plan_step *step)
 {
     const int layer = plan->model->nodes[step->node].layer;
     const ex_layer *l = &plan->model->layers[layer];
@@ -103,13 +104,13 @@ static ex_status run_backward(ex_cpu_plan *plan, const ex_cpu_step *step)
                                      .row = l->row};
     ex_kernels_host.norm_fold_bwd(&g, mask ? plan->rows + l->first_channel : NULL,
                                   mask ? ex_mask_layer_count(mask, layer) : l->channels,
-                                  ex_cpu_stream(plan));
+                                  ex_plan_stream(plan));
     return EX_OK;
 }
 
-ex_status ex_cpu_fold_backward(ex_cpu_plan *plan, int node)
+ex_status ex_cpu_fold_backward(ex_plan_core *plan, int node)
 {
-    EX_TRY(ex_cpu_step_add(plan, "norm fold backward", node, run_backward, NULL));
-    ex_cpu_step_ref(plan, plan->grads, 0);
+    EX_TRY(ex_plan_step_add(plan, "norm fold backward", node, run_backward, NULL));
+    ex_plan_step_ref(plan, plan->grads);
     return EX_OK;
 }

@@ -1,87 +1,88 @@
-/* Growing a plan's lists of buffers and steps, and running single steps. */
+/* Primitives of oneDNN as steps of a plan. */
 #include "base/memory.h"
 #include "cpu/cpu_impl.h"
 
-#include <string.h>
-
-enum { CACHE_LINE = 64, FIRST_ROOM = 64 };
-
-ex_status ex_cpu_buffer_add(ex_cpu_plan *plan, size_t bytes, ex_cpu_ref *out)
+static ex_status run_primitive(ex_plan_core *plan, const ex_plan_step *step)
 {
-    return ex_plan_buffers_add(&plan->buffers, bytes, CACHE_LINE, out);
+    const ex_cpu_primitive *p = step->own;
+    return EX_DNN(dnnl_primitive_execute(p->op.primitive, ((const ex_cpu_lane *)plan->lane)->stream,
+                                         step->count, p->args));
 }
 
-ex_status ex_cpu_step_add(ex_cpu_plan *plan, const char *what, int node, ex_cpu_call call,
-                          ex_cpu_step **out)
+static void free_primitive(void *own)
 {
-    EX_TRY(ex_grow(&plan->steps, plan->step_count, &plan->step_room, FIRST_ROOM,
-                   sizeof *plan->steps, "steps of a plan"));
-    ex_cpu_step *step = &plan->steps[plan->step_count++];
-    *step = (ex_cpu_step){.what = what, .node = node, .call = call};
-    if (out)
-        *out = step;
-    return EX_OK;
+    ex_cpu_primitive *p = own;
+    for (int i = 0; i < EX_STEP_REFS; i++)
+        if (p->args[i].memory)
+            dnnl_memory_destroy(p->args[i].memory);
+    ex_dnn_op_destroy(&p->op);
+    ex_free(&p);
 }
 
-void ex_cpu_step_ref(ex_cpu_plan *plan, ex_cpu_ref ref, int arg)
+ex_status ex_cpu_op_add(ex_plan_core *plan, const char *what, int node, ex_dnn_op *op)
 {
-    const int index = plan->step_count - 1;
-    ex_cpu_step *step = &plan->steps[index];
-    step->args[step->count].arg = arg;
-    step->ref[step->count++] = ref;
-    ex_plan_buffers_use(&plan->buffers, ref, index);
-}
-
-static ex_status run_primitive(ex_cpu_plan *plan, const ex_cpu_step *step)
-{
-    return EX_DNN(
-        dnnl_primitive_execute(step->op.primitive, plan->lane->stream, step->count, step->args));
-}
-
-ex_status ex_cpu_op_add(ex_cpu_plan *plan, const char *what, int node, ex_dnn_op *op)
-{
-    ex_cpu_step *step;
-    const ex_status status = ex_cpu_step_add(plan, what, node, run_primitive, &step);
+    ex_cpu_primitive *p = NULL;
+    ex_plan_step *step;
+    ex_status status = ex_alloc(&p, 1, sizeof *p, "primitive of a plan");
+    if (status == EX_OK)
+        status = ex_plan_step_add(plan, what, node, run_primitive, &step);
     if (status != EX_OK) {
+        ex_free(&p);
         ex_dnn_op_destroy(op);
         return status;
     }
-    step->op = *op;
+    p->op = *op;
     *op = (ex_dnn_op){0};
+    step->own = p;
+    step->own_free = free_primitive;
     return EX_OK;
 }
 
-ex_status ex_cpu_op_end(ex_cpu_plan *plan)
+void ex_cpu_arg(ex_plan_core *plan, ex_buffer_ref ref, int arg)
 {
-    ex_cpu_step *step = &plan->steps[plan->step_count - 1];
-    const size_t scratchpad = ex_dnn_op_bytes(&step->op, DNNL_ARG_SCRATCHPAD);
+    const ex_plan_step *step = &plan->steps[plan->step_count - 1];
+    ex_cpu_primitive *p = step->own;
+    p->args[step->count].arg = arg;
+    ex_plan_step_ref(plan, ref);
+}
+
+ex_status ex_cpu_op_end(ex_plan_core *plan)
+{
+    const ex_plan_step *step = &plan->steps[plan->step_count - 1];
+    ex_cpu_primitive *p = step->own;
+    const size_t scratchpad = ex_dnn_op_bytes(&p->op, DNNL_ARG_SCRATCHPAD);
     if (scratchpad) {
-        ex_cpu_ref ref;
-        EX_TRY(ex_cpu_buffer_add(plan, scratchpad, &ref));
-        ex_cpu_step_ref(plan, ref, DNNL_ARG_SCRATCHPAD);
+        ex_buffer_ref ref;
+        EX_TRY(ex_plan_buffer_add(plan, scratchpad, &ref));
+        ex_cpu_arg(plan, ref, DNNL_ARG_SCRATCHPAD);
     }
     for (int i = 0; i < step->count; i++)
-        EX_TRY(ex_dnn_op_memory(&step->args[i].memory, &step->op, step->args[i].arg,
-                                plan->lane->device->engine));
+        EX_TRY(ex_dnn_op_memory(&p->args[i].memory, &p->op, p->args[i].arg, ex_cpu_engine(plan)));
     return EX_OK;
 }
 
-static ex_status run_copy(ex_cpu_plan *plan, const ex_cpu_step *step)
+ex_status ex_cpu_gradient_op(ex_plan_core *plan, const char *what, int node, ex_dnn_op *op,
+                             ex_buffer_ref dy, ex_buffer_ref with, int arg)
 {
-    ex_kernels_host.convert(step->at[0], step->shape.type, step->at[1], step->from, step->n,
-                            ex_cpu_stream(plan));
-    return EX_OK;
+    const size_t bytes = ex_dnn_op_bytes(op, DNNL_ARG_DIFF_SRC);
+    ex_buffer_ref dx;
+    EX_TRY(ex_cpu_op_add(plan, what, node, op));
+    EX_TRY(ex_plan_buffer_add(plan, bytes, &dx));
+    ex_cpu_arg(plan, dy, DNNL_ARG_DIFF_DST);
+    if (with.buffer != EX_BUFFER_NOTHING)
+        ex_cpu_arg(plan, with, arg);
+    ex_cpu_arg(plan, dx, DNNL_ARG_DIFF_SRC);
+    EX_TRY(ex_cpu_op_end(plan));
+    return ex_plan_gradient_give(plan, plan->model->nodes[node].input, dx, -1);
 }
 
-ex_status ex_cpu_copy_add(ex_cpu_plan *plan, int node, ex_cpu_ref out, ex_map_type out_type,
-                          ex_cpu_ref in, ex_map_type in_type, size_t n)
+ex_status ex_cpu_bound(ex_plan_core *plan)
 {
-    ex_cpu_step *step;
-    EX_TRY(ex_cpu_step_add(plan, "copy", node, run_copy, &step));
-    step->n = n;
-    step->shape.type = out_type;
-    step->from = in_type;
-    ex_cpu_step_ref(plan, out, 0);
-    ex_cpu_step_ref(plan, in, 0);
+    for (int i = 0; i < plan->step_count; i++) {
+        const ex_plan_step *step = &plan->steps[i];
+        const ex_cpu_primitive *p = step->own;
+        for (int j = 0; p && j < step->count; j++)
+            EX_TRY(EX_DNN(dnnl_memory_set_data_handle(p->args[j].memory, step->at[j])));
+    }
     return EX_OK;
 }

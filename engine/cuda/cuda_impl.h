@@ -1,15 +1,14 @@
 /* Inside of the CUDA back end.
  *
- * A plan is a list of steps, made once, in the order of execution: sections prepare (folded norms),
- * forward, loss, backward, update. A step queues something on the lane's stream: a graph of a
- * library's operations (dnn_graph.h), a matrix product (blas.h), a kernel of ours. It names the
- * tensors that it reads and writes; where they lie in the lane's arena follows from the names alone
- * (plan_buffers.h). Maps lie NHWC: block = C. Nothing waits for the device between two batches.
+ * Plans are those of plan_core.h; here are the steps that libraries compute. A step queues
+ * something on the lane's stream: a graph of a library's operations (dnn_graph.h), a matrix product
+ * (blas.h), a kernel of ours. Maps lie NHWC: block = C. Nothing waits for the device between two
+ * batches.
  *
- * Reading order: lane.h plan.h; plan.c (what is built, in order), conv.c norm.c pool.c linear.c
- * gradient.c (the nodes), step.c graph.c (steps), feed.c (samples in, losses out), train.c record.c
- * evaluate.c replay.c ablate.c correct.c readers.c (what runs them), lane.c stage.c memory.c
- * resident.c device.c (what they run on). */
+ * Reading order: lane.h plan.h; plan.c (what makes which node), conv.c pool.c linear.c (the nodes),
+ * step.c graph.c (steps), feed.c (samples in, losses out), train.c record.c evaluate.c replay.c
+ * ablate.c correct.c readers.c (what runs them), lane.c stage.c memory.c resident.c device.c (what
+ * they run on). */
 #ifndef EX_CUDA_IMPL_H
 #define EX_CUDA_IMPL_H
 
@@ -29,10 +28,6 @@ void ex_cuda_batch(ex_cuda_plan *plan, size_t first);
 /* Puts the state of a training plan's feed, from its first step on, and of its draws on the device.
  */
 ex_status ex_cuda_state_upload(ex_cuda_plan *plan);
-/* What a step draws for `use`, and for the dropout of a node: as plan->base.key says, but that the
- * step's own numbers come from the state. */
-ex_draws ex_cuda_draws(const ex_cuda_plan *plan, ex_rng_use use);
-ex_dropout ex_cuda_dropout(const ex_cuda_plan *plan, int node);
 /* Queues the next `steps` training steps of the feed, as many as can be by recordings. */
 ex_status ex_cuda_queue_steps(ex_cuda_plan *plan, size_t steps);
 

@@ -93,6 +93,7 @@ static void device_close(ex_device **device)
     (void)cudaSetDevice(d->index);
     ex_cuda_resident_free(d);
     ex_cuda_choices_free(d);
+    ex_budget_close(&d->budget);
     pthread_mutex_destroy(&d->lock);
     pthread_mutex_destroy(&d->choosing);
     ex_free(&d);
@@ -114,6 +115,7 @@ static ex_status device_open(ex_device **out, const ex_device_options *options)
     d->base.backend = &ex_backend_cuda;
     d->base.options = *options;
     d->index = index;
+    ex_budget_init(&d->budget, &d->base);
     pthread_mutex_init(&d->lock, NULL);
     pthread_mutex_init(&d->choosing, NULL);
     *out = &d->base;

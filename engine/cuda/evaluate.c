@@ -7,10 +7,7 @@
 static ex_status upload_affine(ex_cuda_plan *plan, const ex_dataset *d)
 {
     float affine[2 * EX_CHANNELS_MAX] = {0};
-    for (int c = 0; c < d->channels; c++) {
-        affine[c] = 1.0f / (255.0f * d->std[c]);
-        affine[d->channels + c] = -d->mean[c] / d->std[c];
-    }
+    ex_plan_affine(affine, d);
     if (memcmp(affine, plan->host_affine, sizeof affine) == 0)
         return EX_OK;
     EX_TRY(ex_cuda_send(plan->lane, plan->affine, affine, sizeof affine));
@@ -20,23 +17,20 @@ static ex_status upload_affine(ex_cuda_plan *plan, const ex_dataset *d)
 
 ex_status ex_cuda_prepare(ex_cuda_plan *plan)
 {
-    if (ex_cuda_trains(plan) || plan->version == plan->lane->version)
-        return EX_OK;
-    EX_TRY(ex_cuda_steps(plan, 0, plan->prepared, true));
-    plan->version = plan->lane->version;
-    return EX_OK;
+    EX_TRY(ex_plan_prepare(&plan->core));
+    return ex_cuda_launches();
 }
 
 ex_status ex_cuda_begin(ex_cuda_plan *plan, const ex_dataset *data, const ex_samples *feed,
                         size_t more)
 {
-    EX_TRY(ex_plan_check_data(plan->model, data));
-    EX_TRY(ex_plan_check_samples(plan->model, data, feed, 0, feed->count));
-    EX_TRY(ex_cuda_images(&plan->images, plan->lane, data));
-    EX_TRY(ex_cuda_feed_upload(plan->lane, feed, (size_t)plan->base.spec.batch, more));
+    EX_TRY(ex_plan_check_data(plan->core.model, data));
+    EX_TRY(ex_plan_check_samples(plan->core.model, data, feed, 0, feed->count));
+    EX_TRY(ex_cuda_images(&plan->core.images, plan->lane, data));
+    EX_TRY(ex_cuda_feed_upload(plan->lane, feed, (size_t)plan->core.base.spec.batch, more));
     EX_TRY(upload_affine(plan, data));
-    plan->data = data;
-    EX_TRY(ex_cuda_bind(plan));
+    plan->core.data = data;
+    EX_TRY(ex_plan_bind(&plan->core));
     EX_TRY(ex_cuda_readers_wait(plan));
     return ex_cuda_prepare(plan);
 }
@@ -44,24 +38,24 @@ ex_status ex_cuda_begin(ex_cuda_plan *plan, const ex_dataset *data, const ex_sam
 void ex_cuda_batch(ex_cuda_plan *plan, size_t first)
 {
     const ex_cuda_feed *f = &plan->lane->feed;
-    plan->index = f->index + first;
-    plan->label = f->label + first;
-    plan->loss = f->loss + first;
-    plan->predicted = f->predicted + first;
+    plan->core.index = f->index + first;
+    plan->core.label = f->label + first;
+    plan->core.loss = f->loss + first;
+    plan->core.predicted = f->predicted + first;
 }
 
 static const float *logits_of(const ex_cuda_plan *plan)
 {
-    return ex_cuda_at(plan, plan->maps[plan->model->node_count - 1].ref);
+    return ex_plan_at(&plan->core, plan->core.maps[plan->core.model->node_count - 1].ref);
 }
 
 /* Gathers a batch, runs the nodes behind it, and the loss. */
 static ex_status queue_batch(ex_cuda_plan *p, size_t first)
 {
     ex_cuda_batch(p, first);
-    EX_TRY(ex_cuda_steps(p, p->node_step[0], p->node_step[1], true));
-    EX_TRY(ex_cuda_nodes(p, 1, p->model->node_count - 1));
-    return ex_cuda_steps(p, p->loss_step, p->step_count, true);
+    EX_TRY(ex_cuda_steps(p, p->core.node_step[0], p->core.node_step[1], true));
+    EX_TRY(ex_cuda_nodes(p, 1, p->core.model->node_count - 1));
+    return ex_cuda_steps(p, p->core.loss_step, p->core.step_count, true);
 }
 
 ex_status ex_cuda_evaluate(ex_plan *plan, const ex_dataset *data, const ex_samples *feed,
@@ -69,10 +63,9 @@ ex_status ex_cuda_evaluate(ex_plan *plan, const ex_dataset *data, const ex_sampl
 {
     ex_cuda_plan *p = ex_cuda_plan_of(plan);
     const ex_cuda_feed *f = &p->lane->feed;
-    const size_t batch = (size_t)plan->spec.batch, classes = (size_t)p->model->classes;
+    const size_t batch = (size_t)plan->spec.batch, classes = (size_t)p->core.model->classes;
     const size_t row = classes * sizeof(float), rows = sums->logits ? feed->count : 0;
     float *logits = NULL;
-    EX_CHECK_ARG(plan->spec.use == EX_USE_EVALUATE, "the plan is not for evaluation");
     EX_TRY(ex_cuda_enter(p->lane, "evaluating"));
     EX_TRY(ex_cuda_begin(p, data, feed, rows * row));
     EX_TRY(ex_cuda_stage_take(&logits, p->lane, rows * row));
@@ -93,24 +86,18 @@ ex_status ex_cuda_evaluate(ex_plan *plan, const ex_dataset *data, const ex_sampl
 ex_status ex_cuda_load(ex_plan *plan, const ex_dataset *data, const ex_samples *feed)
 {
     ex_cuda_plan *p = ex_cuda_plan_of(plan);
-    EX_CHECK_ARG(plan->spec.use == EX_USE_EVALUATE, "the plan is not for evaluation");
-    EX_CHECK_ARG(feed->count >= 1 && feed->count <= (size_t)plan->spec.batch,
-                 "expected 1 to %d samples, found %zu", plan->spec.batch, feed->count);
     EX_TRY(ex_cuda_enter(p->lane, "loading a batch"));
     EX_TRY(ex_cuda_begin(p, data, feed, 0));
     ex_cuda_batch(p, 0);
-    EX_TRY(ex_cuda_steps(p, p->node_step[0], p->node_step[1], true));
+    EX_TRY(ex_cuda_steps(p, p->core.node_step[0], p->core.node_step[1], true));
     return ex_cuda_readers_ran(p);
 }
 
 ex_status ex_cuda_forward(ex_plan *plan, int first, int last)
 {
     ex_cuda_plan *p = ex_cuda_plan_of(plan);
-    EX_CHECK_ARG(plan->spec.use == EX_USE_EVALUATE, "the plan is not for evaluation");
-    EX_CHECK_ARG(first >= 1 && last < p->model->node_count, "nodes %d to %d of %d", first, last,
-                 p->model->node_count);
     EX_TRY(ex_cuda_enter(p->lane, "running nodes"));
-    EX_TRY(ex_cuda_bind(p));
+    EX_TRY(ex_plan_bind(&p->core));
     if (first > last)
         return EX_OK;
     EX_TRY(ex_cuda_readers_wait(p));
@@ -121,9 +108,7 @@ ex_status ex_cuda_forward(ex_plan *plan, int first, int last)
 ex_status ex_cuda_logits(ex_plan *plan, float *logits, int rows)
 {
     const ex_cuda_plan *p = ex_cuda_plan_of(plan);
-    EX_CHECK_ARG(rows >= 0 && rows <= plan->spec.batch, "%d rows of a batch of %d", rows,
-                 plan->spec.batch);
     EX_TRY(ex_cuda_enter(p->lane, "reading logits"));
     return ex_cuda_fetch(p->lane, logits, logits_of(p),
-                         (size_t)rows * (size_t)p->model->classes * sizeof *logits);
+                         (size_t)rows * (size_t)p->core.model->classes * sizeof *logits);
 }

@@ -3,36 +3,43 @@
 
 #include <string.h>
 
-static ex_status run_graph(ex_cuda_plan *plan, const ex_cuda_step *step)
+static ex_status run_graph(ex_plan_core *plan, const ex_plan_step *step)
 {
     (void)plan;
-    return ex_dnn_plan_run(step->dnn, step->at, step->at[step->count - 1]);
+    return ex_dnn_plan_run(step->own, step->at, step->at[step->count - 1]);
 }
 
-static ex_status add_whole(ex_cuda_plan *plan, const char *what, int node, const ex_dnn_graph *g,
-                           const ex_cuda_ref *ref)
+static void free_graph(void *own)
+{
+    ex_dnn_plan *dnn = own;
+    ex_dnn_plan_destroy(&dnn);
+}
+
+static ex_status add_whole(ex_plan_core *plan, const char *what, int node, const ex_dnn_graph *g,
+                           const ex_buffer_ref *ref)
 {
     ex_dnn_plan *dnn;
-    ex_cuda_step *step;
-    ex_cuda_ref workspace = EX_CUDA_NO_REF;
-    EX_TRY(ex_cuda_choose(&dnn, plan->lane, g));
-    const ex_status status = ex_cuda_step_add(plan, what, node, run_graph, &step);
+    ex_plan_step *step;
+    ex_buffer_ref workspace = EX_NO_REF;
+    EX_TRY(ex_cuda_choose(&dnn, ex_cuda_lane_of(plan->base.lane), g));
+    const ex_status status = ex_plan_step_add(plan, what, node, run_graph, &step);
     if (status != EX_OK) {
         ex_dnn_plan_destroy(&dnn);
         return status;
     }
-    step->dnn = dnn;
+    step->own = dnn;
+    step->own_free = free_graph;
     for (int i = 0; i < g->tensor_count; i++)
-        ex_cuda_step_ref(plan, g->tensor[i].is_virtual ? EX_CUDA_NO_REF : ref[i]);
+        ex_plan_step_ref(plan, g->tensor[i].is_virtual ? EX_NO_REF : ref[i]);
     if (ex_dnn_plan_workspace(dnn))
-        EX_TRY(ex_cuda_buffer_add(plan, ex_dnn_plan_workspace(dnn), &workspace));
-    ex_cuda_step_ref(plan, workspace);
+        EX_TRY(ex_plan_buffer_add(plan, ex_dnn_plan_workspace(dnn), &workspace));
+    ex_plan_step_ref(plan, workspace);
     return EX_OK;
 }
 
 /* A graph of the operation alone; each of its tensors has memory. */
-static ex_dnn_graph single(const ex_dnn_graph *g, const ex_graph_op *op, const ex_cuda_ref *from,
-                           ex_cuda_ref *ref)
+static ex_dnn_graph single(const ex_dnn_graph *g, const ex_graph_op *op, const ex_buffer_ref *from,
+                           ex_buffer_ref *ref)
 {
     ex_dnn_graph one = {.precision = g->precision, .direct = g->direct};
     ex_graph_op moved = *op;
@@ -48,15 +55,15 @@ static ex_dnn_graph single(const ex_dnn_graph *g, const ex_graph_op *op, const e
     return one;
 }
 
-static ex_status add_apart(ex_cuda_plan *plan, const char *what, int node, const ex_dnn_graph *g,
-                           const ex_cuda_ref *ref)
+static ex_status add_apart(ex_plan_core *plan, const char *what, int node, const ex_dnn_graph *g,
+                           const ex_buffer_ref *ref)
 {
-    ex_cuda_ref all[EX_GRAPH_TENSORS], some[EX_GRAPH_TENSORS];
+    ex_buffer_ref all[EX_GRAPH_TENSORS], some[EX_GRAPH_TENSORS];
     for (int i = 0; i < g->tensor_count; i++) {
         const ex_graph_tensor *t = &g->tensor[i];
         all[i] = ref[i];
         if (t->is_virtual)
-            EX_TRY(ex_cuda_buffer_add(
+            EX_TRY(ex_plan_buffer_add(
                 plan, ex_graph_tensor_elements(t) * ex_graph_type_size(t->type), &all[i]));
     }
     for (int i = 0; i < g->op_count; i++) {
@@ -66,11 +73,11 @@ static ex_status add_apart(ex_cuda_plan *plan, const char *what, int node, const
     return EX_OK;
 }
 
-ex_status ex_cuda_graph_add(ex_cuda_plan *plan, const char *what, int node, const ex_dnn_graph *g,
-                            const ex_cuda_ref *ref)
+ex_status ex_cuda_graph_add(ex_plan_core *plan, const char *what, int node, const ex_dnn_graph *g,
+                            const ex_buffer_ref *ref)
 {
     ex_dnn_graph asked = *g;
-    asked.direct = plan->lane->device->base.options.conv == EX_CONV_DIRECT;
+    asked.direct = plan->lane->base.device->options.conv == EX_CONV_DIRECT;
     const ex_status status = add_whole(plan, what, node, &asked, ref);
     return status == EX_ERR_UNSUPPORTED && g->op_count > 1
                ? add_apart(plan, what, node, &asked, ref)
@@ -79,26 +86,36 @@ ex_status ex_cuda_graph_add(ex_cuda_plan *plan, const char *what, int node, cons
 
 /* --- matrix products -------------------------------------------------------------------------- */
 
-static ex_status run_product(ex_cuda_plan *plan, const ex_cuda_step *step)
+static ex_status run_product(ex_plan_core *plan, const ex_plan_step *step)
 {
     (void)plan;
-    return ex_blas_plan_run(step->blas, step->at[0], step->at[1], step->at[2], step->at[3],
+    return ex_blas_plan_run(step->own, step->at[0], step->at[1], step->at[2], step->at[3],
                             step->at[4]);
 }
 
-ex_status ex_cuda_product_add(ex_cuda_plan *plan, const char *what, int node,
-                              const ex_blas_product *p, ex_cuda_ref out, ex_cuda_ref a,
-                              ex_cuda_ref b, ex_cuda_ref bias)
+static void free_product(void *own)
 {
-    ex_cuda_ref workspace;
-    ex_cuda_step *step;
-    EX_TRY(ex_cuda_buffer_add(plan, EX_CUDA_BLAS_WORKSPACE, &workspace));
-    EX_TRY(ex_cuda_step_add(plan, what, node, run_product, &step));
-    EX_TRY(ex_blas_plan_create(&step->blas, plan->lane->blas, p, EX_CUDA_BLAS_WORKSPACE));
-    ex_cuda_step_ref(plan, out);
-    ex_cuda_step_ref(plan, a);
-    ex_cuda_step_ref(plan, b);
-    ex_cuda_step_ref(plan, bias);
-    ex_cuda_step_ref(plan, workspace);
+    ex_blas_plan *blas = own;
+    ex_blas_plan_destroy(&blas);
+}
+
+ex_status ex_cuda_product_add(ex_plan_core *plan, const char *what, int node,
+                              const ex_blas_product *p, ex_buffer_ref out, ex_buffer_ref a,
+                              ex_buffer_ref b, ex_buffer_ref bias)
+{
+    ex_blas_handle *handle = ex_cuda_lane_of(plan->base.lane)->blas;
+    ex_buffer_ref workspace;
+    ex_plan_step *step;
+    ex_blas_plan *blas = NULL;
+    EX_TRY(ex_plan_buffer_add(plan, EX_CUDA_BLAS_WORKSPACE, &workspace));
+    EX_TRY(ex_plan_step_add(plan, what, node, run_product, &step));
+    EX_TRY(ex_blas_plan_create(&blas, handle, p, EX_CUDA_BLAS_WORKSPACE));
+    step->own = blas;
+    step->own_free = free_product;
+    ex_plan_step_ref(plan, out);
+    ex_plan_step_ref(plan, a);
+    ex_plan_step_ref(plan, b);
+    ex_plan_step_ref(plan, bias);
+    ex_plan_step_ref(plan, workspace);
     return EX_OK;
 }

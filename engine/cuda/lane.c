@@ -27,35 +27,51 @@ ex_status ex_cuda_copy(const ex_cuda_lane *lane, void *to, const void *from, siz
     return EX_CUDA(cudaMemcpyAsync(to, from, bytes, cudaMemcpyDefault, lane->stream));
 }
 
+/* --- memory ----------------------------------------------------------------------------------- */
+
+static ex_status alloc(void *out, ex_lane_core *lane, size_t bytes, const char *what)
+{
+    return ex_cuda_alloc(out, ex_cuda_lane_of(&lane->base)->device, bytes, what);
+}
+
+static ex_status zero(ex_lane_core *lane, void *at, size_t bytes)
+{
+    return bytes ? EX_CUDA(cudaMemsetAsync(at, 0, bytes, ex_cuda_lane_of(&lane->base)->stream))
+                 : EX_OK;
+}
+
+static ex_status wait(ex_lane_core *lane)
+{
+    return ex_cuda_wait(ex_cuda_lane_of(&lane->base));
+}
+
+static const ex_lane_memory memory = {
+    .alloc = alloc, .free = ex_cuda_free, .zero = zero, .wait = wait};
+
+/* --- life ------------------------------------------------------------------------------------- */
+
 static ex_status make_values(ex_cuda_lane *lane)
 {
-    const ex_model *m = lane->base.model;
-    ex_cuda_device *device = lane->device;
-    const size_t params = m->param_count * sizeof(float), stats = m->stat_count * sizeof(float);
+    const ex_model *m = lane->core.base.model;
+    const size_t bytes = (m->param_count + m->stat_count) * sizeof(float);
     EX_TRY(ex_alloc(&lane->constants, (size_t)m->channel_count, sizeof(float), "constants"));
-    EX_TRY(ex_cuda_stage_room(lane, params + stats + FEED));
-    EX_TRY(ex_cuda_alloc(&lane->params, device, params, "parameters"));
-    EX_TRY(ex_cuda_alloc(&lane->stats, device, stats, "statistics"));
-    EX_TRY(ex_cuda_alloc(&lane->velocity, device, params, "velocity"));
-    EX_TRY(EX_CUDA(cudaMemsetAsync(lane->params, 0, params, lane->stream)));
-    if (stats)
-        EX_TRY(EX_CUDA(cudaMemsetAsync(lane->stats, 0, stats, lane->stream)));
-    return EX_CUDA(cudaMemsetAsync(lane->velocity, 0, params, lane->stream));
+    EX_TRY(ex_cuda_stage_room(lane, bytes + FEED));
+    return ex_lane_core_values(&lane->core);
 }
 
 ex_status ex_cuda_lane_create(ex_lane **out, ex_device *device, const ex_model *model, int threads)
 {
+    ex_cuda_device *d = (ex_cuda_device *)device;
     ex_cuda_lane *lane;
     ex_status status;
     *out = NULL;
-    EX_CHECK_ARG(threads >= 1, "a lane needs at least one thread, not %d", threads);
     EX_TRY(ex_alloc(&lane, 1, sizeof *lane, "lane"));
-    *out = &lane->base;
-    lane->base = (ex_lane){.device = device, .model = model, .threads = threads};
-    lane->device = (ex_cuda_device *)device;
-    lane->version = lane->arena_moves = 1;
+    *out = &lane->core.base;
+    ex_lane_core_init(&lane->core, device, model, threads, &memory, &d->budget);
+    lane->device = d;
     EX_TRY_GOTO(ex_cuda_enter(lane, "making a lane"), fail);
     EX_TRY_GOTO(EX_CUDA(cudaStreamCreateWithFlags(&lane->stream, cudaStreamNonBlocking)), fail);
+    lane->core.stream.queue = lane->stream;
     EX_TRY_GOTO(ex_dnn_handle_create(&lane->dnn, lane->stream), fail);
     EX_TRY_GOTO(ex_blas_handle_create(&lane->blas, lane->stream), fail);
     EX_TRY_GOTO(make_values(lane), fail);
@@ -73,13 +89,9 @@ void ex_cuda_lane_destroy(ex_lane **lane)
     (void)cudaSetDevice(l->device->index);
     if (l->stream)
         (void)cudaStreamSynchronize(l->stream);
-    ex_cuda_account_back(l->device, l->arena_bytes);
     ex_cuda_feed_free(&l->feed);
     ex_cuda_stage_free(&l->stage);
-    ex_cuda_free(&l->arena);
-    ex_cuda_free(&l->params);
-    ex_cuda_free(&l->stats);
-    ex_cuda_free(&l->velocity);
+    ex_lane_core_close(&l->core);
     ex_free(&l->constants);
     ex_blas_handle_destroy(&l->blas);
     ex_dnn_handle_destroy(&l->dnn);
@@ -93,13 +105,13 @@ void ex_cuda_lane_destroy(ex_lane **lane)
 
 static void fill_constants(ex_cuda_lane *lane, const float *params, const float *stats)
 {
-    const ex_model *m = lane->base.model;
+    const ex_model *m = lane->core.base.model;
     for (int i = 0; i < m->layer_count; i++) {
         const ex_layer *l = &m->layers[i];
         for (size_t c = 0; c < (size_t)l->channels; c++)
             lane->constants[(size_t)l->first_channel + c] = ex_fork_constant(l, c, params, stats);
     }
-    lane->constants_version = lane->version;
+    lane->constants_version = lane->core.version;
 }
 
 ex_status ex_cuda_lane_load(ex_lane *lane, const float *params, const float *stats)
@@ -107,11 +119,11 @@ ex_status ex_cuda_lane_load(ex_lane *lane, const float *params, const float *sta
     ex_cuda_lane *l = ex_cuda_lane_of(lane);
     const size_t bytes = lane->model->param_count * sizeof(float);
     EX_TRY(ex_cuda_enter(l, "loading a lane"));
-    l->version++;
-    EX_TRY(ex_cuda_send(l, l->params, params, bytes));
-    EX_TRY(ex_cuda_send(l, l->stats, stats, lane->model->stat_count * sizeof(float)));
+    l->core.version++;
+    EX_TRY(ex_cuda_send(l, l->core.params, params, bytes));
+    EX_TRY(ex_cuda_send(l, l->core.stats, stats, lane->model->stat_count * sizeof(float)));
     fill_constants(l, params, stats);
-    return EX_CUDA(cudaMemsetAsync(l->velocity, 0, bytes, l->stream));
+    return EX_CUDA(cudaMemsetAsync(l->core.velocity, 0, bytes, l->stream));
 }
 
 ex_status ex_cuda_lane_store(ex_lane *lane, float *params, float *stats)
@@ -122,8 +134,8 @@ ex_status ex_cuda_lane_store(ex_lane *lane, float *params, float *stats)
     char *host;
     EX_TRY(ex_cuda_enter(l, "storing a lane"));
     EX_TRY(ex_cuda_stage_take(&host, l, param_bytes + stat_bytes));
-    EX_TRY(ex_cuda_copy(l, host, l->params, param_bytes));
-    EX_TRY(ex_cuda_copy(l, host + param_bytes, l->stats, stat_bytes));
+    EX_TRY(ex_cuda_copy(l, host, l->core.params, param_bytes));
+    EX_TRY(ex_cuda_copy(l, host + param_bytes, l->core.stats, stat_bytes));
     EX_TRY(ex_cuda_wait(l));
     memcpy(params, host, param_bytes);
     if (stat_bytes)
@@ -135,71 +147,30 @@ ex_status ex_cuda_lane_load_velocity(ex_lane *lane, const float *velocity)
 {
     ex_cuda_lane *l = ex_cuda_lane_of(lane);
     EX_TRY(ex_cuda_enter(l, "loading a lane"));
-    return ex_cuda_send(l, l->velocity, velocity, lane->model->param_count * sizeof(float));
+    return ex_cuda_send(l, l->core.velocity, velocity, lane->model->param_count * sizeof(float));
 }
 
 ex_status ex_cuda_lane_store_velocity(ex_lane *lane, float *velocity)
 {
     ex_cuda_lane *l = ex_cuda_lane_of(lane);
     EX_TRY(ex_cuda_enter(l, "storing a lane"));
-    return ex_cuda_fetch(l, velocity, l->velocity, lane->model->param_count * sizeof(float));
+    return ex_cuda_fetch(l, velocity, l->core.velocity, lane->model->param_count * sizeof(float));
 }
 
 /* Values that were trained here are read back. */
 ex_status ex_cuda_constants(ex_cuda_lane *lane)
 {
-    const ex_model *m = lane->base.model;
+    const ex_model *m = lane->core.base.model;
     float *params = NULL, *stats = NULL;
     ex_status status;
-    if (lane->constants_version == lane->version)
+    if (lane->constants_version == lane->core.version)
         return EX_OK;
     EX_TRY_GOTO(ex_alloc(&params, m->param_count, sizeof *params, "parameters"), done);
     EX_TRY_GOTO(ex_alloc(&stats, m->stat_count, sizeof *stats, "statistics"), done);
-    EX_TRY_GOTO(ex_cuda_lane_store(&lane->base, params, stats), done);
+    EX_TRY_GOTO(ex_cuda_lane_store(&lane->core.base, params, stats), done);
     fill_constants(lane, params, stats);
 done:
     ex_free(&params);
     ex_free(&stats);
     return status;
-}
-
-/* --- the arena -------------------------------------------------------------------------------- */
-
-/* The arena holds nothing between runs: the old one goes first, so that both are never there. */
-static ex_status resize(ex_cuda_lane *lane, size_t bytes)
-{
-    if (bytes == lane->arena_bytes)
-        return EX_OK;
-    EX_TRY(ex_cuda_wait(lane));
-    ex_cuda_free(&lane->arena);
-    ex_cuda_account_back(lane->device, lane->arena_bytes);
-    lane->arena_bytes = 0;
-    lane->arena_moves++;
-    EX_TRY(ex_cuda_account(lane->device, bytes));
-    const ex_status status =
-        ex_cuda_alloc(&lane->arena, lane->device, bytes, "scratch memory of a lane");
-    if (status == EX_OK)
-        lane->arena_bytes = bytes;
-    else
-        ex_cuda_account_back(lane->device, bytes);
-    return status;
-}
-
-ex_status ex_cuda_reserve(ex_cuda_lane *lane, size_t arena, size_t own)
-{
-    const size_t needed = lane->arena_needed;
-    EX_TRY(ex_cuda_account(lane->device, own));
-    if (arena > needed)
-        lane->arena_needed = arena;
-    const ex_status status = resize(lane, lane->arena_needed);
-    if (status != EX_OK) {
-        ex_cuda_account_back(lane->device, own);
-        lane->arena_needed = needed; /* ex_cuda_bind gets it back for the plans that are there */
-    }
-    return status;
-}
-
-ex_status ex_cuda_borrow(ex_cuda_lane *lane, size_t bytes)
-{
-    return bytes > lane->arena_bytes ? resize(lane, bytes) : EX_OK;
 }

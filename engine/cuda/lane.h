@@ -4,9 +4,9 @@
 #ifndef EX_CUDA_LANE_H
 #define EX_CUDA_LANE_H
 
-#include "backend.h"
 #include "cuda/blas.h"
 #include "cuda/dnn_graph.h"
+#include "lane_core.h"
 
 #include <cuda_runtime_api.h>
 #include <pthread.h>
@@ -47,18 +47,14 @@ typedef struct ex_cuda_choice {
 typedef struct ex_cuda_device {
     ex_device base;
     int index;
-    pthread_mutex_t lock;     /* of memory_used and of resident */
+    ex_budget budget;
+    pthread_mutex_t lock;     /* of resident */
     pthread_mutex_t choosing; /* of choices */
-    size_t memory_used;       /* bytes of all plans and arenas */
     ex_cuda_resident *resident;
     int resident_count, resident_room;
     ex_cuda_choice *choices;
     int choice_count, choice_room;
 } ex_cuda_device;
-
-/* Takes `bytes` of the device's budget (options.memory), and gives them back. */
-ex_status ex_cuda_account(ex_cuda_device *device, size_t bytes);
-void ex_cuda_account_back(ex_cuda_device *device, size_t bytes);
 
 ex_status ex_cuda_algorithms_read(ex_device *device, const char *path);
 ex_status ex_cuda_algorithms_write(const ex_device *device, const char *path);
@@ -86,16 +82,11 @@ typedef struct ex_cuda_feed {
 } ex_cuda_feed;
 
 typedef struct ex_cuda_lane {
-    ex_lane base;
+    ex_lane_core core;
     ex_cuda_device *device;
     cudaStream_t stream;
     ex_dnn_handle *dnn;
     ex_blas_handle *blas;
-    float *params, *stats, *velocity;
-    uint64_t version;                 /* counts changes of params and stats; never 0 */
-    char *arena;                      /* scratch that the lane's plans share */
-    size_t arena_bytes, arena_needed; /* by its plans; fewer bytes are there after a failure */
-    unsigned arena_moves;             /* counts replacements, so that plans notice */
     ex_cuda_stage stage;
     ex_cuda_feed feed;
     float *constants; /* of the host, (channel_count): what a norm makes of a filter of zeros */
@@ -111,11 +102,6 @@ static inline ex_cuda_lane *ex_cuda_lane_of(const ex_lane *lane)
 ex_status ex_cuda_enter(const ex_cuda_lane *lane, const char *phase);
 /* Waits for the lane's work. */
 ex_status ex_cuda_wait(ex_cuda_lane *lane);
-/* Makes the arena as large as the lane's plans need, with one that needs `arena` bytes, and takes
- * `own` bytes of the budget for the plan itself. */
-ex_status ex_cuda_reserve(ex_cuda_lane *lane, size_t arena, size_t own);
-/* Makes the arena at least so large until the next plan is made. */
-ex_status ex_cuda_borrow(ex_cuda_lane *lane, size_t bytes);
 /* A queued copy between device memory and device or pinned memory, in order with the lane's other
  * work. */
 ex_status ex_cuda_copy(const ex_cuda_lane *lane, void *to, const void *from, size_t bytes);

@@ -4,18 +4,6 @@
 
 #include <string.h>
 
-/* Each layer's selected channels, from its first_channel on. */
-static void list_rows(int32_t *rows, const ex_mask *mask)
-{
-    const ex_model *m = mask->model;
-    for (int i = 0; i < m->layer_count; i++) {
-        int32_t *row = rows + m->layers[i].first_channel;
-        for (int c = 0; c < m->layers[i].channels; c++)
-            if (ex_mask_layer(mask, i)[c])
-                *row++ = c;
-    }
-}
-
 /* Bytes of the parts of plan->lists. */
 typedef struct layout {
     size_t state, segments, affine, rows, index, loss, predicted, label, selected;
@@ -31,19 +19,19 @@ static size_t part(layout *l, size_t bytes)
 
 static layout layout_of(const ex_cuda_plan *plan, size_t segments, size_t channels)
 {
-    const size_t rows = (size_t)plan->base.spec.batch;
-    const size_t batch = ex_cuda_trains(plan) ? rows : 0, variants = rows - batch;
+    const size_t rows = (size_t)plan->core.base.spec.batch;
+    const size_t batch = ex_plan_trains(&plan->core) ? rows : 0, variants = rows - batch;
     layout l = {0};
     l.state = part(&l, sizeof *plan->state);
-    l.segments = part(&l, segments * sizeof *plan->segments);
+    l.segments = part(&l, segments * sizeof *plan->core.segments);
     l.affine = part(&l, sizeof plan->host_affine);
-    l.rows = part(&l, channels * sizeof *plan->rows);
+    l.rows = part(&l, channels * sizeof *plan->core.rows);
     l.index = part(&l, batch * sizeof *plan->step_index);
     l.loss = part(&l, batch * sizeof *plan->step_loss);
     l.predicted = part(&l, batch * sizeof *plan->step_predicted);
     l.label = part(&l, batch * sizeof *plan->step_label);
     l.selected = part(&l, channels);
-    l.unchanged = part(&l, variants * sizeof *plan->unchanged);
+    l.unchanged = part(&l, variants * sizeof *plan->core.unchanged);
     l.variants = part(&l, variants * (sizeof(int32_t) + sizeof(float)));
     return l;
 }
@@ -52,31 +40,33 @@ static void point_at_lists(ex_cuda_plan *plan, const layout *l, bool masked)
 {
     char *const at = plan->lists;
     plan->state = (void *)(at + l->state);
-    plan->segments = (void *)(at + l->segments);
+    plan->core.words = plan->state->words;
+    plan->core.segments = (void *)(at + l->segments);
     plan->affine = (void *)(at + l->affine);
-    plan->rows = (void *)(at + l->rows);
+    plan->core.affine = plan->affine;
+    plan->core.rows = (void *)(at + l->rows);
     plan->step_index = (void *)(at + l->index);
     plan->step_loss = (void *)(at + l->loss);
     plan->step_predicted = (void *)(at + l->predicted);
     plan->step_label = (void *)(at + l->label);
-    plan->selected = masked ? (void *)(at + l->selected) : NULL;
-    plan->unchanged = (void *)(at + l->unchanged);
+    plan->core.selected = masked ? (void *)(at + l->selected) : NULL;
+    plan->core.unchanged = (void *)(at + l->unchanged);
     plan->variants = at + l->variants;
 }
 
 ex_status ex_cuda_lists_upload(ex_cuda_plan *plan)
 {
-    const ex_mask *mask = plan->base.spec.mask;
-    const ex_segment all = {.offset = 0, .length = plan->model->param_count};
-    const size_t channels = mask ? (size_t)plan->model->channel_count : 0;
-    plan->segment_count = mask ? mask->param_segments : 1;
-    const layout l = layout_of(plan, plan->segment_count, channels);
+    const ex_mask *mask = plan->core.base.spec.mask;
+    const ex_segment all = {.offset = 0, .length = plan->core.model->param_count};
+    const size_t channels = mask ? (size_t)plan->core.model->channel_count : 0;
+    plan->core.segment_count = mask ? mask->param_segments : 1;
+    const layout l = layout_of(plan, plan->core.segment_count, channels);
     char *host;
     EX_TRY(ex_alloc(&host, l.total, 1, "lists of a plan"));
-    memcpy(host + l.segments, mask ? mask->params : &all, plan->segment_count * sizeof all);
+    memcpy(host + l.segments, mask ? mask->params : &all, plan->core.segment_count * sizeof all);
     memset(host + l.unchanged, 0xff, l.variants - l.unchanged); /* -1 */
     if (mask) {
-        list_rows((void *)(host + l.rows), mask);
+        ex_plan_rows_list((void *)(host + l.rows), mask);
         memcpy(host + l.selected, mask->selected, channels);
     }
     ex_status status = ex_cuda_alloc(&plan->lists, plan->lane->device, l.total, "lists of a plan");

@@ -60,30 +60,3 @@ void ex_cuda_free(void *pointer)
         (void)cudaFree(at);
     memcpy(pointer, &none, sizeof none);
 }
-
-ex_status ex_cuda_account(ex_cuda_device *device, size_t bytes)
-{
-    char needed[EX_BYTES_ROOM], in_use[EX_BYTES_ROOM], allowed[EX_BYTES_ROOM];
-    const size_t limit = device->base.options.memory;
-    pthread_mutex_lock(&device->lock);
-    const size_t used = device->memory_used;
-    const bool fits = limit == 0 || (used <= limit && bytes <= limit - used);
-    if (fits)
-        device->memory_used += bytes;
-    pthread_mutex_unlock(&device->lock);
-    if (fits)
-        return EX_OK;
-    return EX_FAIL(
-        EX_ERR_MEMORY,
-        "a plan needs %s beside the %s in use, but memory allows %s; lower batch_size or "
-        "lanes, or raise --memory",
-        ex_bytes_text(needed, (double)bytes), ex_bytes_text(in_use, (double)used),
-        ex_bytes_text(allowed, (double)limit));
-}
-
-void ex_cuda_account_back(ex_cuda_device *device, size_t bytes)
-{
-    pthread_mutex_lock(&device->lock);
-    device->memory_used -= bytes;
-    pthread_mutex_unlock(&device->lock);
-}

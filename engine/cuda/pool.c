@@ -1,9 +1,8 @@
-/* Nodes without weights: pooling and the option-A shortcut. Training takes the library's pools
- * where they are faster than our kernels. */
+/* Pooling. Training takes the library's pools where they are faster than our kernels. */
 #include "cuda/cuda_impl.h"
 #include "cuda/node_graph.h"
 
-static ex_pool_shape shape_of(const ex_cuda_plan *plan, const ex_cuda_step *step)
+static ex_pool_shape shape_of(const ex_plan_core *plan, const ex_plan_step *step)
 {
     const ex_node *n = &plan->model->nodes[step->node];
     return (ex_pool_shape){.in = step->shape,
@@ -15,25 +14,23 @@ static ex_pool_shape shape_of(const ex_cuda_plan *plan, const ex_cuda_step *step
                            .pad = n->pad};
 }
 
-static ex_status run_pool(ex_cuda_plan *plan, const ex_cuda_step *step)
+static ex_status run_pool(ex_plan_core *plan, const ex_plan_step *step)
 {
     const ex_pool_shape p = shape_of(plan, step);
     if (plan->model->nodes[step->node].op == EX_OP_MAXPOOL)
-        ex_kernels_cuda.maxpool_fwd(step->at[0], step->at[2], step->at[1], &p,
-                                    ex_cuda_stream(plan));
+        plan->k->maxpool_fwd(step->at[0], step->at[2], step->at[1], &p, ex_plan_stream(plan));
     else
-        ex_kernels_cuda.avgpool_fwd(step->at[0], step->at[1], &p, ex_cuda_stream(plan));
+        plan->k->avgpool_fwd(step->at[0], step->at[1], &p, ex_plan_stream(plan));
     return EX_OK;
 }
 
-static ex_status run_pool_backward(ex_cuda_plan *plan, const ex_cuda_step *step)
+static ex_status run_pool_backward(ex_plan_core *plan, const ex_plan_step *step)
 {
     const ex_pool_shape p = shape_of(plan, step);
     if (plan->model->nodes[step->node].op == EX_OP_MAXPOOL)
-        ex_kernels_cuda.maxpool_bwd(step->at[0], step->at[1], step->at[2], &p,
-                                    ex_cuda_stream(plan));
+        plan->k->maxpool_bwd(step->at[0], step->at[1], step->at[2], &p, ex_plan_stream(plan));
     else
-        ex_kernels_cuda.avgpool_bwd(step->at[0], step->at[1], &p, ex_cuda_stream(plan));
+        plan->k->avgpool_bwd(step->at[0], step->at[1], &p, ex_plan_stream(plan));
     return EX_OK;
 }
 
@@ -62,97 +59,73 @@ static ex_status run_own(const ex_cuda_timed *work, void *const *data, void *scr
     return ex_cuda_launches();
 }
 
-static ex_dnn_graph graph_of(const ex_cuda_plan *plan, int node, bool backward)
+static ex_dnn_graph graph_of(const ex_plan_core *plan, int node, bool backward)
 {
     return ex_node_graph_pool(&plan->model->nodes[node], plan->base.spec.batch,
                               ex_cuda_precision(plan), backward);
 }
 
-static ex_status decide(ex_cuda_plan *plan, int node)
+static ex_status decide(ex_plan_core *plan, int node)
 {
     const ex_node *n = &plan->model->nodes[node];
-    const ex_cuda_step step = {.node = node, .shape = ex_cuda_shape(plan, n->input)};
-    ex_cuda_map *map = &plan->maps[node];
+    const ex_plan_step step = {.node = node, .shape = ex_plan_map_shape(plan, n->input)};
+    ex_plan_map *map = &plan->maps[node];
     const own_pool own = {.shape = shape_of(plan, &step),
                           .largest = n->op == EX_OP_MAXPOOL,
-                          .stream = ex_cuda_stream(plan)};
+                          .stream = ex_plan_stream(plan)};
     const ex_cuda_contest c = {.graph = {graph_of(plan, node, false), graph_of(plan, node, true)},
                                .passes = map->wanted ? 2 : 1,
                                .own = {.run = run_own, .what = &own, .scratch = 1}};
     map->library = false;
-    return ex_cuda_trains(plan) ? ex_cuda_prefer_library(&map->library, plan->lane, &c) : EX_OK;
+    return ex_plan_trains(plan)
+               ? ex_cuda_prefer_library(&map->library, ex_cuda_lane_of(plan->base.lane), &c)
+               : EX_OK;
 }
 
-static ex_status add_library(ex_cuda_plan *plan, int node, const char *what, bool backward,
-                             ex_cuda_ref out, ex_cuda_ref in)
+static ex_status add_library(ex_plan_core *plan, int node, const char *what, bool backward,
+                             ex_buffer_ref out, ex_buffer_ref in)
 {
     const ex_dnn_graph g = graph_of(plan, node, backward);
-    const ex_cuda_ref ref[] = {
-        [EX_POOL_IN] = in, [EX_POOL_OUT] = out, [EX_POOL_INDEX] = plan->maps[node].index};
+    const ex_buffer_ref ref[] = {
+        [EX_POOL_IN] = in, [EX_POOL_OUT] = out, [EX_POOL_INDEX] = plan->maps[node].workspace};
     return ex_cuda_graph_add(plan, what, node, &g, ref);
 }
 
 /* --- steps ------------------------------------------------------------------------------------ */
 
-static ex_status add_pool(ex_cuda_plan *plan, int node, const char *what, ex_cuda_call call,
-                          ex_cuda_ref out, ex_cuda_ref in)
+static ex_status add_pool(ex_plan_core *plan, int node, const char *what, ex_plan_call call,
+                          ex_buffer_ref out, ex_buffer_ref in)
 {
-    ex_cuda_step *step;
-    EX_TRY(ex_cuda_step_add(plan, what, node, call, &step));
-    step->shape = ex_cuda_shape(plan, plan->model->nodes[node].input);
-    ex_cuda_step_ref(plan, out);
-    ex_cuda_step_ref(plan, in);
-    ex_cuda_step_ref(plan, plan->maps[node].index);
+    ex_plan_step *step;
+    EX_TRY(ex_plan_step_add(plan, what, node, call, &step));
+    step->shape = ex_plan_map_shape(plan, plan->model->nodes[node].input);
+    ex_plan_step_ref(plan, out);
+    ex_plan_step_ref(plan, in);
+    ex_plan_step_ref(plan, plan->maps[node].workspace);
     return EX_OK;
 }
 
-ex_status ex_cuda_pool_forward(ex_cuda_plan *plan, int node)
+ex_status ex_cuda_pool_forward(ex_plan_core *plan, int node)
 {
     const ex_node *n = &plan->model->nodes[node];
-    ex_cuda_map *map = &plan->maps[node];
-    map->index = EX_CUDA_NO_REF;
+    ex_plan_map *map = &plan->maps[node];
+    map->workspace = EX_NO_REF;
     EX_TRY(decide(plan, node));
-    if (n->op == EX_OP_MAXPOOL && ex_cuda_trains(plan)) /* a byte a value of the map */
-        EX_TRY(ex_cuda_buffer_add(plan, ex_cuda_map_floats(plan, node), &map->index));
-    const ex_cuda_ref in = plan->maps[n->input].ref;
+    if (n->op == EX_OP_MAXPOOL && ex_plan_trains(plan)) /* a byte a value of the map */
+        EX_TRY(ex_plan_buffer_add(plan, ex_plan_map_floats(plan, node), &map->workspace));
+    const ex_buffer_ref in = plan->maps[n->input].ref;
     return map->library ? add_library(plan, node, "pool forward", false, map->ref, in)
                         : add_pool(plan, node, "pool forward", run_pool, map->ref, in);
 }
 
-ex_status ex_cuda_pool_backward(ex_cuda_plan *plan, int node)
+ex_status ex_cuda_pool_backward(ex_plan_core *plan, int node)
 {
     const int input = plan->model->nodes[node].input;
-    ex_cuda_ref dy, dx;
-    EX_TRY(ex_cuda_gradient_sum(plan, node, false, &dy));
-    EX_TRY(ex_cuda_map_add(plan, input, &dx));
+    ex_buffer_ref dy, dx;
+    EX_TRY(ex_plan_gradient_sum(plan, node, false, &dy));
+    EX_TRY(ex_plan_map_add(plan, input, &dx));
     EX_TRY(plan->maps[node].library
                ? add_library(plan, node, "pool backward", true, dx, dy)
                : add_pool(plan, node, "pool backward", run_pool_backward, dx, dy));
-    return ex_cuda_gradient_give(plan, input, dx, -1);
-}
-
-static ex_status run_shortcut(ex_cuda_plan *plan, const ex_cuda_step *step)
-{
-    const ex_node *n = &plan->model->nodes[step->node];
-    ex_kernels_cuda.shortcut_a_fwd(step->at[0], step->at[1], &step->shape, n->K, n->K, n->stride,
-                                   ex_cuda_stream(plan));
-    return EX_OK;
-}
-
-ex_status ex_cuda_shortcut_forward(ex_cuda_plan *plan, int node)
-{
-    const int input = plan->model->nodes[node].input;
-    ex_cuda_step *step;
-    EX_TRY(ex_cuda_step_add(plan, "shortcut", node, run_shortcut, &step));
-    step->shape = ex_cuda_shape(plan, input);
-    ex_cuda_step_ref(plan, plan->maps[node].ref);
-    ex_cuda_step_ref(plan, plan->maps[input].ref);
-    return EX_OK;
-}
-
-ex_status ex_cuda_shortcut_backward(ex_cuda_plan *plan, int node)
-{
-    ex_cuda_ref dy;
-    EX_TRY(ex_cuda_gradient_sum(plan, node, false, &dy));
-    return ex_cuda_gradient_give(plan, plan->model->nodes[node].input, dy, node);
+    return ex_plan_gradient_give(plan, input, dx, -1);
 }

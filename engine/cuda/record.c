@@ -5,53 +5,27 @@
  * again without the host's part of the work; steps that fill no group are queued one by one. */
 #include "cuda/cuda_impl.h"
 
-#include <string.h>
-
 ex_status ex_cuda_state_upload(ex_cuda_plan *plan)
 {
-    const ex_draws d = ex_plan_draws(&plan->base, (ex_rng_use)0);
+    const ex_draws d = ex_plan_draws(&plan->core.base, (ex_rng_use)0);
     const ex_feed_state state = {.words = {d.counter[1], d.counter[2], d.counter[3]}};
     return ex_cuda_send(plan->lane, plan->state, &state, sizeof state);
-}
-
-/* The plan as it draws where all that the state tells is 0. */
-static ex_plan stateless(const ex_cuda_plan *plan)
-{
-    ex_plan p = plan->base;
-    p.key = (ex_rng_key){.seed = plan->base.key.seed};
-    return p;
-}
-
-ex_draws ex_cuda_draws(const ex_cuda_plan *plan, ex_rng_use use)
-{
-    const ex_plan p = stateless(plan);
-    ex_draws d = ex_plan_draws(&p, use);
-    d.at = plan->state->words;
-    return d;
-}
-
-ex_dropout ex_cuda_dropout(const ex_cuda_plan *plan, int node)
-{
-    const ex_plan p = stateless(plan);
-    ex_dropout d = ex_plan_dropout(&p, node);
-    d.draws.at = plan->state->words;
-    return d;
 }
 
 static ex_status queue_step(ex_cuda_plan *plan)
 {
     const ex_cuda_feed *f = &plan->lane->feed;
-    const int batch = plan->base.spec.batch;
-    const ex_stream s = ex_cuda_stream(plan);
-    plan->index = plan->step_index;
-    plan->label = plan->step_label;
-    plan->loss = plan->step_loss;
-    plan->predicted = plan->step_predicted;
-    ex_kernels_cuda.feed_next(plan->step_index, plan->step_label, plan->state, f->index, f->label,
-                              batch, s);
-    EX_TRY(ex_cuda_steps(plan, 0, plan->step_count, true));
-    ex_kernels_cuda.feed_log(f->loss, f->predicted, plan->state, plan->step_loss,
-                             plan->step_predicted, batch, s);
+    const int batch = plan->core.base.spec.batch;
+    const ex_stream s = ex_plan_stream(&plan->core);
+    plan->core.index = plan->step_index;
+    plan->core.label = plan->step_label;
+    plan->core.loss = plan->step_loss;
+    plan->core.predicted = plan->step_predicted;
+    plan->core.k->feed_next(plan->step_index, plan->step_label, plan->state, f->index, f->label,
+                            batch, s);
+    EX_TRY(ex_cuda_steps(plan, 0, plan->core.step_count, true));
+    plan->core.k->feed_log(f->loss, f->predicted, plan->state, plan->step_loss,
+                           plan->step_predicted, batch, s);
     return ex_cuda_launches();
 }
 
@@ -59,16 +33,16 @@ static ex_status queue_step(ex_cuda_plan *plan)
 
 static ex_cuda_recorded present(const ex_cuda_plan *plan)
 {
-    const ex_dataset *d = plan->data;
-    return (ex_cuda_recorded){.arena_moves = plan->arena_moves,
+    const ex_dataset *d = plan->core.data;
+    return (ex_cuda_recorded){.arena_moves = plan->core.arena_moves,
                               .feed = plan->lane->feed.memory,
                               .feed_room = plan->lane->feed.room,
-                              .images = plan->images,
+                              .images = plan->core.images,
                               .height = d->height,
                               .width = d->width,
                               .augment = d->augment,
-                              .seed = plan->base.key.seed,
-                              .sgd = plan->sgd};
+                              .seed = plan->core.base.key.seed,
+                              .sgd = plan->core.sgd};
 }
 
 static bool same_sgd(const ex_sgd_coeff *a, const ex_sgd_coeff *b)

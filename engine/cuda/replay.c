@@ -39,28 +39,28 @@ void ex_cuda_graph_free(cudaGraphExec_t *graph)
 
 ex_status ex_cuda_replays_create(ex_cuda_plan *plan)
 {
-    return ex_alloc(&plan->replays, (size_t)plan->model->node_count, sizeof *plan->replays,
+    return ex_alloc(&plan->replays, (size_t)plan->core.model->node_count, sizeof *plan->replays,
                     "recordings of a plan");
 }
 
 void ex_cuda_replays_free(ex_cuda_plan *plan)
 {
-    for (int i = 0; plan->replays && i < plan->model->node_count; i++)
+    for (int i = 0; plan->replays && i < plan->core.model->node_count; i++)
         ex_cuda_graph_free(&plan->replays[i].graph);
     ex_free(&plan->replays);
 }
 
 static ex_status queue_nodes(ex_cuda_plan *plan, int first, int last)
 {
-    return ex_cuda_steps(plan, plan->node_step[first], plan->node_step[last + 1], true);
+    return ex_cuda_steps(plan, plan->core.node_step[first], plan->core.node_step[last + 1], true);
 }
 
 ex_status ex_cuda_nodes(ex_cuda_plan *plan, int first, int last)
 {
     ex_cuda_replay *r = &plan->replays[first];
-    if (last != plan->model->node_count - 1)
+    if (last != plan->core.model->node_count - 1)
         return queue_nodes(plan, first, last);
-    if (r->arena_moves != plan->arena_moves) /* the addresses in it are of another time */
+    if (r->arena_moves != plan->core.arena_moves) /* the addresses in it are of another time */
         ex_cuda_graph_free(&r->graph);
     if (!r->graph && !r->warm) {
         r->warm = true;
@@ -68,6 +68,6 @@ ex_status ex_cuda_nodes(ex_cuda_plan *plan, int first, int last)
     }
     if (!r->graph)
         EX_TRY(ex_cuda_capture(&r->graph, plan, queue_nodes, first, last));
-    r->arena_moves = plan->arena_moves;
+    r->arena_moves = plan->core.arena_moves;
     return EX_CUDA(cudaGraphLaunch(r->graph, plan->lane->stream));
 }

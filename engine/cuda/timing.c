@@ -24,11 +24,11 @@ static ex_status lay_out(ex_cuda_lane *lane, const ex_dnn_graph *g, size_t works
     size_t bytes = rounded(workspace), at = bytes;
     for (int i = 0; i < g->tensor_count; i++)
         bytes += rounded(tensor_bytes(&g->tensor[i]));
-    EX_TRY(ex_cuda_borrow(lane, bytes));
-    *scratch = lane->arena;
+    EX_TRY(ex_lane_borrow(&lane->core, bytes));
+    *scratch = lane->core.arena;
     for (int i = 0; i < g->tensor_count; i++) {
         const ex_graph_tensor *t = &g->tensor[i];
-        data[i] = t->is_virtual ? NULL : lane->arena + at;
+        data[i] = t->is_virtual ? NULL : lane->core.arena + at;
         if (data[i])
             EX_TRY(EX_CUDA(cudaMemsetAsync(data[i], FILLING, tensor_bytes(t), lane->stream)));
         at += rounded(tensor_bytes(t));

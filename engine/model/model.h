@@ -28,6 +28,8 @@ typedef enum ex_op {
     EX_OP_SHORTCUT_A, /* subsample by stride, zero channels on both sides up to K; no weights */
 } ex_op;
 
+enum { EX_OPS = EX_OP_SHORTCUT_A + 1 };
+
 /* A node computes one tensor (N, K, out_H, out_W) from the tensors of earlier nodes. Linear nodes
  * have H = W = 1 and see their input flattened, in the order c, h, w. */
 typedef struct ex_node {

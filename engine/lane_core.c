@@ -1,0 +1,119 @@
+/* The budget of a device, and the values and scratch memory of a lane. */
+#include "lane_core.h"
+
+#include "base/bytes.h"
+
+/* --- budget ----------------------------------------------------------------------------------- */
+
+void ex_budget_init(ex_budget *budget, const ex_device *device)
+{
+    pthread_mutex_init(&budget->lock, NULL);
+    budget->device = device;
+    budget->used = 0;
+}
+
+void ex_budget_close(ex_budget *budget)
+{
+    pthread_mutex_destroy(&budget->lock);
+}
+
+ex_status ex_budget_take(ex_budget *budget, size_t bytes)
+{
+    char needed[EX_BYTES_ROOM], in_use[EX_BYTES_ROOM], allowed[EX_BYTES_ROOM];
+    const size_t limit = budget->device->options.memory;
+    pthread_mutex_lock(&budget->lock);
+    const size_t used = budget->used;
+    const bool fits = limit == 0 || (used <= limit && bytes <= limit - used);
+    if (fits)
+        budget->used += bytes;
+    pthread_mutex_unlock(&budget->lock);
+    if (fits)
+        return EX_OK;
+    return EX_FAIL(
+        EX_ERR_MEMORY,
+        "a plan needs %s beside the %s in use, but memory allows %s; lower batch_size or "
+        "lanes, or raise --memory",
+        ex_bytes_text(needed, (double)bytes), ex_bytes_text(in_use, (double)used),
+        ex_bytes_text(allowed, (double)limit));
+}
+
+void ex_budget_give_back(ex_budget *budget, size_t bytes)
+{
+    pthread_mutex_lock(&budget->lock);
+    budget->used -= bytes;
+    pthread_mutex_unlock(&budget->lock);
+}
+
+/* --- values ----------------------------------------------------------------------------------- */
+
+void ex_lane_core_init(ex_lane_core *lane, ex_device *device, const ex_model *model, int threads,
+                       const ex_lane_memory *memory, ex_budget *budget)
+{
+    lane->base = (ex_lane){.device = device, .model = model, .threads = threads};
+    lane->memory = memory;
+    lane->budget = budget;
+    lane->stream = (ex_stream){.threads = threads};
+    lane->version = lane->arena_moves = 1;
+}
+
+ex_status ex_lane_core_values(ex_lane_core *lane)
+{
+    const ex_model *m = lane->base.model;
+    const size_t params = m->param_count * sizeof(float), stats = m->stat_count * sizeof(float);
+    EX_TRY(lane->memory->alloc(&lane->params, lane, params, "parameters"));
+    EX_TRY(lane->memory->alloc(&lane->stats, lane, stats, "statistics"));
+    EX_TRY(lane->memory->alloc(&lane->velocity, lane, params, "velocity"));
+    EX_TRY(lane->memory->zero(lane, lane->params, params));
+    EX_TRY(lane->memory->zero(lane, lane->stats, stats));
+    return lane->memory->zero(lane, lane->velocity, params);
+}
+
+void ex_lane_core_close(ex_lane_core *lane)
+{
+    ex_budget_give_back(lane->budget, lane->arena_bytes);
+    lane->memory->free(&lane->params);
+    lane->memory->free(&lane->stats);
+    lane->memory->free(&lane->velocity);
+    lane->memory->free(&lane->arena);
+}
+
+/* --- arena ------------------------------------------------------------------------------------ */
+
+/* The arena holds nothing between runs: the old one goes first, so that both are never there. */
+static ex_status resize(ex_lane_core *lane, size_t bytes)
+{
+    if (bytes == lane->arena_bytes)
+        return EX_OK;
+    EX_TRY(lane->memory->wait(lane));
+    lane->memory->free(&lane->arena);
+    ex_budget_give_back(lane->budget, lane->arena_bytes);
+    lane->arena_bytes = 0;
+    lane->arena_moves++;
+    EX_TRY(ex_budget_take(lane->budget, bytes));
+    const ex_status status =
+        lane->memory->alloc(&lane->arena, lane, bytes, "scratch memory of a lane");
+    if (status == EX_OK)
+        lane->arena_bytes = bytes;
+    else
+        ex_budget_give_back(lane->budget, bytes);
+    return status;
+}
+
+ex_status ex_lane_reserve(ex_lane_core *lane, size_t arena, size_t own)
+{
+    const size_t needed = lane->arena_needed;
+    EX_TRY(ex_budget_take(lane->budget, own));
+    if (arena > needed)
+        lane->arena_needed = arena;
+    const ex_status status = resize(lane, lane->arena_needed);
+    if (status != EX_OK) {
+        ex_budget_give_back(lane->budget, own);
+        lane->arena_needed = needed; /* ex_plan_bind gets it back for the plans that are there */
+    }
+    return status;
+}
+
+ex_status ex_lane_borrow(ex_lane_core *lane, size_t bytes)
+{
+    return bytes > lane->arena_bytes ? resize(lane, bytes) : EX_OK;
+}

@@ -1,0 +1,57 @@
+/* Weight gradients of a masked plan: of the selected filters alone, by a kernel of our own where
+ * they are few, since libraries compute them all, or pad them to a vector. */
+#include "plan_core.h"
+
+/* With more than one filter in so many of a layer's, the library's kernel for all is as fast: on
+ * the CPU, where it was measured; no GPU has been asked. */
+enum { FEW = 4 };
+
+void ex_plan_rows_list(int32_t *rows, const ex_mask *mask)
+{
+    const ex_model *m = mask->model;
+    for (int i = 0; i < m->layer_count; i++) {
+        int32_t *row = rows + m->layers[i].first_channel;
+        for (int c = 0; c < m->layers[i].channels; c++)
+            if (ex_mask_layer(mask, i)[c])
+                *row++ = c;
+    }
+}
+
+bool ex_plan_rows_are_few(const ex_plan_core *plan, int node)
+{
+    const ex_node *n = &plan->model->nodes[node];
+    const ex_mask *mask = plan->base.spec.mask;
+    return mask && FEW * ex_mask_layer_count(mask, n->layer) <= n->K;
+}
+
+static int rows_of(const ex_plan_core *plan, int node)
+{
+    return ex_mask_layer_count(plan->base.spec.mask, plan->model->nodes[node].layer);
+}
+
+static ex_status run_rows(ex_plan_core *plan, const ex_plan_step *step)
+{
+    const ex_layer *l = ex_plan_layer_of(plan, step->node);
+    const ex_conv_shape shape = ex_plan_conv_of(plan, step->node, plan->base.spec.batch);
+    float *grads = step->at[0];
+    plan->k->conv_rows_bwd(grads + l->weight, step->n == EX_NONE ? NULL : grads + step->n,
+                           step->at[1], step->at[2], plan->rows + l->first_channel,
+                           rows_of(plan, step->node), &shape, step->at[3], ex_plan_stream(plan));
+    return EX_OK;
+}
+
+ex_status ex_plan_rows_backward(ex_plan_core *plan, int node, ex_buffer_ref dy, size_t bias)
+{
+    const ex_conv_shape shape = ex_plan_conv_of(plan, node, plan->base.spec.batch);
+    const size_t floats = plan->k->conv_rows_scratch(&shape, rows_of(plan, node));
+    ex_buffer_ref scratch;
+    ex_plan_step *step;
+    EX_TRY(ex_plan_buffer_add(plan, floats * sizeof(float), &scratch));
+    EX_TRY(ex_plan_step_add(plan, "conv backward rows", node, run_rows, &step));
+    step->n = bias;
+    ex_plan_step_ref(plan, plan->grads);
+    ex_plan_step_ref(plan, plan->maps[plan->model->nodes[node].input].ref);
+    ex_plan_step_ref(plan, dy);
+    ex_plan_step_ref(plan, scratch);
+    return EX_OK;
+}
