@@ -1,6 +1,7 @@
 /* Data sets on the device: a set's bytes are uploaded once and kept as long as the device is open.
  * A set is known by where its images lie, how many they are, and its generation; where it has none,
- * by a digest of all bytes, at each use. */
+ * by a digest of all bytes, at each use. One that lies where another lay takes its place: there is
+ * no host copy of that any more. */
 #include "base/memory.h"
 #include "cuda/cuda_impl.h"
 
@@ -31,34 +32,56 @@ static uint64_t digest_of(const uint8_t *images, size_t bytes)
     return tail;
 }
 
+/* What lies where the wanted set does, or did. */
 static ex_cuda_resident *find(ex_cuda_device *device, const ex_cuda_resident *wanted)
 {
     for (int i = 0; i < device->resident_count; i++) {
         ex_cuda_resident *r = &device->resident[i];
-        if (r->images == wanted->images && r->count == wanted->count && r->bytes == wanted->bytes &&
-            r->generation == wanted->generation && r->digest == wanted->digest)
+        if (r->images == wanted->images && r->count == wanted->count && r->bytes == wanted->bytes)
             return r;
     }
     return NULL;
 }
 
-/* Other lanes read it as soon as it is listed: it has to be there by then. */
-static ex_status upload(ex_cuda_lane *lane, ex_cuda_resident *r)
+static bool is_same(const ex_cuda_resident *a, const ex_cuda_resident *b)
 {
-    ex_cuda_device *device = lane->device;
+    return a->generation == b->generation && a->digest == b->digest;
+}
+
+/* r->at "=" the bytes. Other lanes read them as soon as they are listed: they have to be there by
+ * then. */
+static ex_status send_bytes(ex_cuda_lane *lane, ex_cuda_resident *r)
+{
     ex_status status;
-    EX_TRY(ex_grow(&device->resident, device->resident_count, &device->resident_room, FIRST_ROOM,
-                   sizeof *device->resident, "data sets on the GPU"));
-    EX_TRY(ex_cuda_alloc(&r->at, device, r->bytes, "the data set"));
+    EX_TRY(ex_cuda_alloc(&r->at, lane->device, r->bytes, "the data set"));
     EX_TRY_GOTO(
         EX_CUDA(cudaMemcpyAsync(r->at, r->images, r->bytes, cudaMemcpyHostToDevice, lane->stream)),
         fail);
     EX_TRY_GOTO(ex_cuda_wait(lane), fail);
-    device->resident[device->resident_count++] = *r;
     return EX_OK;
 fail:
     ex_cuda_free(&r->at);
     return status;
+}
+
+static ex_status upload(ex_cuda_lane *lane, ex_cuda_resident *r)
+{
+    ex_cuda_device *device = lane->device;
+    EX_TRY(ex_grow(&device->resident, device->resident_count, &device->resident_room, FIRST_ROOM,
+                   sizeof *device->resident, "data sets on the GPU"));
+    EX_TRY(send_bytes(lane, r));
+    device->resident[device->resident_count++] = *r;
+    return EX_OK;
+}
+
+/* Work that is queued reads what was there: cudaFree waits for it. */
+static ex_status replace(ex_cuda_lane *lane, ex_cuda_resident *old, ex_cuda_resident *r)
+{
+    ex_cuda_free(&old->at);
+    old->images = NULL; /* in the list, and found by nobody */
+    EX_TRY(send_bytes(lane, r));
+    *old = *r;
+    return EX_OK;
 }
 
 ex_status ex_cuda_images(const uint8_t **out, ex_cuda_lane *lane, const ex_dataset *data)
@@ -72,9 +95,11 @@ ex_status ex_cuda_images(const uint8_t **out, ex_cuda_lane *lane, const ex_datas
                                .digest = data->generation ? 0 : digest_of(data->images, bytes)};
     ex_status status = EX_OK;
     pthread_mutex_lock(&lane->device->lock);
-    const ex_cuda_resident *have = find(lane->device, &wanted);
+    ex_cuda_resident *have = find(lane->device, &wanted);
     if (!have)
         status = upload(lane, &wanted);
+    else if (!is_same(have, &wanted))
+        status = replace(lane, have, &wanted);
     *out = have ? have->at : wanted.at;
     pthread_mutex_unlock(&lane->device->lock);
     return status;

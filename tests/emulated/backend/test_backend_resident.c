@@ -14,9 +14,9 @@ typedef struct setting {
     size_t bytes, floats;
 } setting;
 
-static void open_setting(setting *s)
+static void open_setting(setting *s, uint64_t seed)
 {
-    ex_emulated_reset(1);
+    ex_emulated_reset(seed);
     ex_net_fixture_open(&s->f, 0, IMAGES, 1, EX_CONV_DIRECT);
     assert_ok(ex_plan_create(&s->plan, s->f.lane,
                              &(ex_plan_spec){.use = EX_USE_EVALUATE, .batch = IMAGES}));
@@ -49,16 +49,18 @@ static void test_a_byte_changed_in_place_is_seen(void **state)
     (void)state;
     setting s;
     bool uploaded;
-    open_setting(&s);
+    open_setting(&s, 1);
     free(evaluate(&s, &uploaded));
     assert_true(uploaded);
     free(evaluate(&s, &uploaded));
     assert_false(uploaded);
+    const size_t most = ex_emulated_alive().device_bytes_most;
     for (size_t i = 0; i < s.bytes; i += 7) {
         s.f.data.images[i] ^= 1;
         free(evaluate(&s, &uploaded));
         assert_true(uploaded);
     }
+    assert_int_equal(ex_emulated_alive().device_bytes_most, most); /* in the old one's place */
     close_setting(&s);
 }
 
@@ -67,7 +69,7 @@ static void test_a_generation_stands_for_the_bytes(void **state)
     (void)state;
     setting s;
     bool uploaded;
-    open_setting(&s);
+    open_setting(&s, 1);
     ex_dataset_changed(&s.f.data);
     float *before = evaluate(&s, &uploaded);
     assert_true(uploaded);
@@ -82,6 +84,37 @@ static void test_a_generation_stands_for_the_bytes(void **state)
     free(before);
     free(after);
     close_setting(&s);
+}
+
+/* What another lane has queued reads the bytes that were there when it was asked for. */
+static void test_a_change_waits_for_who_reads_the_old_bytes(void **state)
+{
+    enum { SEEDS = 16 };
+    (void)state;
+    for (uint64_t seed = 0; seed < SEEDS; seed++) {
+        setting s;
+        ex_lane *lane;
+        ex_plan *other;
+        bool uploaded;
+        open_setting(&s, seed);
+        float *expected = evaluate(&s, &uploaded), *logits = malloc(s.floats * sizeof *logits);
+        assert_ok(ex_lane_create(&lane, s.f.device, s.f.model, 1));
+        assert_ok(ex_lane_load(lane, s.f.params, s.f.stats));
+        assert_ok(
+            ex_plan_create(&other, lane, &(ex_plan_spec){.use = EX_USE_EVALUATE, .batch = IMAGES}));
+        assert_ok(ex_plan_load(s.plan, &s.f.data, &s.f.feed));
+        assert_ok(ex_plan_forward(s.plan, 1, s.f.model->node_count - 1));
+        for (size_t i = 0; i < s.bytes; i++)
+            s.f.data.images[i] ^= 0x55;
+        assert_ok(ex_plan_load(other, &s.f.data, &s.f.feed));
+        assert_ok(ex_plan_logits(s.plan, logits, IMAGES));
+        assert_memory_equal(logits, expected, s.floats * sizeof *logits);
+        free(expected);
+        free(logits);
+        ex_plan_destroy(&other);
+        ex_lane_destroy(&lane);
+        close_setting(&s);
+    }
 }
 
 static void test_generations_are_never_used_twice(void **state)
@@ -101,6 +134,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_a_byte_changed_in_place_is_seen),
         cmocka_unit_test(test_a_generation_stands_for_the_bytes),
+        cmocka_unit_test(test_a_change_waits_for_who_reads_the_old_bytes),
         cmocka_unit_test(test_generations_are_never_used_twice),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -41,7 +41,8 @@ void ex_emulated_reset(uint64_t seed)
     s.counts = {};
     s.fail_after = 0;
     s.lose_after = 0;
-    s.lost = false;
+    s.lost = s.lost_synchronisation = false;
+    s.lose_synchronisation_after = 0;
     s.only_count = s.has_clock = false;
     s.clock = s.kernel_takes = s.library_takes = 0;
     s.failed_call.clear();
@@ -101,6 +102,16 @@ void ex_emulated_lose_wait(long n)
 {
     the().lose_after = n;
     the().lost = false;
+}
+
+void ex_emulated_lose_synchronisation(long n)
+{
+    the().lose_synchronisation_after = n;
+}
+
+int ex_emulated_lost_synchronisation(void)
+{
+    return the().lost_synchronisation;
 }
 
 int ex_emulated_lost_wait(void)

@@ -74,6 +74,9 @@ void ex_emulated_fail_work(long n);
 void ex_emulated_lose_wait(long n);
 /* Whether there was such a wait. */
 int ex_emulated_lost_wait(void);
+/* The same for the host's waits for a stream, and whether there was such a one. */
+void ex_emulated_lose_synchronisation(long n);
+int ex_emulated_lost_synchronisation(void);
 /* What broke the device, as text; NULL if nothing did. */
 const char *ex_emulated_failure(void);
 

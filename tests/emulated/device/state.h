@@ -104,6 +104,8 @@ struct state {
     ex_emulated_counts counts = {};
     long fail_after = 0, lose_after = 0;
     bool lost = false;       /* a wait was */
+    long lose_synchronisation_after = 0;
+    bool lost_synchronisation = false;
     bool only_count = false; /* kernels and library calls do not run */
     bool has_clock = false;
     double clock = 0, kernel_takes = 0, library_takes = 0; /* milliseconds */
