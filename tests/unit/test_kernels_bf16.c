@@ -392,71 +392,103 @@ static void test_convolutions_after_one_channel_changed(void **state)
 /* --- batch norm --------------------------------------------------------------------------------
  */
 
-enum { NORM_MAPS = 4 };
+/* What a norm is run on: x, residual, g1, g2; and its outputs, found and expected. */
+typedef struct norm_case {
+    bool residual, second;
+    size_t C, room;
+    map x, add, g1, g2;
+    float *scale, *shift, *scratch, *y_ref, *dx_ref;
+    halves y, dx;
+    float *mean[2], *var[2], *dscale[2], *dshift[2];
+    ex_norm_train norm;
+} norm_case;
+
+enum { FOUND, EXPECTED };
+
+static norm_case norm_open(const ex_map_shape *m, unsigned form)
+{
+    const size_t n = floats_of(m), C = (size_t)m->C;
+    norm_case o = {.residual = form & 4, .second = form & 8, .C = C};
+    o.x = map_open(n, 1, 0), o.add = map_open(n, 2, 0);
+    o.g1 = map_open(n, 3, 0), o.g2 = map_open(n, 4, 0);
+    o.scale = random_floats(C, 5), o.shift = random_floats(C, 6);
+    o.room = k->norm_train_scratch(m);
+    o.scratch = ex_guard_floats(o.room);
+    o.y_ref = ex_guard_floats(n), o.dx_ref = ex_guard_floats(n);
+    o.y = halves_open(n, 0), o.dx = halves_open(n, 0);
+    for (int i = FOUND; i <= EXPECTED; i++) {
+        o.mean[i] = ex_guard_floats(C), o.var[i] = ex_guard_floats(C);
+        o.dscale[i] = ex_guard_floats(C), o.dshift[i] = ex_guard_floats(C);
+        for (size_t c = 0; c < C; c++)
+            o.mean[i][c] = 0.1f, o.var[i][c] = 0.9f; /* given where frozen */
+    }
+    o.norm = (ex_norm_train){.shape = *m,
+                             .scale = o.scale,
+                             .shift = o.shift,
+                             .eps = 0.01f,
+                             .frozen = form & 1,
+                             .relu = form & 2,
+                             .scratch = o.scratch};
+    return o;
+}
+
+static void norm_close(norm_case *o)
+{
+    ex_guard_check(o->scratch, o->room);
+    map_close(&o->x), map_close(&o->add), map_close(&o->g1), map_close(&o->g2);
+    halves_close(&o->y), halves_close(&o->dx);
+    for (int i = FOUND; i <= EXPECTED; i++) {
+        ex_guard_free(o->mean[i]), ex_guard_free(o->var[i]);
+        ex_guard_free(o->dscale[i]), ex_guard_free(o->dshift[i]);
+    }
+    ex_guard_free(o->scale), ex_guard_free(o->shift), ex_guard_free(o->scratch);
+    ex_guard_free(o->y_ref), ex_guard_free(o->dx_ref);
+}
+
+static void check_norm_forward(norm_case *o)
+{
+    o->norm.mean = o->mean[EXPECTED], o->norm.var = o->var[EXPECTED];
+    ex_norm_train_fwd_ref(o->y_ref, o->x.value, o->residual ? o->add.value : NULL, &o->norm);
+    o->norm.mean = o->mean[FOUND], o->norm.var = o->var[FOUND];
+    k->norm_train_fwd(o->y.bits, o->x.stored.bits, o->residual ? o->add.stored.bits : NULL,
+                      &o->norm, threads_stream(2));
+    assert_near(&o->y, o->y_ref, 1e-4);
+    assert_close(o->mean[FOUND], o->mean[EXPECTED], o->C, 1e-6, 1e-6); /* float32 */
+    assert_close(o->var[FOUND], o->var[EXPECTED], o->C, 1e-6, 1e-5);
+}
+
+/* Behind check_norm_forward, with the statistics that it found. */
+static void check_norm_backward(norm_case *o)
+{
+    const bool gated = o->residual && o->norm.relu;
+    float *y_stored = widened(&o->y); /* the ReLU passes by what was stored */
+    ex_norm_train_gradient g = {.dx = o->dx_ref,
+                                .dscale = o->dscale[EXPECTED],
+                                .dshift = o->dshift[EXPECTED],
+                                .g1 = o->g1.value,
+                                .g2 = o->second ? o->g2.value : NULL,
+                                .x = o->x.value,
+                                .y = gated ? y_stored : NULL,
+                                .keep = o->residual || o->second};
+    ex_norm_train_bwd_ref(&g, &o->norm);
+    g.dx = o->dx.bits, g.dscale = o->dscale[FOUND], g.dshift = o->dshift[FOUND];
+    g.g1 = o->g1.stored.bits, g.g2 = o->second ? o->g2.stored.bits : NULL;
+    g.x = o->x.stored.bits, g.y = gated ? o->y.bits : NULL;
+    k->norm_train_bwd(&g, &o->norm, threads_stream(2));
+    assert_near(&o->dx, o->dx_ref, 0.05); /* g is rounded before its mean is taken off */
+    assert_close(o->dscale[FOUND], o->dscale[EXPECTED], o->C, 1e-3, 1e-4);
+    assert_close(o->dshift[FOUND], o->dshift[EXPECTED], o->C, 1e-3, 1e-4);
+    if (g.keep)
+        assert_rounded(&o->g1.stored, o->g1.value);
+    ex_guard_free(y_stored);
+}
 
 static void check_norm(const ex_map_shape *m, unsigned form)
 {
-    const bool frozen = form & 1, relu = form & 2, has_residual = form & 4, second = form & 8;
-    const size_t n = floats_of(m), C = (size_t)m->C;
-    map in[NORM_MAPS]; /* x, residual, g1, g2 */
-    for (int i = 0; i < NORM_MAPS; i++)
-        in[i] = map_open(n, 1 + (uint64_t)i, 0);
-    float *scale = random_floats(C, 5), *shift = random_floats(C, 6), *scratch;
-    float *found[4], *ref[4]; /* mean, var, dscale, dshift */
-    for (int i = 0; i < 4; i++) {
-        found[i] = ex_guard_floats(C), ref[i] = ex_guard_floats(C);
-        for (size_t c = 0; c < C; c++)
-            found[i][c] = ref[i][c] = i == 1 ? 0.9f : 0.1f;
-    }
-    const size_t room = k->norm_train_scratch(m);
-    scratch = ex_guard_floats(room);
-    float *y_ref = ex_guard_floats(n), *dx_ref = ex_guard_floats(n);
-    halves y = halves_open(n, 0), dx = halves_open(n, 0);
-    ex_norm_train norm = {.shape = *m,
-                          .scale = scale,
-                          .shift = shift,
-                          .mean = ref[0],
-                          .var = ref[1],
-                          .eps = 0.01f,
-                          .frozen = frozen,
-                          .relu = relu,
-                          .scratch = scratch};
-    const ex_stream s = threads_stream(2);
-    ex_norm_train_fwd_ref(y_ref, in[0].value, has_residual ? in[1].value : NULL, &norm);
-    norm.mean = found[0], norm.var = found[1];
-    k->norm_train_fwd(y.bits, in[0].stored.bits, has_residual ? in[1].stored.bits : NULL, &norm, s);
-    assert_near(&y, y_ref, 1e-4);
-    assert_close(found[0], ref[0], C, 1e-6, 1e-6); /* statistics are float32 */
-    assert_close(found[1], ref[1], C, 1e-6, 1e-5);
-
-    const bool keep = has_residual || second;
-    float *y_stored = widened(&y); /* the ReLU passes by what was stored */
-    ex_norm_train_gradient g = {.dx = dx_ref,
-                                .dscale = ref[2],
-                                .dshift = ref[3],
-                                .g1 = in[2].value,
-                                .g2 = second ? in[3].value : NULL,
-                                .x = in[0].value,
-                                .y = has_residual && relu ? y_stored : NULL,
-                                .keep = keep};
-    ex_norm_train_bwd_ref(&g, &norm);
-    g.dx = dx.bits, g.dscale = found[2], g.dshift = found[3], g.g1 = in[2].stored.bits;
-    g.g2 = second ? in[3].stored.bits : NULL, g.x = in[0].stored.bits;
-    g.y = has_residual && relu ? y.bits : NULL;
-    k->norm_train_bwd(&g, &norm, s);
-    assert_near(&dx, dx_ref, 0.05); /* g is rounded before its mean is taken off */
-    assert_close(found[2], ref[2], C, 1e-3, 1e-4);
-    assert_close(found[3], ref[3], C, 1e-3, 1e-4);
-    if (keep)
-        assert_rounded(&in[2].stored, in[2].value);
-    ex_guard_check(scratch, room);
-    for (int i = 0; i < NORM_MAPS; i++)
-        map_close(&in[i]);
-    for (int i = 0; i < 4; i++)
-        ex_guard_free(found[i]), ex_guard_free(ref[i]);
-    halves_close(&y), halves_close(&dx);
-    ex_guard_free(scale), ex_guard_free(shift), ex_guard_free(scratch), ex_guard_free(y_ref);
-    ex_guard_free(dx_ref), ex_guard_free(y_stored);
+    norm_case o = norm_open(m, form);
+    check_norm_forward(&o);
+    check_norm_backward(&o);
+    norm_close(&o);
 }
 
 static void test_norm_and_gradient_with_statistics_in_float32(void **state)
