@@ -34,7 +34,7 @@ typedef struct bench_options {
     bool json, help;
 } bench_options;
 
-typedef enum bench_shape { BENCH_CIFAR, BENCH_FASHION } bench_shape;
+typedef enum bench_shape { BENCH_CIFAR, BENCH_FASHION, BENCH_SHAPES } bench_shape;
 
 /* One of several things that a job measures. */
 typedef struct bench_row {

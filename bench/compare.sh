@@ -4,7 +4,7 @@
 #   bench/compare.sh step|eval|ablate|memory [options]
 #
 #   --model M        resnet20 (default) or vgg11
-#   --shape S        cifar (default) or fashion
+#   --shape S        cifar or 3x32x32 (default), fashion or 1x28x28
 #   --batch N        step, eval, memory: images in a batch (128)
 #   --threads T      threads of either side (2)
 #   --rounds R       processes of either side, by turns (5)

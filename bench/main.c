@@ -25,7 +25,9 @@ static void print_help(void)
         "\nExamples:\n"
         "  excise bench step --model resnet20 --batch 128\n"
         "  excise bench masked --delta 0.05 --bn frozen\n"
-        "  excise bench ablate --strategy streams --probe 64 --json\n\n"
+        "  excise bench ablate --strategy streams --probe 64 --json\n"
+        "  excise bench roofline --model vgg11 --use evaluate --threads 1\n"
+        "  excise bench clients --batch 10 --samples 50 --shape 1x28x28\n\n"
         "Median, minimum and maximum are over repetitions. #wrong counts results that are not\n"
         "what they must be. Exit status: 0 done; 1 failed, or a result is wrong; 2 bad usage.\n");
 }

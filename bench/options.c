@@ -43,7 +43,8 @@ enum {
 
 static const option_row rows[] = {
     {"--model", OPTION_MODEL, AT(model), .help = "the architecture (resnet20)"},
-    {"--shape", OPTION_CHOICE, AT(shape), .choices = LIST("cifar", "fashion"),
+    /* Each by the name of a data set and by its size: see bench_parse. */
+    {"--shape", OPTION_CHOICE, AT(shape), .choices = LIST("cifar", "fashion", "3x32x32", "1x28x28"),
      .help = "images of 3x32x32 or of 1x28x28 (cifar)"},
     {"--batch", OPTION_INT, AT(batch), .min = 1, .max = BATCH_MAX, .initial = 128,
      .help = "all but ablate: images in a batch (128)"},
@@ -199,6 +200,7 @@ ex_status bench_parse(bench_options *o, int argc, char **argv)
             return EX_FAIL(EX_ERR_USAGE, "%s needs a value", row->name);
         EX_TRY(set(o, row, value));
     }
+    o->shape %= BENCH_SHAPES;
     return EX_OK;
 }
 

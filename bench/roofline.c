@@ -164,8 +164,9 @@ json_t *bench_roofline_report(const bench_roofline *r, int wrong)
     ex_profile_row whole = {.calls = r->steps, .total = r->seconds};
     const ex_profile_row outside = {.calls = r->steps,
                                     .total = r->seconds - bench_roofline_parts(r)};
-    printf("# peak %.4g GFLOP/s (multiply-adds), %.4g GB/s (triad)\n", r->peak_flops * 1e-9,
-           r->peak_bytes * 1e-9);
+    printf("# peak %.4g GFLOP/s (multiply-adds), %.4g GB/s (triad): the best of a few loops; lower "
+           "than they are where other work holds the cores\n",
+           r->peak_flops * 1e-9, r->peak_bytes * 1e-9);
     printf("#%-56s %6s %9s %6s %9s %9s %6s %9s %9s %6s\n", "part", "calls", "time", "share", "work",
            "rate", "peak", "moved", "rate", "triad");
     printf("#%-56s %6s %9s %6s %9s %9s %6s %9s %9s %6s\n", "", "a step", "ms", "%", "GFLOP",

@@ -23,7 +23,7 @@ import torch_ablate
 import torch_models
 
 MEAN, STD = 0.5, 0.25
-SHAPES = {"cifar": (3, 32), "fashion": (1, 28)}
+SHAPES = {"cifar": (3, 32), "fashion": (1, 28), "3x32x32": (3, 32), "1x28x28": (1, 28)}
 FEED_BATCHES = 8  # batches in a repetition
 SGD = {"lr": 0.01, "momentum": 0.9, "weight_decay": 5e-4}
 

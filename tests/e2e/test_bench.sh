@@ -25,6 +25,9 @@ grep -q '^#.*median.*#wrong' out || fail "the table lacks its head"
 
 succeeds bench eval "${small[@]}" --batch=3 --repetitions 2 --shape fashion
 last 'd["job"] == "eval" and d["shape"] == "1x28x28" and d["median"] > 0 and d["wrong"] == 0'
+succeeds bench eval "${small[@]}" --batch 3 --repetitions 1 --shape 1x28x28
+last 'd["shape"] == "1x28x28"'
+refuses 2 "one of cifar, fashion, 3x32x32, 1x28x28 is expected" bench eval --shape 28x28
 
 for norm in train frozen; do
     succeeds bench masked "${small[@]}" --batch 4 --repetitions 2 --delta 0.1 --bn $norm
@@ -34,6 +37,7 @@ done
 
 for strategy in batched streams; do
     succeeds bench ablate "${small[@]}" --probe 4 --lanes 2 --repetitions 1 --strategy $strategy
+    [ ! -s err ] || fail "ablate warned of a model that is there to be timed"
     last "d['job'] == 'ablate' and d['strategy'] == '$strategy' and d['unit'] == 's'"
     last 'd["lanes"] == 2 and d["probe"] == 4 and d["median"] > 0 and d["wrong"] == 0'
     last 'abs(d["images_per_second"] * d["median"] / (4 * d["channels"]) - 1) < 1e-3'
