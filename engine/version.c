@@ -1,6 +1,7 @@
 #include "version.h"
 
 #include "cuda_module.h"
+#include "data/picture.h"
 
 #include <stdio.h>
 #include <yaml.h>
@@ -54,9 +55,10 @@ json_t *ex_version_libraries(void)
     ex_cuda_versions v = {0};
     if (ex_cuda_module_is_loaded())
         (void)ex_cuda_module_versions(&v); /* what is loaded cannot fail to load */
-    return json_pack("{s:o, s:s, s:s, s:s, s:o, s:o, s:s?, s:s?, s:s?, s:s?}", "onednn",
+    return json_pack("{s:o, s:s, s:s, s:s, s:s?, s:s?, s:o, s:o, s:s?, s:s?, s:s?, s:s?}", "onednn",
                      onednn_version(), "zlib", zlibVersion(), "jansson", jansson_version_str(),
-                     "libyaml", yaml_get_version_string(), "openmp", openmp_version(), "compiler",
-                     compiler_version(), "cuda", known(v.cuda), "cudnn", known(v.cudnn), "cublaslt",
-                     known(v.cublaslt), "nccl", known(v.nccl));
+                     "libyaml", yaml_get_version_string(), "libpng", ex_png_version(), "libjpeg",
+                     ex_jpeg_version(), "openmp", openmp_version(), "compiler", compiler_version(),
+                     "cuda", known(v.cuda), "cudnn", known(v.cudnn), "cublaslt", known(v.cublaslt),
+                     "nccl", known(v.nccl));
 }

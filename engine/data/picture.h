@@ -15,6 +15,9 @@ typedef struct ex_picture {
     uint8_t *pixels; /* (channels, height, width); freed by ex_free */
 } ex_picture;
 
+/* Versions of the libraries, as loaded and as compiled against; NULL where the build lacks one. */
+const char *ex_png_version(void);
+const char *ex_jpeg_version(void);
 /* Whether the name ends like a picture's: .png, .jpg or .jpeg, in any case. */
 bool ex_picture_named(const char *name);
 /* grey: one channel, by the luma of ITU-R 601; else three, R, G, B. What is transparent lies on

@@ -3,7 +3,7 @@
 #ifndef EX_PICTURE_FORMATS_H
 #define EX_PICTURE_FORMATS_H
 
-#include "base/status.h"
+#include "data/picture.h"
 
 #include <stddef.h>
 #include <stdint.h>

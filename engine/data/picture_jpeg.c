@@ -88,7 +88,24 @@ ex_status ex_jpeg_decode(ex_rgb *out, const void *bytes, size_t count, const cha
     return status;
 }
 
+#define QUOTE(text)  #text
+#define QUOTED(name) QUOTE(name)
+
+const char *ex_jpeg_version(void)
+{
+#ifdef LIBJPEG_TURBO_VERSION
+    return "turbo " QUOTED(LIBJPEG_TURBO_VERSION);
 #else
+    return QUOTED(JPEG_LIB_VERSION);
+#endif
+}
+
+#else
+
+const char *ex_jpeg_version(void)
+{
+    return NULL;
+}
 
 ex_status ex_jpeg_decode(ex_rgb *out, const void *bytes, size_t count, const char *path)
 {

@@ -25,7 +25,17 @@ done:
     return status;
 }
 
+const char *ex_png_version(void)
+{
+    return png_get_libpng_ver(NULL);
+}
+
 #else
+
+const char *ex_png_version(void)
+{
+    return NULL;
+}
 
 ex_status ex_png_decode(ex_rgb *out, const void *bytes, size_t count, const char *path)
 {

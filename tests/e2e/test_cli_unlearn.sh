@@ -150,6 +150,23 @@ cp long/report.json expected.json
 json cut-long/report.json 'd["effects"] == json.load(open("expected.json"))["effects"]'
 json cut-long/report.json 'd["cost"]["ablation_s"] == json.load(open("expected.json"))["cost"]["ablation_s"]'
 
+# --- a damaged checkpoint gives way to the one before, on the server and with clients
+succeeds unlearn run --method de --class 1 --effects ce/effects.csv -s unlearn.stop_forget=-1 -o long-de
+for job in long:60 long-de:5000; do
+    whole=${job%:*}
+    rm -rf damaged
+    cp -r "$whole" damaged
+    rm damaged/{report.json,model.safetensors,ledger.json}
+    printf '\377' | dd of=damaged/checkpoint/round-2.bin bs=1 seek="${job#*:}" conv=notrunc status=none
+    succeeds unlearn -o damaged --resume
+    has err "warning: damaged/checkpoint/round-2.bin is damaged"
+    grep -qE "going on after (epoch|round) 1" err || fail "not gone on from the checkpoint before"
+    same damaged/model.safetensors "$whole/model.safetensors"
+done
+printf '\377' | dd of=damaged/checkpoint/round-2.bin bs=1 seek=60 conv=notrunc status=none
+truncate -s 100 damaged/checkpoint/round-1.bin
+refuses 2 "damaged/checkpoint/round-1.bin is damaged" unlearn -o damaged --resume
+
 # --- what cannot be resumed
 refuses 2 'unlearn.class is "2", but the run to resume began with' unlearn -o ce --resume --class 2
 refuses 2 'unlearn.delta is "0.5", but the run to resume began with' unlearn -o ce --resume --delta 0.5

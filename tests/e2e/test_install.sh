@@ -31,7 +31,7 @@ present "$folder"/cmake/excise/excise-config{,-version}.cmake usr/share/doc/exci
 
 # --- the program
 succeeds --version
-for name in commit onednn zlib jansson libyaml openmp compiler cuda cudnn cublaslt nccl; do
+for name in commit onednn zlib jansson libyaml libpng libjpeg openmp compiler cuda cudnn cublaslt nccl; do
     grep -qE "^  $name +[^ ]" out || fail "--version does not tell $name"
 done
 succeeds bench --help

@@ -151,6 +151,18 @@ static void test_train(void **state)
     fail_each(&cli_train, (const char *[]){"-c", yaml, "-q", "--json", "-o", folder, NULL}, folder);
 }
 
+static void test_train_in_bf16(void **state)
+{
+    (void)state;
+    const char *folder = ex_temp_path("narrow");
+    const char *const words[] = {"-c", yaml, "-q", "--precision", "bf16", "-o", folder, NULL};
+    if (run_command(&cli_train, words) == EX_ERR_UNSUPPORTED) {
+        print_message("%s: skipped\n", ex_error_message());
+        skip();
+    }
+    fail_each(&cli_train, words, folder);
+}
+
 static void test_train_resumed(void **state)
 {
     (void)state;
@@ -211,10 +223,10 @@ static void test_unlearn_resumed(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_train),   cmocka_unit_test(test_train_resumed),
-        cmocka_unit_test(test_eval),    cmocka_unit_test(test_ablate),
-        cmocka_unit_test(test_unlearn), cmocka_unit_test(test_unlearn_resumed),
-        cmocka_unit_test(test_convert),
+        cmocka_unit_test(test_train),           cmocka_unit_test(test_train_in_bf16),
+        cmocka_unit_test(test_train_resumed),   cmocka_unit_test(test_eval),
+        cmocka_unit_test(test_ablate),          cmocka_unit_test(test_unlearn),
+        cmocka_unit_test(test_unlearn_resumed), cmocka_unit_test(test_convert),
     };
     const char *only = getenv("EXCISE_ONLY");
     if (only)
