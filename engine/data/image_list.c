@@ -48,6 +48,8 @@ static ex_status walk(const char *folder,
 {
     struct dirent **found;
     const int count = scandir(folder, &found, is_visible, by_bytes);
+    if (count < 0 && errno == ENOMEM)
+        return EX_FAIL(EX_ERR_MEMORY, "data_dir %s: no memory to list it", folder);
     if (count < 0)
         return EX_FAIL(EX_ERR_INPUT, "data_dir %s: a folder is expected: %s", folder,
                        strerror(errno));

@@ -1,6 +1,7 @@
 #include "data/input.h"
 
 #include "base/memory.h"
+#include "io/file.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -41,7 +42,7 @@ ex_status ex_input_open(ex_input **out, const char *path)
     input->file = gzopen(path, "rbe");
     if (!input->file) {
         ex_free(&input);
-        return EX_FAIL(EX_ERR_INPUT, "%s cannot be read: %s", path, strerror(errno));
+        return ex_file_read_error(path);
     }
     gzbuffer(input->file, 1 << 17);
     *out = input;

@@ -4,6 +4,7 @@
 
 #include <stdio.h>
 
+#include <jerror.h>
 #include <jpeglib.h>
 #include <setjmp.h>
 
@@ -60,10 +61,17 @@ static void read_lines(decoder *d, ex_rgb *out)
     jpeg_finish_decompress(&d->jpeg);
 }
 
+static ex_status failure(const decoder *d, const char *path)
+{
+    if (d->errors.msg_code == JERR_OUT_OF_MEMORY)
+        return EX_FAIL(EX_ERR_MEMORY, "%s: libjpeg has no memory to read it", path);
+    return EX_FAIL(EX_ERR_INPUT, "%s is a damaged or unusual JPEG file: %s", path, d->text);
+}
+
 static ex_status decode(decoder *d, ex_rgb *out, const void *bytes, size_t count, const char *path)
 {
     if (setjmp(d->failed))
-        return EX_FAIL(EX_ERR_INPUT, "%s is a damaged or unusual JPEG file: %s", path, d->text);
+        return failure(d, path);
     jpeg_create_decompress(&d->jpeg);
     d->progress.progress_monitor = count_scans;
     d->jpeg.progress = &d->progress;

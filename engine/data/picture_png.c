@@ -3,9 +3,12 @@
 #ifdef EXCISE_HAVE_PNG
 
 #include <png.h>
+#include <string.h>
 
 static ex_status damaged(const png_image *image, const char *path)
 {
+    if (strcasestr(image->message, "memory")) /* of errors, libpng gives the text alone */
+        return EX_FAIL(EX_ERR_MEMORY, "%s: libpng has no memory to read it", path);
     return EX_FAIL(EX_ERR_INPUT, "%s is a damaged PNG file: %s", path, image->message);
 }
 

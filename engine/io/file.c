@@ -24,6 +24,13 @@ ex_status ex_file_write_error(const char *path)
                    full ? "; free some space there" : "");
 }
 
+ex_status ex_file_read_error(const char *path)
+{
+    if (errno == ENOMEM)
+        return EX_FAIL(EX_ERR_MEMORY, "%s: no memory to read it", path);
+    return EX_FAIL(EX_ERR_INPUT, "%s cannot be read: %s", path, strerror(errno));
+}
+
 /* Where the bytes go: fills path, temporary and the mode that the file will have. */
 static ex_status resolve(ex_file *file, const char *path, mode_t *mode)
 {
@@ -163,7 +170,7 @@ ex_status ex_file_read(char **out, size_t *bytes, const char *path, size_t most)
     ex_status status = EX_OK;
     FILE *stream = open_to_read(path);
     if (!stream)
-        return EX_FAIL(EX_ERR_INPUT, "%s cannot be read: %s", path, strerror(errno));
+        return ex_file_read_error(path);
     size_t used = 0, room = 1 << 16;
     char *data = NULL;
     EX_TRY_GOTO(ex_alloc(&data, room, 1, path), fail);
@@ -181,7 +188,7 @@ ex_status ex_file_read(char **out, size_t *bytes, const char *path, size_t most)
             break;
     }
     if (ferror(stream))
-        status = EX_FAIL(EX_ERR_INPUT, "%s cannot be read: %s", path, strerror(errno));
+        status = ex_file_read_error(path);
     else if (used > most)
         status = EX_FAIL(EX_ERR_INPUT, "%s has more than the %zu bytes expected", path, most);
     if (status != EX_OK)

@@ -21,6 +21,9 @@ ex_status ex_file_commit(ex_file **file);
 /* Gives up: the file's place stays as it was. NULL-safe. */
 void ex_file_discard(ex_file **file);
 
+/* For errno, what could not be read and why: EX_ERR_MEMORY where memory is short, else
+ * EX_ERR_INPUT. */
+ex_status ex_file_read_error(const char *path);
 /* EX_ERR_IO for errno: what could not be written, why, and what to do. */
 ex_status ex_file_write_error(const char *path);
 

@@ -209,9 +209,9 @@ ex_status ex_safetensors_read(ex_safetensors **out, const char *path)
         return EX_FAIL(EX_ERR_INPUT, "%s is no regular file", path);
     FILE *stream = fopen(path, "rbe");
     if (!stream)
-        return EX_FAIL(EX_ERR_INPUT, "%s cannot be read: %s", path, strerror(errno));
+        return ex_file_read_error(path);
     if (fstat(fileno(stream), &info) != 0) {
-        status = EX_FAIL(EX_ERR_INPUT, "%s cannot be read: %s", path, strerror(errno));
+        status = ex_file_read_error(path);
         goto done;
     }
     EX_TRY_GOTO(ex_alloc(&file, 1, sizeof *file, path), done);

@@ -142,6 +142,32 @@ for ((at = 1; at < 62; at += 10)); do
     fi
 done
 [ $errors -ge 3 ] || fail "only $errors blocks were missed"
+# Reading pictures, without one block of any size: libpng and libjpeg ask for their own.
+python3 - "$tests/../fuzz/corpus/picture/seed-jpeg" <<'PY'
+import os, shutil, struct, sys, zlib
+def chunk(kind, content):
+    return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+png = (b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", struct.pack(">2I5B", 16, 8, 8, 2, 0, 0, 0))
+       + chunk(b"IDAT", zlib.compress(bytes(8 * 49))) + chunk(b"IEND", b""))
+for name in ("ant", "bee"):
+    os.makedirs("pictures/" + name)
+    open(f"pictures/{name}/1.png", "wb").write(png)
+    shutil.copy(sys.argv[1], f"pictures/{name}/2.jpg")
+PY
+pictures=(train -c tiny.yaml -s dataset=folder -s data_dir="$work/pictures" -s test_samples=9999 -o new)
+refuses 2 "test_samples is 9999" "${pictures[@]}"
+missed=0 whole=0
+for ((at = 90; at < 1000 && whole < 8; at += 3)); do
+    EXCISE_OOM_AT=$at LD_PRELOAD=$no_memory "$excise" "${pictures[@]}" >out 2>err
+    code=$?
+    if [ $code -eq 2 ] && grep -q "test_samples is 9999" err; then
+        whole=$((whole + 1)) # that block came later
+    else
+        [ $code -eq 1 ] && grep -q memory err || fail "pictures without block $at: $code"
+        missed=$((missed + 1))
+    fi
+done
+[ $missed -ge 20 ] || fail "only $missed blocks of reading pictures were missed"
 # oneDNN does not survive every small block; what is complete does.
 told=0
 for at in 12000 25000 40000; do
