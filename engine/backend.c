@@ -1,4 +1,4 @@
-/* The table of back ends, and the calls that go through it. */
+/* The table of back ends, and the calls of devices and lanes that go through it; plans': plan.c. */
 #include "backend.h"
 
 #include "base/log.h"

@@ -8,7 +8,8 @@
  * thread at a time.
  *
  * A back end is a `const ex_backend` of function pointers, chosen by name (backend.c). Callers use
- * the ex_device_, ex_lane_ and ex_plan_ functions below it. */
+ * the ex_device_, ex_lane_ and ex_plan_ functions below it, which check what they are given; a back
+ * end is not asked for what a plan is not for. What back ends share: lane_core.h, plan_core.h. */
 #ifndef EX_BACKEND_H
 #define EX_BACKEND_H
 
@@ -40,7 +41,7 @@ typedef struct ex_device {
     char description[192]; /* processor, instruction set or GPU name */
     int lanes_default;     /* how many lanes of one thread fill it */
     int images_at_once;    /* that fill it in an evaluation */
-    int steps_a_run;       /* steps that ex_plan_train is best given at once: it waits for their end */
+    int steps_a_run; /* steps that ex_plan_train is best given at once: it waits for their end */
 } ex_device;
 
 typedef struct ex_lane {

@@ -1,7 +1,7 @@
 /* Compiling a model into a plan: tensors, steps, memory. */
 #include "base/memory.h"
 #include "plan_checks.h"
-#include "plan_core.h"
+#include "plan_nodes.h"
 
 /* --- tensors ---------------------------------------------------------------------------------- */
 

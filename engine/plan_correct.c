@@ -5,7 +5,7 @@
  * ReLU, float32, and the filters by input channel. A plan to fork to has room for the differences.
  *
  * Corrected outputs are those of the convolution up to rounding, not bit for bit. */
-#include "plan_core.h"
+#include "plan_nodes.h"
 
 bool ex_plan_keeps(const ex_plan_core *plan, int node)
 {

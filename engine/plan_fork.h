@@ -4,7 +4,7 @@
 #define EX_PLAN_FORK_H
 
 #include "fork.h"
-#include "plan_core.h"
+#include "plan_nodes.h"
 
 typedef struct ex_fork_job {
     ex_plan_core *to;

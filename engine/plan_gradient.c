@@ -4,7 +4,7 @@
  * comes all its readers had theirs, and one pass sums the contributions, through the ReLU where
  * the node has one of its own. A contribution that passes a shortcut is added at that point too,
  * so that no tensor of zeros is made for it. */
-#include "plan_core.h"
+#include "plan_nodes.h"
 
 bool ex_plan_layer_trained(const ex_plan_core *plan, int layer)
 {

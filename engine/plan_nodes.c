@@ -1,6 +1,6 @@
 /* Nodes whose steps are kernels of ours on every back end: the input, the option-A shortcut, and
  * what linear layers do to their input before the product. */
-#include "plan_core.h"
+#include "plan_nodes.h"
 
 /* --- input ------------------------------------------------------------------------------------ */
 

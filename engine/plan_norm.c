@@ -1,7 +1,7 @@
 /* Batch norm of training plans, with residual, ReLU and the sum of gradients fused in. By the
  * batch's statistics, or by the lane's where norms are frozen and the back end does not fold them.
  */
-#include "plan_core.h"
+#include "plan_nodes.h"
 
 /* The statistics to normalise by. */
 static ex_status add_statistics(ex_plan_core *plan, int node)

@@ -1,5 +1,5 @@
 /* What gradients become for callers: values of the host, in plain order. */
-#include "plan_core.h"
+#include "plan_nodes.h"
 
 #include <string.h>
 

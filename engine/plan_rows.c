@@ -1,6 +1,6 @@
 /* Weight gradients of a masked plan: of the selected filters alone, by a kernel of our own where
  * they are few, since libraries compute them all, or pad them to a vector. */
-#include "plan_core.h"
+#include "plan_nodes.h"
 
 /* With more than one filter in so many of a layer's, the library's kernel for all is as fast: on
  * the CPU, where it was measured; no GPU has been asked. */

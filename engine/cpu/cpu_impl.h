@@ -10,7 +10,7 @@
 #define EX_CPU_IMPL_H
 
 #include "cpu/dnnl_adapter.h"
-#include "plan_core.h"
+#include "plan_nodes.h"
 
 /* --- device ---------------------------------------------------------------------------------- */
 

@@ -5,10 +5,10 @@
  * (blas.h), a kernel of ours. Maps lie NHWC: block = C. Nothing waits for the device between two
  * batches.
  *
- * Reading order: lane.h plan.h; plan.c (what makes which node), conv.c pool.c linear.c (the nodes),
- * step.c graph.c (steps), feed.c (samples in, losses out), train.c record.c evaluate.c replay.c
- * ablate.c correct.c readers.c (what runs them), lane.c stage.c memory.c resident.c device.c (what
- * they run on). */
+ * Reading order: lane.h plan.h; plan.c (what makes which node), conv.c norm_library.c pool.c
+ * linear.c (the nodes), step.c graph.c (steps), feed.c (samples in, losses out), train.c record.c
+ * evaluate.c replay.c ablate.c correct.c readers.c (what runs them), lane.c stage.c memory.c
+ * resident.c device.c (what they run on). */
 #ifndef EX_CUDA_IMPL_H
 #define EX_CUDA_IMPL_H
 

@@ -5,7 +5,7 @@
 
 #include "cuda/lane.h"
 #include "cuda/timing.h"
-#include "plan_core.h"
+#include "plan_nodes.h"
 #include "table_cuda.h"
 
 enum {
