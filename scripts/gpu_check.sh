@@ -20,7 +20,10 @@ source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 
 build=${build:?} # common.sh
 out=${EXCISE_OUT:-$root/gpu_check}
-PATH=$PATH:/usr/local/cuda/bin
+# Where nvcc and compute-sanitizer are, if not on PATH; of several toolkits the newest.
+for folder in /usr/local/cuda $(printf '%s\n' /usr/local/cuda-* | sort -rV); do
+    PATH=$PATH:$folder/bin:$folder/compute-sanitizer
+done
 python=$(command -v "${PYTHON:-python3}" || die "there is no ${PYTHON:-python3}")
 deps=${EXCISE_DEPS:-$root/deps}
 most=${SECONDS_MOST:-570}
@@ -88,7 +91,11 @@ check_build() {
     [ ! -d "$deps" ] || options+=("-DEXCISE_DEPS=$(cd "$deps" && pwd)")
     # Code for the GPU at hand alone takes a third of the time.
     capability=$(nvidia-smi --query-gpu=compute_cap --format=csv,noheader 2>/dev/null | head -n 1 | tr -d . || true)
-    [ -z "$capability" ] || options+=("-DEXCISE_CUDA_ARCHITECTURES=$capability")
+    # An older nvidia-smi answers with an error, an older nvcc may not know the GPU: then as usual,
+    # with code that the driver compiles for later ones.
+    if [[ $capability =~ ^[0-9]+$ ]] && "${CUDACXX:-nvcc}" --list-gpu-code 2>/dev/null | grep -x "sm_$capability" >/dev/null; then
+        options+=("-DEXCISE_CUDA_ARCHITECTURES=$capability")
+    fi
     [ -f "$build/CMakeCache.txt" ] || options+=(-G Ninja)
     tried build configure 120 cmake -S "$root" -B "$build" "${options[@]}" || return 0
     tried build build 500 cmake --build "$build" --target gpu_check --parallel "$(nproc)" || return 0

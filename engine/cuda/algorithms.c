@@ -142,31 +142,28 @@ ex_status ex_cuda_choose(ex_dnn_plan **out, ex_cuda_lane *lane, const ex_dnn_gra
 
 /* --- the library or kernels of ours ----------------------------------------------------------- */
 
-/* The times of both; *faster: whether the library's are worth it. Passes of which it has no plan
- * are not. */
+/* *faster: whether the library is, in each pass; one that it has no plan for is lost. The passes
+ * are looked at one by one, so that no more is compiled than tells. */
 static ex_status contest(bool *faster, ex_dnn_plan **plan, ex_cuda_lane *lane,
                          const ex_cuda_contest *c)
 {
-    float ours = 0.0f, theirs = 0.0f, taken;
-    *faster = false;
-    for (int i = 0; i < c->passes; i++) {
+    float ours, theirs;
+    int count;
+    *faster = true;
+    for (int i = 0; i < c->passes && *faster; i++) {
         ex_cuda_timed own = c->own;
         own.pass = i;
-        EX_TRY(ex_cuda_time(&taken, lane, &c->graph[i], &own));
-        ours += taken;
-    }
-    for (int i = 0; i < c->passes && theirs < WORTH * ours; i++) {
-        int count;
+        *faster = false;
+        EX_TRY(ex_cuda_time(&ours, lane, &c->graph[i], &own));
         ex_status status = ex_dnn_plan_count(&count, lane->dnn, &c->graph[i]);
         if (status == EX_OK)
-            status = ex_cuda_fastest(&plan[i], &taken, lane, &c->graph[i],
+            status = ex_cuda_fastest(&plan[i], &theirs, lane, &c->graph[i],
                                      count < RIVALS ? count : RIVALS);
         if (status == EX_ERR_UNSUPPORTED || status == EX_ERR_MEMORY)
             return EX_OK;
         EX_TRY(status);
-        theirs += taken;
+        *faster = theirs < WORTH * ours;
     }
-    *faster = theirs < WORTH * ours;
     return EX_OK;
 }
 

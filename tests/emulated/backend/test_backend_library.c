@@ -118,6 +118,33 @@ static void test_a_choice_of_neither_is_refused(void **state)
     assert_string_equal(ex_emulated_leaks(), "");
 }
 
+/* A file may name the library and not its plans: as somebody does who wants to try them. */
+static void test_the_library_can_be_asked_for(void **state)
+{
+    (void)state;
+    char path[] = "/tmp/excise-algorithms-XXXXXX";
+    ex_net_fixture f;
+    close(mkstemp(path));
+    set_up(1, OURS);
+    ex_net_fixture_open(&f, 0, 4, 1, EX_CONV_AUTO);
+    char *text = strdup(algorithms_of(&f, path)), *at = text;
+    ex_net_fixture_close(&f);
+    while ((at = strstr(at, ": \"kernels\"")))
+        memcpy(at, ": \"library\"", 11);
+    FILE *file = fopen(path, "w");
+    assert_non_null(file);
+    fputs(text, file);
+    fclose(file);
+    free(text);
+    set_up(1, OURS);
+    ex_net_fixture_open(&f, 0, 4, 1, EX_CONV_AUTO);
+    assert_ok(ex_device_read_algorithms(f.device, path));
+    assert_true(count_of(algorithms_of(&f, path), "norm_bwd") > 7); /* of contests, and plans */
+    unlink(path);
+    ex_net_fixture_close(&f);
+    assert_string_equal(ex_emulated_leaks(), "");
+}
+
 /* --- results ---------------------------------------------------------------------------------- */
 
 /* The job both ways. */
@@ -263,6 +290,7 @@ int main(void)
         cmocka_unit_test(test_the_faster_one_is_taken_and_told),
         cmocka_unit_test(test_a_choice_that_was_read_is_kept),
         cmocka_unit_test(test_a_choice_of_neither_is_refused),
+        cmocka_unit_test(test_the_library_can_be_asked_for),
         cmocka_unit_test(test_both_give_the_same),
         cmocka_unit_test(test_both_give_about_the_same_in_bf16),
         cmocka_unit_test(test_lanes_and_orders_of_work_do_not_change_a_bit),
