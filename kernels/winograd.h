@@ -51,6 +51,12 @@ size_t ex_winograd_scratch_floats(const ex_winograd_shape *shape);
 void ex_winograd_conv(void *y, const void *x, const float *filters, const ex_winograd_end *end,
                       const ex_winograd_shape *shape, float *scratch, ex_stream s);
 
+/* The gradient of the filters, dw (K, 3, 3, C), from x and dy (N, K, H, W), which is of shape->out:
+ * of the same points, the sums going over the tiles. C is to be a multiple of 32. */
+size_t ex_winograd_weights_scratch_floats(const ex_winograd_shape *shape);
+void ex_winograd_weights(float *dw, const void *x, const void *dy, const ex_winograd_shape *shape,
+                         float *scratch, ex_stream s);
+
 /* --- inside ----------------------------------------------------------------------------------- */
 
 enum { EX_WINOGRAD_ROWS = 8, EX_WINOGRAD_PANEL = 32 };
@@ -59,5 +65,9 @@ enum { EX_WINOGRAD_ROWS = 8, EX_WINOGRAD_PANEL = 32 };
  * and a panel of filters (C, 32); `tiles` is a multiple of 8, at most `room`. */
 void ex_winograd_product(float *m, const float *v, const float *filters, size_t C, size_t room,
                          size_t tiles);
+/* u (8, `row` apart, 32) of one point: sums over the tiles of eight values of m, blocks of 16,
+ * times 32 of v, blocks of 16 that are room * 16 apart; added to what u holds unless `first`. */
+void ex_winograd_product_weights(float *u, size_t row, const float *m, const float *v, size_t room,
+                                 size_t tiles, bool first);
 
 #endif

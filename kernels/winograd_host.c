@@ -1,50 +1,5 @@
 /* The transforms around the products of winograd.h: sixteen channels at a time. */
-#include "winograd.h"
-
-#include "wide.h"
-
-enum { OUT = 4, SIDE = 6, POINTS = EX_WINOGRAD_POINTS, TAPS = 3, PANEL = EX_WINOGRAD_PANEL };
-
-/* Small loops over vectors, which are to stay in registers. */
-#define EX_UNROLL _Pragma("GCC unroll 9")
-
-/* Between the values of a point and the next one's, so that their lines fall into different sets of
- * a cache. */
-enum { APART = EX_WIDE };
-
-/* Tiles in a group: enough that filters are seldom read again, few enough for a cache. */
-enum { GROUP = 128 };
-
-/* The points 0, a, -a, b, -b and infinity; sums and products of their squares. */
-static const float A = 0.75f, B = 1.5f, AA = 0.5625f, BB = 2.25f, AABB = 1.265625f, AA_BB = 2.8125f;
-
-typedef struct work {
-    const ex_winograd_shape *shape;
-    const ex_winograd_end *end;
-    void *y;
-    const void *x;
-    float *v, *m;                    /* before and behind the products */
-    size_t in_blocks, out_blocks;    /* of channels */
-    size_t columns, tiles_per_image; /* of tiles */
-    size_t room, tiles, first;       /* in a group: at most, now; the first one */
-    size_t v_point, m_point;         /* floats between points */
-} work;
-
-static size_t all_tiles(const ex_winograd_shape *s)
-{
-    return (size_t)s->N * (size_t)(s->H / OUT) * (size_t)(s->W / OUT);
-}
-
-static size_t rows_of(size_t tiles)
-{
-    return (tiles + EX_WINOGRAD_ROWS - 1) / EX_WINOGRAD_ROWS * EX_WINOGRAD_ROWS;
-}
-
-static size_t room_of(const ex_winograd_shape *s)
-{
-    const size_t tiles = rows_of(all_tiles(s));
-    return tiles < GROUP ? tiles : GROUP;
-}
+#include "winograd_impl.h"
 
 bool ex_winograd_fits(const ex_winograd_shape *s)
 {
@@ -54,6 +9,23 @@ bool ex_winograd_fits(const ex_winograd_shape *s)
 size_t ex_winograd_scratch_floats(const ex_winograd_shape *s)
 {
     return POINTS * ((size_t)(s->C + s->K) * room_of(s) + 2 * APART);
+}
+
+ex_winograd_work ex_winograd_begin(const ex_winograd_shape *shape, const void *x, float *scratch)
+{
+    const size_t room = room_of(shape);
+    ex_winograd_work g = {.shape = shape,
+                          .x = x,
+                          .v = scratch,
+                          .in_blocks = (size_t)shape->C / EX_WIDE,
+                          .out_blocks = (size_t)shape->K / EX_WIDE,
+                          .columns = (size_t)(shape->W / OUT),
+                          .tiles_per_image = (size_t)(shape->H / OUT) * (size_t)(shape->W / OUT),
+                          .room = room,
+                          .v_point = room * (size_t)shape->C + APART,
+                          .m_point = room * (size_t)shape->K + APART};
+    g.m = scratch + POINTS * g.v_point;
+    return g;
 }
 
 /* --- filters ---------------------------------------------------------------------------------- */
@@ -176,15 +148,6 @@ EX_INLINE void spread_inputs(ex_wide v[SIDE], const ex_wide d[SIDE])
     v[5] = d[5] - AA_BB * d[3] + AABB * d[1];
 }
 
-/* The tile's place in the group -> its image, and its first row and column there. */
-EX_INLINE size_t tile_at(const work *g, size_t tile, int *h, int *w)
-{
-    const size_t all = g->first + tile, in_image = all % g->tiles_per_image;
-    *h = (int)(in_image / g->columns) * OUT;
-    *w = (int)(in_image % g->columns) * OUT;
-    return all / g->tiles_per_image;
-}
-
 EX_INLINE void input_row(ex_wide d[SIDE], const void *x, size_t plane, int h, int w,
                          const ex_winograd_shape *s, ex_map_type type)
 {
@@ -199,7 +162,7 @@ EX_INLINE void input_row(ex_wide d[SIDE], const void *x, size_t plane, int h, in
 }
 
 /* Units are blocks of channels and tiles. */
-EX_INLINE void input_body(const work *g, size_t begin, size_t end, ex_map_type type)
+EX_INLINE void input_body(const ex_winograd_work *g, size_t begin, size_t end, ex_map_type type)
 {
     const size_t pixels = (size_t)g->shape->H * (size_t)g->shape->W;
     for (size_t unit = begin; unit < end; unit++) {
@@ -227,7 +190,7 @@ EX_INLINE void input_body(const work *g, size_t begin, size_t end, ex_map_type t
     }
 }
 
-EX_CLONES static void input_units(const work *g, size_t begin, size_t end)
+EX_CLONES void ex_winograd_input(const ex_winograd_work *g, size_t begin, size_t end)
 {
     EX_TYPED(g->shape->in, type, input_body(g, begin, end, type));
 }
@@ -244,7 +207,8 @@ EX_INLINE void gather_outputs(ex_wide y[OUT], const ex_wide m[SIDE])
     y[3] = A * AA * odd_a + B * BB * odd_b + m[5];
 }
 
-EX_INLINE void finish(const work *g, size_t at, ex_wide y, ex_wide bias, ex_map_type type)
+EX_INLINE void finish(const ex_winograd_work *g, size_t at, ex_wide y, ex_wide bias,
+                      ex_map_type type)
 {
     y += bias;
     if (g->end->add)
@@ -253,7 +217,7 @@ EX_INLINE void finish(const work *g, size_t at, ex_wide y, ex_wide bias, ex_map_
 }
 
 /* Units are blocks of channels and tiles. */
-EX_INLINE void output_body(const work *g, size_t begin, size_t end, ex_map_type type)
+EX_INLINE void output_body(const ex_winograd_work *g, size_t begin, size_t end, ex_map_type type)
 {
     const size_t width = (size_t)g->shape->W, pixels = (size_t)g->shape->H * width;
     for (size_t unit = begin; unit < end; unit++) {
@@ -286,7 +250,7 @@ EX_INLINE void output_body(const work *g, size_t begin, size_t end, ex_map_type 
     }
 }
 
-EX_CLONES static void output_units(const work *g, size_t begin, size_t end)
+EX_CLONES static void output_units(const ex_winograd_work *g, size_t begin, size_t end)
 {
     EX_TYPED(g->shape->out, type, output_body(g, begin, end, type));
 }
@@ -294,7 +258,7 @@ EX_CLONES static void output_units(const work *g, size_t begin, size_t end)
 /* --- all -------------------------------------------------------------------------------------- */
 
 /* Units are points and panels of filters. */
-static void product_units(const work *g, const float *filters, size_t begin, size_t end)
+static void product_units(const ex_winograd_work *g, const float *filters, size_t begin, size_t end)
 {
     const size_t panels = g->out_blocks * EX_WIDE / PANEL, C = g->in_blocks * EX_WIDE;
     const size_t filters_apart = filter_point(panels * PANEL, C);
@@ -306,11 +270,11 @@ static void product_units(const work *g, const float *filters, size_t begin, siz
     }
 }
 
-static void run_group(const work *g, const float *filters, ex_stream s)
+static void run_group(const ex_winograd_work *g, const float *filters, ex_stream s)
 {
     const size_t in = g->tiles * g->in_blocks, out = g->tiles * g->out_blocks,
                  products = POINTS * g->out_blocks * EX_WIDE / PANEL;
-    EX_SHARE(in, in * POINTS * EX_WIDE, s, input_units(g, begin, end));
+    EX_SHARE(in, in * POINTS * EX_WIDE, s, ex_winograd_input(g, begin, end));
     EX_SHARE(products, in * POINTS * EX_WIDE, s, product_units(g, filters, begin, end));
     EX_SHARE(out, out * POINTS * EX_WIDE, s, output_units(g, begin, end));
 }
@@ -318,22 +282,12 @@ static void run_group(const work *g, const float *filters, ex_stream s)
 void ex_winograd_conv(void *y, const void *x, const float *filters, const ex_winograd_end *end,
                       const ex_winograd_shape *shape, float *scratch, ex_stream s)
 {
-    const size_t total = all_tiles(shape), room = room_of(shape);
-    work g = {.shape = shape,
-              .end = end,
-              .y = y,
-              .x = x,
-              .v = scratch,
-              .in_blocks = (size_t)shape->C / EX_WIDE,
-              .out_blocks = (size_t)shape->K / EX_WIDE,
-              .columns = (size_t)(shape->W / OUT),
-              .tiles_per_image = (size_t)(shape->H / OUT) * (size_t)(shape->W / OUT),
-              .room = room,
-              .v_point = room * (size_t)shape->C + APART,
-              .m_point = room * (size_t)shape->K + APART};
-    g.m = scratch + POINTS * g.v_point;
-    for (g.first = 0; g.first < total; g.first += room) {
-        g.tiles = total - g.first < room ? total - g.first : room;
+    const size_t total = all_tiles(shape);
+    ex_winograd_work g = ex_winograd_begin(shape, x, scratch);
+    g.end = end;
+    g.y = y;
+    for (g.first = 0; g.first < total; g.first += g.room) {
+        g.tiles = total - g.first < g.room ? total - g.first : g.room;
         run_group(&g, filters, s);
     }
 }

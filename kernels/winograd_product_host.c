@@ -75,3 +75,54 @@ void ex_winograd_product(float *m, const float *v, const float *filters, size_t 
             sum_plain(m + t, v + t, filters, C, room);
     (void)fast;
 }
+
+/* --- gradients of filters --------------------------------------------------------------------- */
+
+#if defined(__x86_64__)
+__attribute__((target("avx512f"))) static void sum_weights_avx512(float *u, size_t row,
+                                                                  const float *m, const float *v,
+                                                                  size_t room, size_t tiles,
+                                                                  bool first)
+{
+    __m512 sum[ROWS][2];
+#pragma GCC unroll 8
+    for (int i = 0; i < ROWS; i++)
+        sum[i][0] = sum[i][1] = _mm512_setzero_ps();
+    for (size_t t = 0; t < tiles; t++, m += BLOCK, v += BLOCK) {
+        const __m512 one = _mm512_loadu_ps(v), two = _mm512_loadu_ps(v + room * BLOCK);
+#pragma GCC unroll 8
+        for (int i = 0; i < ROWS; i++) {
+            const __m512 value = _mm512_set1_ps(m[i]);
+            sum[i][0] = _mm512_fmadd_ps(value, one, sum[i][0]);
+            sum[i][1] = _mm512_fmadd_ps(value, two, sum[i][1]);
+        }
+    }
+#pragma GCC unroll 8
+    for (int i = 0; i < ROWS; i++, u += row) {
+        if (!first) {
+            sum[i][0] = _mm512_add_ps(_mm512_loadu_ps(u), sum[i][0]);
+            sum[i][1] = _mm512_add_ps(_mm512_loadu_ps(u + BLOCK), sum[i][1]);
+        }
+        _mm512_storeu_ps(u, sum[i][0]);
+        _mm512_storeu_ps(u + BLOCK, sum[i][1]);
+    }
+}
+#endif
+
+void ex_winograd_product_weights(float *u, size_t row, const float *m, const float *v, size_t room,
+                                 size_t tiles, bool first)
+{
+#if defined(__x86_64__)
+    if (ex_winograd_is_fast()) {
+        sum_weights_avx512(u, row, m, v, room, tiles, first);
+        return;
+    }
+#endif
+    for (size_t i = 0; i < ROWS; i++)
+        for (size_t c = 0; c < PANEL; c++) {
+            float sum = 0.0f;
+            for (size_t t = 0; t < tiles; t++)
+                sum = fmaf(m[t * BLOCK + i], v[(c / BLOCK * room + t) * BLOCK + c % BLOCK], sum);
+            u[i * row + c] = first ? sum : u[i * row + c] + sum;
+        }
+}

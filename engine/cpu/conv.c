@@ -274,6 +274,8 @@ static ex_status weights_backward(ex_plan_core *plan, int node, ex_buffer_ref dy
     if (ex_cpu_conv_is_small(plan, node))
         return ex_cpu_small_weights(plan, node, dy, bias);
     EX_TRY(conv_op(plan, &c, &op));
+    if (c.algorithm == EX_DNN_TILES)
+        return ex_cpu_tiles_weights(plan, node, dy);
     const size_t bytes = ex_dnn_op_bytes(&op, DNNL_ARG_DIFF_WEIGHTS);
     const ex_status status =
         ex_dnn_filter_out(&reorder, ex_cpu_engine(plan), &op, DNNL_ARG_DIFF_WEIGHTS, &f);

@@ -1,4 +1,4 @@
-/* Convolutions and the gradients of their inputs by our own Winograd kernels (winograd.h), where
+/* Convolutions and their gradients by our own Winograd kernels (winograd.h), where
  * they were timed fastest: oneDNN's sum at three quarters of the speed, reorder filters slowly, and
  * are there for float32 alone. Maps of bf16 become float32 on the way into a tile and back on the
  * way out. */
@@ -22,9 +22,10 @@ bool ex_cpu_tiles_fit(const ex_dnn_conv *c)
 {
     const ex_dnn_window *w = &c->window;
     const ex_winograd_shape shape = ex_cpu_tiles_shape(c);
-    return c->pass != EX_DNN_BACKWARD_WEIGHTS && w->R == 3 && w->S == 3 && w->stride == 1 &&
-           w->pad == 1 && c->src_block == EX_WINOGRAD_BLOCK && c->dst_block == EX_WINOGRAD_BLOCK &&
-           ex_winograd_fits(&shape) && ex_winograd_is_fast();
+    const bool weights = c->pass == EX_DNN_BACKWARD_WEIGHTS;
+    return !(weights && (c->bias || c->C % EX_WINOGRAD_PANEL != 0)) && w->R == 3 && w->S == 3 &&
+           w->stride == 1 && w->pad == 1 && c->src_block == EX_WINOGRAD_BLOCK &&
+           c->dst_block == EX_WINOGRAD_BLOCK && ex_winograd_fits(&shape) && ex_winograd_is_fast();
 }
 
 /* --- steps ------------------------------------------------------------------------------------ */
@@ -62,11 +63,6 @@ static ex_status run_conv(ex_plan_core *plan, const ex_plan_step *step)
     ex_winograd_conv(step->at[OUT], step->at[IN], step->at[FILTERS], &end, &shape,
                      step->at[SCRATCH], ex_plan_stream(plan));
     return EX_OK;
-}
-
-bool ex_cpu_tiles_multiply(const ex_plan_step *step)
-{
-    return step->call == run_conv;
 }
 
 ex_status ex_cpu_tiles_filters(ex_plan_core *plan, int node, const ex_dnn_conv *c,
@@ -120,13 +116,62 @@ ex_status ex_cpu_tiles_data(ex_plan_core *plan, int node, const ex_dnn_conv *c, 
     return ex_plan_gradient_give(plan, input, dx, -1);
 }
 
+enum { DW, X, DY };
+
+static ex_dnn_conv weights_of(const ex_plan_core *plan, int node)
+{
+    const ex_node *n = &plan->model->nodes[node];
+    return (ex_dnn_conv){.pass = EX_DNN_BACKWARD_WEIGHTS,
+                         .N = plan->base.spec.batch,
+                         .C = n->C,
+                         .K = n->K,
+                         .window = ex_cpu_window_of(n),
+                         .bf16 = ex_plan_bf16(plan)};
+}
+
+static ex_status run_weights(ex_plan_core *plan, const ex_plan_step *step)
+{
+    const ex_dnn_conv c = weights_of(plan, step->node);
+    const ex_winograd_shape shape = ex_cpu_tiles_shape(&c);
+    ex_winograd_weights(step->at[DW], step->at[X], step->at[DY], &shape, step->at[SCRATCH],
+                        ex_plan_stream(plan));
+    return EX_OK;
+}
+
+ex_status ex_cpu_tiles_weights(ex_plan_core *plan, int node, ex_buffer_ref dy)
+{
+    const ex_dnn_conv c = weights_of(plan, node);
+    const ex_winograd_shape shape = ex_cpu_tiles_shape(&c);
+    ex_buffer_ref scratch;
+    EX_TRY(ex_plan_buffer_add(plan, ex_winograd_weights_scratch_floats(&shape) * sizeof(float),
+                              &scratch));
+    EX_TRY(ex_plan_step_add(plan, "conv backward weights", node, run_weights, NULL));
+    ex_plan_step_ref(plan, ex_plan_grad(plan, ex_plan_layer_of(plan, node)->weight));
+    ex_plan_step_ref(plan, plan->maps[plan->model->nodes[node].input].ref);
+    ex_plan_step_ref(plan, dy);
+    ex_plan_step_ref(plan, scratch);
+    return EX_OK;
+}
+
+bool ex_cpu_tiles_multiply(const ex_plan_step *step)
+{
+    return step->call == run_conv || step->call == run_weights;
+}
+
 /* --- a trial ---------------------------------------------------------------------------------- */
 
-/* Floats of y, x, filters and scratch, in this order, to be timed on. */
+/* Of y, x, filters and scratch, or dw, x, dy and scratch, in this order. */
 void ex_cpu_tiles_trial_floats(size_t floats[4], const ex_dnn_conv *c)
 {
     const ex_winograd_shape s = ex_cpu_tiles_shape(c);
     const size_t pixels = (size_t)s.N * (size_t)s.H * (size_t)s.W;
+    if (c->pass == EX_DNN_BACKWARD_WEIGHTS) {
+        floats[DW] = (size_t)s.K * (size_t)s.C * (size_t)(c->window.R * c->window.S);
+        floats[X] = pixels * (size_t)s.C;
+        floats[DY] = pixels * (size_t)s.K;
+        floats[SCRATCH] = ex_winograd_weights_scratch_floats(&s);
+        return;
+    }
     floats[OUT] = pixels * (size_t)s.K;
     floats[IN] = pixels * (size_t)s.C;
     floats[FILTERS] = ex_winograd_filter_floats(s.K, s.C);
@@ -137,5 +182,8 @@ void ex_cpu_tiles_try(float *const at[4], const ex_dnn_conv *c, ex_stream s)
 {
     const ex_winograd_shape shape = ex_cpu_tiles_shape(c);
     const ex_winograd_end end = {.add = c->sum, .relu = c->relu};
-    ex_winograd_conv(at[OUT], at[IN], at[FILTERS], &end, &shape, at[SCRATCH], s);
+    if (c->pass == EX_DNN_BACKWARD_WEIGHTS)
+        ex_winograd_weights(at[DW], at[X], at[DY], &shape, at[SCRATCH], s);
+    else
+        ex_winograd_conv(at[OUT], at[IN], at[FILTERS], &end, &shape, at[SCRATCH], s);
 }

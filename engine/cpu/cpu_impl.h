@@ -132,8 +132,7 @@ ex_status ex_cpu_small_forward(ex_plan_core *plan, int node, const ex_dnn_conv *
                                ex_buffer_ref out);
 ex_status ex_cpu_small_weights(ex_plan_core *plan, int node, ex_buffer_ref dy, size_t bias);
 ex_status ex_cpu_small_data(ex_plan_core *plan, int node, ex_buffer_ref dy);
-/* conv_tiles.c. Whether our own Winograd kernels can compute `c`, a forward convolution or an
- * input's gradient; their shape of it. */
+/* conv_tiles.c. Whether our own Winograd kernels can compute `c`. */
 bool ex_cpu_tiles_fit(const ex_dnn_conv *c);
 /* *out = a new buffer with what they read of the filters for c's pass. */
 ex_status ex_cpu_tiles_filters(ex_plan_core *plan, int node, const ex_dnn_conv *c,
@@ -142,7 +141,9 @@ ex_status ex_cpu_tiles_filters(ex_plan_core *plan, int node, const ex_dnn_conv *
 ex_status ex_cpu_tiles_forward(ex_plan_core *plan, int node, const ex_dnn_conv *c,
                                ex_buffer_ref out);
 ex_status ex_cpu_tiles_data(ex_plan_core *plan, int node, const ex_dnn_conv *c, ex_buffer_ref dy);
-/* Whether the step is one of those two, and so multiplies. */
+/* The gradient of the filters, without one of a bias, into plan->grads. */
+ex_status ex_cpu_tiles_weights(ex_plan_core *plan, int node, ex_buffer_ref dy);
+/* Whether the step is one of those three, and so multiplies. */
 bool ex_cpu_tiles_multiply(const ex_plan_step *step);
 /* To time one: the floats of four tensors that it wants; it, on them. */
 enum { EX_CPU_TILES_TENSORS = 4 };

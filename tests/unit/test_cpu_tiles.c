@@ -228,6 +228,71 @@ static void test_batch_does_not_change_bits(void **state)
     close_example(&e);
 }
 
+/* dw of x and dy, the latter as drawn for `before`. */
+static double *weights_expected(const example *e)
+{
+    const ex_winograd_shape *s = &e->s;
+    double *dw;
+    assert_ok(ex_alloc(&dw, e->filter, sizeof *dw, "sums"));
+    for (int k = 0; k < s->K; k++)
+        for (int i = 0; i < 9; i++)
+            for (int c = 0; c < s->C; c++)
+                for (int n = 0; n < s->N; n++)
+                    for (int h = 0; h < s->H; h++)
+                        for (int w = 0; w < s->W; w++) {
+                            const int row = h + i / 3 - 1, column = w + i % 3 - 1;
+                            if (row < 0 || row >= s->H || column < 0 || column >= s->W)
+                                continue;
+                            dw[(k * 9 + i) * s->C + c] +=
+                                (double)e->x[at(s, s->C, n, c, row, column)] *
+                                (double)e->before[at(s, s->K, n, k, h, w)];
+                        }
+    return dw;
+}
+
+static float *weights_of(const example *e, int threads)
+{
+    const size_t floats = ex_winograd_weights_scratch_floats(&e->s);
+    float *dw = ex_guard_floats(e->filter), *scratch = ex_guard_floats(floats);
+    void *x = as_map(e->x, e->in, e->s.in), *dy = as_map(e->before, e->out, e->s.out);
+    ex_winograd_weights(dw, x, dy, &e->s, scratch, (ex_stream){.threads = threads});
+    ex_guard_check(dw, e->filter);
+    ex_guard_check(scratch, floats);
+    ex_guard_free(scratch);
+    ex_free(&x);
+    ex_free(&dy);
+    return dw;
+}
+
+static void test_gradient_of_filters_is_the_definition(void **state)
+{
+    static const ex_winograd_shape shapes[] = {
+        {.N = 1, .C = 32, .K = 32, .H = 4, .W = 4},
+        {.N = 3, .C = 64, .K = 32, .H = 8, .W = 12},
+        {.N = 9, .C = 32, .K = 32, .H = 16, .W = 16}, /* two groups of tiles */
+        {.N = 5, .C = 32, .K = 64, .H = 4, .W = 8, .in = EX_MAP_BF16, .out = EX_MAP_BF16},
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) {
+        example e = {.s = shapes[i]};
+        open_example(&e);
+        double error = 0.0, size = 0.0, *expected = weights_expected(&e);
+        float *one = weights_of(&e, 1), *three = weights_of(&e, 3);
+        for (size_t j = 0; j < e.filter; j++) {
+            error += (one[j] - expected[j]) * (one[j] - expected[j]);
+            size += expected[j] * expected[j];
+        }
+        print_message("%zu: rms of the error %.1e\n", i, sqrt(error / size));
+        if (!(sqrt(error / size) < 5e-6))
+            fail_msg("shape %zu: the error is above 5e-6", i);
+        assert_memory_equal(one, three, e.filter * sizeof *one);
+        ex_guard_free(one);
+        ex_guard_free(three);
+        ex_free(&expected);
+        close_example(&e);
+    }
+}
+
 static void test_other_shapes_do_not_fit(void **state)
 {
     (void)state;
@@ -294,7 +359,7 @@ static int force_tiles(const char *path)
     json_t *value, *root = json_load_file(path, 0, NULL);
     json_object_foreach(json_object_get(root, "algorithms"), key, value)
     {
-        if (strncmp(key, "weights", 7) == 0 || strstr(key, " c2 "))
+        if ((strncmp(key, "weights", 7) == 0 && strstr(key, " bias")) || strstr(key, " c2 "))
             continue;
         assert_int_equal(json_string_set(value, "tiles"), 0);
         forced++;
@@ -315,8 +380,10 @@ static void open_tiles(side *s, const ex_model *m, const ex_plan_spec *spec, int
     assert_ok(ex_device_write_algorithms(s->device, path));
     ex_lane_destroy(&s->lane);
     ex_device_close(&s->device);
-    /* Four convolutions, two of them perhaps alike; in training their inputs' gradients too. */
-    assert_true(force_tiles(path) >= (spec->use == EX_USE_TRAIN ? 6 : 4));
+    /* Four convolutions, two of them perhaps alike; in training the gradients of their inputs, and
+     * of the filters where there is none of a bias. */
+    const int least = spec->use == EX_USE_EVALUATE ? 4 : spec->norm == EX_NORM_TRAIN ? 7 : 6;
+    assert_true(force_tiles(path) >= least);
     open_side(s, m, EX_CONV_AUTO, threads);
     assert_ok(ex_device_read_algorithms(s->device, path));
 }
@@ -422,6 +489,7 @@ int main(void)
         cmocka_unit_test(test_convolution_is_the_definition),
         cmocka_unit_test(test_bf16_maps_are_rounded_once),
         cmocka_unit_test(test_batch_does_not_change_bits),
+        cmocka_unit_test(test_gradient_of_filters_is_the_definition),
         cmocka_unit_test(test_other_shapes_do_not_fit),
         cmocka_unit_test(test_training_agrees_with_direct_convolutions),
         cmocka_unit_test(test_evaluation_agrees_with_direct_convolutions),

@@ -1,0 +1,67 @@
+/* What the kernels of winograd.h share: points, groups of tiles, their inputs' values. */
+#ifndef EX_KERNELS_WINOGRAD_IMPL_H
+#define EX_KERNELS_WINOGRAD_IMPL_H
+
+#include "wide.h"
+#include "winograd.h"
+
+enum { OUT = 4, SIDE = 6, POINTS = EX_WINOGRAD_POINTS, TAPS = 3, PANEL = EX_WINOGRAD_PANEL };
+
+/* Small loops over vectors, which are to stay in registers. */
+#define EX_UNROLL _Pragma("GCC unroll 9")
+
+/* Between the values of a point and the next one's, so that their lines fall into different sets of
+ * a cache. */
+enum { APART = EX_WIDE };
+
+/* Tiles in a group: enough that filters are seldom read again, few enough for a cache. */
+enum { GROUP = 128 };
+
+/* The points 0, a, -a, b, -b and infinity; sums and products of their squares. */
+static const float A = 0.75f, B = 1.5f, AA = 0.5625f, BB = 2.25f, AABB = 1.265625f, AA_BB = 2.8125f;
+
+typedef struct ex_winograd_work {
+    const ex_winograd_shape *shape;
+    const ex_winograd_end *end;
+    void *y;
+    const void *x;
+    float *v, *m;                    /* before and behind the products */
+    size_t in_blocks, out_blocks;    /* of channels */
+    size_t columns, tiles_per_image; /* of tiles */
+    size_t room, tiles, first;       /* in a group: at most, now; the first one */
+    size_t v_point, m_point;         /* floats between points */
+} ex_winograd_work;
+
+EX_INLINE size_t all_tiles(const ex_winograd_shape *s)
+{
+    return (size_t)s->N * (size_t)(s->H / OUT) * (size_t)(s->W / OUT);
+}
+
+/* Tiles that are multiplied for so many. */
+EX_INLINE size_t rows_of(size_t tiles)
+{
+    return (tiles + EX_WINOGRAD_ROWS - 1) / EX_WINOGRAD_ROWS * EX_WINOGRAD_ROWS;
+}
+
+EX_INLINE size_t room_of(const ex_winograd_shape *s)
+{
+    const size_t tiles = rows_of(all_tiles(s));
+    return tiles < GROUP ? tiles : GROUP;
+}
+
+/* The tile's place in the group -> its image, and its first row and column there. */
+EX_INLINE size_t tile_at(const ex_winograd_work *g, size_t tile, int *h, int *w)
+{
+    const size_t all = g->first + tile, in_image = all % g->tiles_per_image;
+    *h = (int)(in_image / g->columns) * OUT;
+    *w = (int)(in_image % g->columns) * OUT;
+    return all / g->tiles_per_image;
+}
+
+/* Before the first group. */
+ex_winograd_work ex_winograd_begin(const ex_winograd_shape *shape, const void *x, float *scratch);
+
+/* The values of x for the tiles of a group; units are blocks of channels and tiles. */
+void ex_winograd_input(const ex_winograd_work *g, size_t begin, size_t end);
+
+#endif
