@@ -31,8 +31,11 @@ typedef struct ex_device_options {
     const char *device; /* auto, cpu, cuda, cuda:N */
     ex_precision precision;
     ex_conv_choice conv;
-    size_t memory; /* bytes that plans may take in all; 0 = no limit */
+    size_t memory;        /* bytes that plans may take in all; 0 = no limit */
+    int steps_per_launch; /* cuda: training steps recorded as one launch; 0 = EX_STEPS_PER_LAUNCH */
 } ex_device_options;
+
+enum { EX_STEPS_PER_LAUNCH = 8 };
 
 typedef struct ex_device {
     const ex_backend *backend;

@@ -93,6 +93,7 @@ typedef struct ex_config {
     char device[EX_TEXT_MAX];
     int precision, conv;         /* ex_precision, ex_conv_choice */
     int lanes, threads_per_lane; /* lanes 0 = as many as fill the device */
+    int steps_per_launch;        /* cuda */
     size_t memory;               /* bytes; 0 = no limit */
     struct {
         int kind;               /* key comm: auto, local, mpi, nccl */

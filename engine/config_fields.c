@@ -30,6 +30,7 @@ enum {
     CLASS_MAX = 65534,
     BATCH_MAX = 1 << 16,
     THREADS_MAX = 1024,
+    LAUNCH_STEPS_MAX = 512, /* what a device is given at once */
 };
 
 /* Methods are above the engine (ex_methods of unlearn/method.h); a test holds the two together. */
@@ -102,6 +103,7 @@ static const ex_field fields[] = {
     {CHOICE("conv", conv, "auto", "direct"), DEFAULT("auto", "convolution algorithms: timed and chosen, or direct only")},
     {INT("lanes", lanes, 0, THREADS_MAX), RESUMABLE, DEFAULT("0", "clients trained at once on the device; 0: as many as fill it")},
     {INT("threads_per_lane", threads_per_lane, 1, THREADS_MAX), DEFAULT("1", "threads of a client's lane")},
+    {INT("steps_per_launch", steps_per_launch, 1, LAUNCH_STEPS_MAX), RESUMABLE, DEFAULT("8", "cuda: training steps that are recorded once and launched together; 1: each by itself")},
     {.key = "memory", .type = EX_FIELD_BYTES, AT(memory), RESUMABLE, DEFAULT("0", "memory that plans may take in all; 0: no limit")},
     {CHOICE("comm", comm.kind, "auto", "local", "mpi", "nccl"), RESUMABLE, DEFAULT("auto", "how processes that share the work talk; auto: nccl where each has a GPU, mpi where none has, local for one process")},
     {REAL("comm_timeout", comm.timeout, 0, 1e6), .above_min = true, RESUMABLE, DEFAULT("1800", "seconds that a process waits for the others to finish a round; while the first works alone (evaluation, ablation), however long, it tells the others that it lives")},

@@ -77,7 +77,8 @@ static ex_status open_device(ex_federation *f)
     const ex_device_options options = {.device = c->device,
                                        .precision = (ex_precision)c->precision,
                                        .conv = (ex_conv_choice)c->conv,
-                                       .memory = c->memory};
+                                       .memory = c->memory,
+                                       .steps_per_launch = c->steps_per_launch};
     EX_TRY(ex_device_open(&f->device, &options));
     warn_of_threads(f, "threads_per_lane", c->threads_per_lane);
     warn_of_threads(f, "server.threads", c->server.threads);

@@ -7,7 +7,7 @@
 #include <string.h>
 
 /* LANES, IMAGES and STEPS_A_RUN are guesses until a GPU is measured. */
-enum { COMPUTE_MIN = 80, LANES = 4, IMAGES = 1024, STEPS_A_RUN = 64 * EX_CUDA_RECORDED };
+enum { COMPUTE_MIN = 80, LANES = 4, IMAGES = 1024, STEPS_A_RUN = 512 };
 
 /* The number of devices, or why there are none. */
 static ex_status count_devices(int *count)

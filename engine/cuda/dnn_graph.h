@@ -6,7 +6,11 @@
  * device. What lies between two operations of a graph is virtual: it has no memory.
  *
  * Tensors lie NHWC, filters K,R,S,C; dimensions are told as N,C,H,W and K,C,R,S. Legend: kernels.h.
- */
+ *
+ * A convolution whose filters have C / G channels is one of G groups: the g-th K / G filters read
+ * the g-th C / G channels. This is where clients could be fused horizontally, their maps side by
+ * side as (N, H, W, clients * C), each with filters of its own. Executors take such graphs; no plan
+ * makes them yet, since whether they beat lanes has to be measured on a GPU. */
 #ifndef EX_CUDA_DNN_GRAPH_H
 #define EX_CUDA_DNN_GRAPH_H
 

@@ -22,11 +22,13 @@ static bool window_fits(const ex_graph_op *op, const ex_graph_tensor *x, const e
            window_count(x->dim[3], op->S, op) == y->dim[3];
 }
 
+/* Filters of fewer channels than x has split both maps into groups. */
 static bool conv_fits(const ex_graph_op *op, const ex_graph_tensor *x, const ex_graph_tensor *w,
                       const ex_graph_tensor *y)
 {
-    return window_fits(op, x, y) && w->dim[0] == y->dim[1] && w->dim[1] == x->dim[1] &&
-           w->dim[2] == op->R && w->dim[3] == op->S;
+    const bool split = w->dim[1] > 0 && x->dim[1] % w->dim[1] == 0;
+    return window_fits(op, x, y) && w->dim[0] == y->dim[1] && split &&
+           w->dim[0] % (x->dim[1] / w->dim[1]) == 0 && w->dim[2] == op->R && w->dim[3] == op->S;
 }
 
 static bool is_vector(const ex_graph_tensor *x, const ex_graph_tensor *b)

@@ -11,7 +11,6 @@
 enum {
     EX_CUDA_ALIGN = 256,
     EX_CUDA_BLAS_WORKSPACE = 4 << 20,
-    EX_CUDA_RECORDED = 8, /* training steps a launch */
 };
 
 _Static_assert((int)EX_STEP_REFS >= (int)EX_GRAPH_TENSORS + 1, "a graph's tensors and workspace");
@@ -49,7 +48,7 @@ typedef struct ex_cuda_plan {
     float *step_loss;                       /* (batch) */
     int32_t *step_predicted;                /* (batch) */
     uint16_t *step_label;                   /* (batch) */
-    cudaGraphExec_t recording;              /* of EX_CUDA_RECORDED steps; NULL: none */
+    cudaGraphExec_t recording;              /* of steps_per_launch steps; NULL: none */
     ex_cuda_recorded recorded;              /* what it was made for */
     bool warm;                              /* a step ran: libraries have loaded what they need */
     float host_affine[2 * EX_CHANNELS_MAX]; /* what lies in `affine` */

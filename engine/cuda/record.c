@@ -67,13 +67,19 @@ static ex_status queue_group(ex_cuda_plan *plan, int first, int last)
     return EX_OK;
 }
 
+static int group_steps(const ex_cuda_plan *plan)
+{
+    const int asked = plan->core.base.lane->device->options.steps_per_launch;
+    return asked > 0 ? asked : EX_STEPS_PER_LAUNCH;
+}
+
 /* Launches a group, recorded anew if the last recording was for something else. */
 static ex_status launch_group(ex_cuda_plan *plan)
 {
     const ex_cuda_recorded now = present(plan);
     if (!plan->recording || !same_recorded(&now, &plan->recorded)) {
         ex_cuda_graph_free(&plan->recording);
-        EX_TRY(ex_cuda_capture(&plan->recording, plan, queue_group, 0, EX_CUDA_RECORDED));
+        EX_TRY(ex_cuda_capture(&plan->recording, plan, queue_group, 0, group_steps(plan)));
         plan->recorded = now;
     }
     return EX_CUDA(cudaGraphLaunch(plan->recording, plan->lane->stream));
@@ -81,11 +87,12 @@ static ex_status launch_group(ex_cuda_plan *plan)
 
 ex_status ex_cuda_queue_steps(ex_cuda_plan *plan, size_t steps)
 {
+    const size_t together = (size_t)group_steps(plan);
     while (steps > 0) {
-        const bool group = plan->warm && steps >= EX_CUDA_RECORDED;
+        const bool group = plan->warm && together > 1 && steps >= together;
         EX_TRY(group ? launch_group(plan) : queue_step(plan));
         plan->warm = true;
-        steps -= group ? EX_CUDA_RECORDED : 1;
+        steps -= group ? together : 1;
     }
     return EX_OK;
 }

@@ -177,6 +177,39 @@ static ex_dnn_graph small_conv(ex_graph_op_kind kind, ex_precision precision)
     return g;
 }
 
+/* The way that clients could be fused (dnn_graph.h): ten of resnet20's, side by side. */
+static void test_ten_clients_side_by_side_are_grouped_convolutions(void **state)
+{
+    (void)state;
+    enum { CLIENTS = 10, BATCH = 128 };
+    static const ex_graph_op_kind KINDS[] = {EX_GRAPH_CONV_FWD, EX_GRAPH_CONV_DGRAD,
+                                             EX_GRAPH_CONV_WGRAD};
+    ex_dnn_handle *handle = open_gpu();
+    for (int i = 0; i < 9; i++) {
+        const ex_precision precision = (ex_precision)(i % 3);
+        for (int C = 16; C <= 64; C *= 2) {
+            const ex_graph_op_kind kind = KINDS[i / 3];
+            const ex_graph_type type = precision == EX_BF16 ? EX_GRAPH_BF16 : EX_GRAPH_F32;
+            const int map[] = {BATCH, CLIENTS * C, 512 / C, 512 / C};
+            const int filter[] = {CLIENTS * C, C, 3, 3};
+            ex_dnn_graph g = {.precision = precision};
+            int count = 0;
+            ex_dnn_graph_tensor(&g, map, type, false);
+            ex_dnn_graph_tensor(&g, kind == EX_GRAPH_CONV_WGRAD ? map : filter, type, false);
+            ex_dnn_graph_tensor(&g, kind == EX_GRAPH_CONV_WGRAD ? filter : map, type, false);
+            ex_dnn_graph_op(
+                &g,
+                (ex_graph_op){
+                    .kind = kind, .in = {0, 1}, .out = {2}, .R = 3, .S = 3, .stride = 1, .pad = 1});
+            const ex_status status = ex_dnn_plan_count(&count, handle, &g);
+            if (status != EX_OK)
+                print_message("no plan: %s\n", ex_error_message());
+            assert_true(only_report || count > 0);
+        }
+    }
+    ex_dnn_handle_destroy(&handle);
+}
+
 static void test_a_plan_is_made_again_from_its_text(void **state)
 {
     (void)state;
@@ -315,6 +348,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_a_run_without_a_device_fails_as_it_starts),
         cmocka_unit_test(test_a_handle_without_a_device_is_refused),
         cmocka_unit_test(test_a_gpu_that_is_not_described_is_refused),
+        cmocka_unit_test(test_ten_clients_side_by_side_are_grouped_convolutions),
         cmocka_unit_test(test_every_graph_of_the_models_has_a_plan),
     };
     if (argc < 2) {

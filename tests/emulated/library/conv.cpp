@@ -62,53 +62,79 @@ void axpy(double *__restrict y, double a, const float *__restrict x, int n)
 
 } // namespace
 
+namespace
+{
+
+/* Channels that a filter reads, filters that read them, and values of a filter. */
+int inputs(const window &s)
+{
+    return s.C / s.groups;
+}
+
+int outputs(const window &s)
+{
+    return s.K / s.groups;
+}
+
+size_t filter_size(const window &s)
+{
+    return static_cast<size_t>(s.R) * s.S * inputs(s);
+}
+
+} // namespace
+
 size_t conv_fwd_scratch(const window &s)
 {
-    return static_cast<size_t>(s.K) * s.R * s.S * s.C * sizeof(float);
+    return s.K * filter_size(s) * sizeof(float);
 }
 
 size_t conv_wgrad_scratch(const window &s)
 {
-    return static_cast<size_t>(s.K) * s.R * s.S * s.C * sizeof(double);
+    return s.K * filter_size(s) * sizeof(double);
 }
 
 void conv_fwd(float *y, const float *x, const float *w, const window &s, void *scratch,
               bool reversed)
 {
-    const size_t row = static_cast<size_t>(s.R) * s.S * s.C;
-    float *filters = static_cast<float *>(scratch); /* (R, S, C, K) */
+    const int C = inputs(s), K = outputs(s);
+    const size_t row = filter_size(s);
+    float *filters = static_cast<float *>(scratch); /* (groups, R, S, C, K) */
     for (int k = 0; k < s.K; k++)
         for (size_t i = 0; i < row; i++)
-            filters[i * s.K + k] = w[k * row + i];
+            filters[(k / K * row + i) * K + k % K] = w[k * row + i];
     memset(y, 0, static_cast<size_t>(s.N) * s.P * s.Q * s.K * sizeof *y);
     each_product(s, reversed, [&](size_t in, size_t out, int tap) {
-        for (int c = 0; c < s.C; c++)
-            axpy(y + out * s.K, x[in * s.C + c],
-                 filters + (static_cast<size_t>(tap) * s.C + c) * s.K, s.K);
+        for (int c = 0; c < s.C; c++) {
+            const size_t group = c / C;
+            axpy(y + out * s.K + group * K, x[in * s.C + c],
+                 filters + (group * row + static_cast<size_t>(tap) * C + c % C) * K, K);
+        }
     });
 }
 
 void conv_dgrad(float *dx, const float *dy, const float *w, const window &s, bool reversed)
 {
-    const size_t row = static_cast<size_t>(s.R) * s.S * s.C;
+    const int C = inputs(s), K = outputs(s);
+    const size_t row = filter_size(s);
     memset(dx, 0, static_cast<size_t>(s.N) * s.H * s.W * s.C * sizeof *dx);
     each_product(s, reversed, [&](size_t in, size_t out, int tap) {
         for (int k = 0; k < s.K; k++)
-            axpy(dx + in * s.C, dy[out * s.K + k], w + k * row + static_cast<size_t>(tap) * s.C,
-                 s.C);
+            axpy(dx + in * s.C + k / K * C, dy[out * s.K + k],
+                 w + k * row + static_cast<size_t>(tap) * C, C);
     });
 }
 
 void conv_wgrad(float *dw, const float *dy, const float *x, const window &s, void *scratch,
                 bool reversed)
 {
-    const size_t row = static_cast<size_t>(s.R) * s.S * s.C;
+    const int C = inputs(s), K = outputs(s);
+    const size_t row = filter_size(s);
     double *sums = static_cast<double *>(scratch); /* (K, R, S, C) */
     memset(sums, 0, conv_wgrad_scratch(s));
     each_product(s, reversed, [&](size_t in, size_t out, int tap) {
         for (int k = 0; k < s.K; k++)
-            axpy(sums + k * row + static_cast<size_t>(tap) * s.C,
-                 static_cast<double>(dy[out * s.K + k]), x + in * s.C, s.C);
+            axpy(sums + k * row + static_cast<size_t>(tap) * C,
+                 static_cast<double>(dy[out * s.K + k]), x + in * s.C + k / K * C, C);
     });
     for (size_t i = 0; i < s.K * row; i++)
         dw[i] = static_cast<float>(sums[i]);

@@ -46,6 +46,14 @@ static size_t elements(const ex_graph_tensor &t)
     return ex_graph_tensor_elements(&t);
 }
 
+/* The filters of a convolution; -1 of a pool. */
+static int filters_of(const ex_graph_op &op)
+{
+    if (op.kind == EX_GRAPH_CONV_FWD || op.kind == EX_GRAPH_CONV_DGRAD)
+        return op.in[1];
+    return op.kind == EX_GRAPH_CONV_WGRAD ? op.out[0] : -1;
+}
+
 /* The window of an operation: x its larger side, y its smaller. */
 static window window_of(const ex_dnn_graph &g, const ex_graph_op &op)
 {
@@ -58,8 +66,9 @@ static window window_of(const ex_dnn_graph &g, const ex_graph_op &op)
         x = op.in[1];
         y = op.in[0];
     }
-    const int *dx = g.tensor[x].dim, *dy = g.tensor[y].dim;
-    return {dx[0], dx[1], dx[2], dx[3], dy[1], dy[2], dy[3], op.R, op.S, op.stride, op.pad};
+    const int *dx = g.tensor[x].dim, *dy = g.tensor[y].dim, filters = filters_of(op);
+    const int groups = filters < 0 ? 1 : dx[1] / g.tensor[filters].dim[1];
+    return {dx[0], dx[1], dx[2], dx[3], dy[1], dy[2], dy[3], op.R, op.S, op.stride, op.pad, groups};
 }
 
 static channels channels_of(const ex_graph_tensor &t)
@@ -231,7 +240,7 @@ static double flop_of(const ex_dnn_graph &g, const ex_graph_op &op)
         op.kind != EX_GRAPH_CONV_WGRAD)
         return 0;
     const window s = window_of(g, op);
-    return 2.0 * s.N * s.P * s.Q * s.K * s.C * s.R * s.S;
+    return 2.0 * s.N * s.P * s.Q * s.K * s.C / s.groups * s.R * s.S;
 }
 
 static void say_cost(const ex_dnn_graph &g)

@@ -8,9 +8,9 @@
 namespace ex_library
 {
 
-/* x (N, C, H, W), w (K, C, R, S), y (N, K, P, Q). */
+/* x (N, C, H, W), w (K, C / groups, R, S), y (N, K, P, Q). */
 struct window {
-    int N, C, H, W, K, P, Q, R, S, stride, pad;
+    int N, C, H, W, K, P, Q, R, S, stride, pad, groups;
 };
 
 /* Bytes of scratch memory that a convolution needs. */

@@ -9,12 +9,13 @@
 #include <string.h>
 
 typedef struct window {
-    int N, C, H, W, K, R, S, stride, pad;
+    int N, C, H, W, K, R, S, stride, pad, groups;
 } window;
 
 static const window WINDOWS[] = {
-    {1, 1, 1, 1, 1, 1, 1, 1, 0}, {2, 3, 7, 5, 4, 3, 3, 1, 1}, {2, 5, 8, 8, 6, 3, 3, 2, 1},
-    {1, 4, 6, 6, 7, 1, 1, 2, 0}, {2, 2, 5, 9, 3, 5, 3, 1, 0}, {1, 3, 5, 5, 2, 3, 3, 3, 2},
+    {1, 1, 1, 1, 1, 1, 1, 1, 0, 1}, {2, 3, 7, 5, 4, 3, 3, 1, 1, 1}, {2, 5, 8, 8, 6, 3, 3, 2, 1, 1},
+    {1, 4, 6, 6, 7, 1, 1, 2, 0, 1}, {2, 2, 5, 9, 3, 5, 3, 1, 0, 1}, {1, 3, 5, 5, 2, 3, 3, 3, 2, 1},
+    {2, 6, 5, 7, 9, 3, 3, 1, 1, 3}, {1, 4, 6, 6, 4, 3, 3, 2, 1, 4}, {2, 4, 3, 5, 6, 1, 1, 1, 0, 2},
 };
 enum { WINDOW_COUNT = sizeof WINDOWS / sizeof *WINDOWS };
 
@@ -50,22 +51,23 @@ static void conv_tensors(ex_dnn_graph *g, const window *s)
 {
     *g = (ex_dnn_graph){.precision = EX_FP32};
     tensor(g, s->N, s->C, s->H, s->W);
-    tensor(g, s->K, s->C, s->R, s->S);
+    tensor(g, s->K, s->C / s->groups, s->R, s->S);
     tensor(g, s->N, s->K, outputs(s->H, s->R, s), outputs(s->W, s->S, s));
 }
 
 /* The definition, for one value of the output. */
 static double conv_at(const window *s, const float *x, const float *w, int n, int p, int q, int k)
 {
+    const int C = s->C / s->groups, group = k / (s->K / s->groups);
     double sum = 0.0;
     for (int r = 0; r < s->R; r++)
         for (int t = 0; t < s->S; t++)
-            for (int c = 0; c < s->C; c++) {
+            for (int c = 0; c < C; c++) {
                 const int h = p * s->stride - s->pad + r, v = q * s->stride - s->pad + t;
                 if (h < 0 || h >= s->H || v < 0 || v >= s->W)
                     continue;
-                sum += (double)x[((n * s->H + h) * s->W + v) * s->C + c] *
-                       (double)w[((k * s->R + r) * s->S + t) * s->C + c];
+                sum += (double)x[((n * s->H + h) * s->W + v) * s->C + group * C + c] *
+                       (double)w[((k * s->R + r) * s->S + t) * C + c];
             }
     return sum;
 }
