@@ -154,13 +154,13 @@ for name in ("ant", "bee"):
     open(f"pictures/{name}/1.png", "wb").write(png)
     shutil.copy(sys.argv[1], f"pictures/{name}/2.jpg")
 PY
-pictures=(train -c tiny.yaml -s dataset=folder -s data_dir="$work/pictures" -s test_samples=9999 -o new)
-refuses 2 "test_samples is 9999" "${pictures[@]}"
+pictures=(train -c tiny.yaml -s dataset=folder -s data_dir="$work/pictures" -s train_samples=9999 -o pictured)
+refuses 2 "train_samples is 9999" "${pictures[@]}"
 missed=0 whole=0
 for ((at = 90; at < 1000 && whole < 8; at += 3)); do
     EXCISE_OOM_AT=$at LD_PRELOAD=$no_memory "$excise" "${pictures[@]}" >out 2>err
     code=$?
-    if [ $code -eq 2 ] && grep -q "test_samples is 9999" err; then
+    if [ $code -eq 2 ] && grep -q "train_samples is 9999" err; then
         whole=$((whole + 1)) # that block came later
     else
         [ $code -eq 1 ] && grep -q memory err || fail "pictures without block $at: $code"
