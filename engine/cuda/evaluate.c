@@ -18,7 +18,10 @@ static ex_status upload_affine(ex_cuda_plan *plan, const ex_dataset *d)
 ex_status ex_cuda_prepare(ex_cuda_plan *plan)
 {
     EX_TRY(ex_plan_prepare(&plan->core));
-    return ex_cuda_launches();
+    const ex_status status = ex_cuda_launches();
+    if (status != EX_OK)
+        plan->core.version = 0; /* no lane's: the next run folds anew */
+    return status;
 }
 
 ex_status ex_cuda_begin(ex_cuda_plan *plan, const ex_dataset *data, const ex_samples *feed,
