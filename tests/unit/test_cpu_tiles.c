@@ -344,9 +344,10 @@ typedef struct pair {
     side by[2]; /* tiles; direct convolutions */
 } pair;
 
-static void open_side(side *s, const ex_model *m, ex_conv_choice conv, int threads)
+static void open_side(side *s, const ex_model *m, ex_conv_choice conv, int threads,
+                      ex_precision precision)
 {
-    const ex_device_options o = {.device = "cpu", .conv = conv};
+    const ex_device_options o = {.device = "cpu", .conv = conv, .precision = precision};
     assert_ok(ex_device_open(&s->device, &o));
     assert_ok(ex_lane_create(&s->lane, s->device, m, threads));
 }
@@ -370,11 +371,12 @@ static int force_tiles(const char *path)
 }
 
 /* A side whose plans of `spec` are of tiles: from the file of one whose plan was timed. */
-static void open_tiles(side *s, const ex_model *m, const ex_plan_spec *spec, int threads)
+static void open_tiles(side *s, const ex_model *m, const ex_plan_spec *spec, int threads,
+                       ex_precision precision)
 {
     const char *path = ex_temp_path("algorithms.json");
     ex_plan *plan;
-    open_side(s, m, EX_CONV_AUTO, threads);
+    open_side(s, m, EX_CONV_AUTO, threads, precision);
     assert_ok(ex_plan_create(&plan, s->lane, spec));
     ex_plan_destroy(&plan);
     assert_ok(ex_device_write_algorithms(s->device, path));
@@ -384,17 +386,17 @@ static void open_tiles(side *s, const ex_model *m, const ex_plan_spec *spec, int
      * of the filters where there is none of a bias. */
     const int least = spec->use == EX_USE_EVALUATE ? 4 : spec->norm == EX_NORM_TRAIN ? 7 : 6;
     assert_true(force_tiles(path) >= least);
-    open_side(s, m, EX_CONV_AUTO, threads);
+    open_side(s, m, EX_CONV_AUTO, threads, precision);
     assert_ok(ex_device_read_algorithms(s->device, path));
 }
 
-static void open_pair(pair *p, const ex_plan_spec *spec, int threads)
+static void open_pair(pair *p, const ex_plan_spec *spec, int threads, ex_precision precision)
 {
     make_model(&p->model);
     ex_test_images(&p->data, p->model, IMAGES, 3);
     assert_ok(ex_samples_all(&p->feed, &p->data));
-    open_tiles(&p->by[0], p->model, spec, threads);
-    open_side(&p->by[1], p->model, EX_CONV_DIRECT, threads);
+    open_tiles(&p->by[0], p->model, spec, threads, precision);
+    open_side(&p->by[1], p->model, EX_CONV_DIRECT, threads, precision);
     for (int i = 0; i < 2; i++) {
         side *s = &p->by[i];
         s->params = ex_guard_floats(p->model->param_count);
@@ -444,7 +446,7 @@ static void test_training_agrees_with_direct_convolutions(void **state)
         const ex_plan_spec spec = {
             .use = EX_USE_TRAIN, .batch = IMAGES, .norm = i % 2 ? EX_NORM_FROZEN : EX_NORM_TRAIN};
         pair p = {0};
-        open_pair(&p, &spec, 1 + i / 2);
+        open_pair(&p, &spec, 1 + i / 2, EX_FP32);
         train(&p, &p.by[0], &spec);
         train(&p, &p.by[1], &spec);
         const side *a = &p.by[0], *b = &p.by[1];
@@ -464,7 +466,7 @@ static void test_evaluation_agrees_with_direct_convolutions(void **state)
     pair p = {0};
     if (!ex_winograd_is_fast())
         skip();
-    open_pair(&p, &spec, 1);
+    open_pair(&p, &spec, 1, EX_FP32);
     for (int i = 0; i < 2; i++) {
         side *s = &p.by[i];
         ex_plan *plan;
@@ -483,6 +485,52 @@ static void test_evaluation_agrees_with_direct_convolutions(void **state)
     close_pair(&p);
 }
 
+static bool has_bf16(void)
+{
+    ex_device *device = NULL;
+    const ex_status status =
+        ex_device_open(&device, &(ex_device_options){.device = "cpu", .precision = EX_BF16});
+    ex_device_close(&device);
+    return status == EX_OK;
+}
+
+/* rms of what they differ by over that of the second. */
+static double distance(const float *a, const float *b, size_t n)
+{
+    double apart = 0.0, all = 0.0;
+    for (size_t i = 0; i < n; i++) {
+        apart += ((double)a[i] - (double)b[i]) * ((double)a[i] - (double)b[i]);
+        all += (double)b[i] * (double)b[i];
+    }
+    return sqrt(apart / all);
+}
+
+/* Maps and filters are rounded at other places: by 2^-9 each. */
+static void test_bf16_training_is_near_that_by_direct_convolutions(void **state)
+{
+    (void)state;
+    if (!ex_winograd_is_fast() || !has_bf16())
+        skip();
+    for (int i = 0; i < 2; i++) {
+        const ex_plan_spec spec = {
+            .use = EX_USE_TRAIN, .batch = IMAGES, .norm = i ? EX_NORM_FROZEN : EX_NORM_TRAIN};
+        pair p = {0};
+        open_pair(&p, &spec, 1, EX_BF16);
+        train(&p, &p.by[0], &spec);
+        train(&p, &p.by[1], &spec);
+        const side *a = &p.by[0], *b = &p.by[1];
+        const double logits = distance(a->logits, b->logits, IMAGES * CLASSES),
+                     gradient = distance(a->gradient, b->gradient, p.model->param_count),
+                     params = distance(a->params, b->params, p.model->param_count);
+        print_message("%d: logits %.1e, gradient %.1e, parameters %.1e\n", i, logits, gradient,
+                      params);
+        assert_true(logits < 0.01);
+        assert_true(gradient < 0.05);
+        assert_true(params < 1e-3);
+        close_pair(&p);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -493,6 +541,7 @@ int main(void)
         cmocka_unit_test(test_other_shapes_do_not_fit),
         cmocka_unit_test(test_training_agrees_with_direct_convolutions),
         cmocka_unit_test(test_evaluation_agrees_with_direct_convolutions),
+        cmocka_unit_test(test_bf16_training_is_near_that_by_direct_convolutions),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
