@@ -60,7 +60,7 @@ ex_status ex_algorithms_file_read(json_t **root, json_t **algorithms, const ex_d
         *algorithms = json_object_get(*root, "algorithms");
     else
         ex_log_warn("%s holds the choices of another device or library (%s; here is %s): "
-                    "convolutions are timed again, and results may differ in their last bits",
+                    "the choices are timed again, and results may differ in their last bits",
                     path, made_for, device->description);
     return EX_OK;
 }

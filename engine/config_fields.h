@@ -36,9 +36,6 @@ const ex_field *ex_fields(void); /* ends with a field whose key is NULL */
 const ex_field *ex_field_find(const char *key);
 /* Whether `name` opens a section: some key starts with "name.". */
 bool ex_field_is_section(const char *name);
-/* The key that a user may have meant by `key`, or NULL. */
-const char *ex_field_suggest(const char *key);
-
 /* EX_ERR_CONFIG, with the key that may have been meant. */
 ex_status ex_field_unknown(const char *key, const char *origin);
 

@@ -64,7 +64,8 @@ static const ex_field *find_name(const char *key)
     return first;
 }
 
-const char *ex_field_suggest(const char *key)
+/* The key that a user may have meant by `key`, or NULL. */
+static const char *suggest(const char *key)
 {
     const ex_field *same = find_name(key);
     if (same)
@@ -84,7 +85,7 @@ const char *ex_field_suggest(const char *key)
 
 ex_status ex_field_unknown(const char *key, const char *origin)
 {
-    const char *meant = ex_field_suggest(key);
+    const char *meant = suggest(key);
     if (meant)
         return EX_FAIL(EX_ERR_CONFIG, "%s: unknown key \"%.80s\"; did you mean \"%s\"?", origin,
                        key, meant);

@@ -43,7 +43,7 @@ ex_status ex_federation_open(ex_federation **out, const ex_config *config);
 ex_status ex_federation_open_shared(ex_federation **out, const ex_config *config, ex_comm **comm);
 void ex_federation_close(ex_federation **f);
 
-/* What rounds follow are not those of before: the server's momentum is 0 again. */
+/* The rounds that follow are another task's: the server's momentum is 0 again. */
 void ex_federation_halt(ex_federation *f);
 
 /* The server's lane, loaded with the global values. */

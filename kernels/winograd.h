@@ -7,8 +7,8 @@
  * 3/4 and b = 3/2 lose less accuracy than the usual 1 and 2, and are exact in binary.
  *
  * Tiles are worked on in groups whose values, before and behind the products, fit in a cache. Every
- * value is summed over C in one order: the same bits for any instruction set and any number of
- * threads, and for any batch.
+ * value is summed over C, a filter's gradient over tiles, in one order: the same bits for any
+ * instruction set and any number of threads, and an image's for any batch.
  *
  * Maps are in blocks of 16 channels, float32 or bf16; products and sums are float32 for both. */
 #ifndef EX_KERNELS_WINOGRAD_H

@@ -34,12 +34,12 @@ int ex_effects_format_preamble(char line[EX_EFFECTS_LINE_MAX], const ex_effects 
 static bool split(preamble *p, const char *line)
 {
     static const char both[] = "model=%63s digest=%16" SCNx64 " ablate=%15s%n";
-    const char *rest = line + strlen(MAGIC) + 2;
     int end = 0, more = 0;
     *p = (preamble){.precision = UNKNOWN, .seed = UNKNOWN};
     const bool old = strncmp(line, MAGIC "1 ", strlen(MAGIC) + 2) == 0;
     if (!old && strncmp(line, MAGIC "2 ", strlen(MAGIC) + 2) != 0)
         return false;
+    const char *rest = line + strlen(MAGIC) + 2;
     if (sscanf(rest, both, p->model, &p->digest, p->ablate, &end) != 3)
         return false;
     rest += end;

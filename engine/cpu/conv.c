@@ -1,8 +1,8 @@
 /* Convolution nodes.
  *
- * Training: convolution, norm (norm.c), residual. Evaluation, and training with frozen norms: the
- * norm is folded into filters and bias (fold.c), and convolution, bias, residual and ReLU are one
- * primitive. */
+ * Training: convolution, norm (plan_norm.c), residual. Evaluation, and training with frozen norms:
+ * the norm is folded into filters and bias (fold.c), and convolution, bias, residual and ReLU are
+ * one primitive, or one of our own (conv_small.c, conv_tiles.c). */
 #include "cpu/cpu_impl.h"
 
 static ex_dnn_conv conv_of(const ex_plan_core *plan, int node, ex_dnn_pass pass)

@@ -1,11 +1,10 @@
-/* Convolutions and their gradients by our own Winograd kernels (winograd.h), where
- * they were timed fastest: oneDNN's sum at three quarters of the speed, reorder filters slowly, and
- * are there for float32 alone. Maps of bf16 become float32 on the way into a tile and back on the
- * way out. */
+/* Convolutions and their gradients by our own Winograd kernels (winograd.h), where they were timed
+ * fastest: oneDNN's sum at three quarters of the speed, reorder filters slowly, and are there for
+ * float32 alone. Maps of bf16 become float32 on the way into a tile and back on the way out. */
 #include "cpu/cpu_impl.h"
 #include "winograd.h"
 
-ex_winograd_shape ex_cpu_tiles_shape(const ex_dnn_conv *c)
+static ex_winograd_shape shape_of(const ex_dnn_conv *c)
 {
     const bool data = c->pass == EX_DNN_BACKWARD_DATA;
     const ex_map_type type = c->bf16 ? EX_MAP_BF16 : EX_MAP_F32;
@@ -21,7 +20,7 @@ ex_winograd_shape ex_cpu_tiles_shape(const ex_dnn_conv *c)
 bool ex_cpu_tiles_fit(const ex_dnn_conv *c)
 {
     const ex_dnn_window *w = &c->window;
-    const ex_winograd_shape shape = ex_cpu_tiles_shape(c);
+    const ex_winograd_shape shape = shape_of(c);
     const bool weights = c->pass == EX_DNN_BACKWARD_WEIGHTS;
     return !(weights && (c->bias || c->C % EX_WINOGRAD_PANEL != 0)) && w->R == 3 && w->S == 3 &&
            w->stride == 1 && w->pad == 1 && c->src_block == EX_WINOGRAD_BLOCK &&
@@ -58,7 +57,7 @@ static ex_status run_filters(ex_plan_core *plan, const ex_plan_step *step)
 static ex_status run_conv(ex_plan_core *plan, const ex_plan_step *step)
 {
     const ex_dnn_conv c = conv_of(plan, step);
-    const ex_winograd_shape shape = ex_cpu_tiles_shape(&c);
+    const ex_winograd_shape shape = shape_of(&c);
     const ex_winograd_end end = {.bias = step->at[BIAS], .add = c.sum, .relu = c.relu};
     ex_winograd_conv(step->at[OUT], step->at[IN], step->at[FILTERS], &end, &shape,
                      step->at[SCRATCH], ex_plan_stream(plan));
@@ -81,7 +80,7 @@ ex_status ex_cpu_tiles_filters(ex_plan_core *plan, int node, const ex_dnn_conv *
 static ex_status add_conv(ex_plan_core *plan, const char *what, int node, const ex_dnn_conv *c,
                           ex_buffer_ref out, ex_buffer_ref in, ex_buffer_ref filters)
 {
-    const ex_winograd_shape shape = ex_cpu_tiles_shape(c);
+    const ex_winograd_shape shape = shape_of(c);
     ex_buffer_ref scratch;
     ex_plan_step *step;
     EX_TRY(ex_plan_buffer_add(plan, ex_winograd_scratch_floats(&shape) * sizeof(float), &scratch));
@@ -132,7 +131,7 @@ static ex_dnn_conv weights_of(const ex_plan_core *plan, int node)
 static ex_status run_weights(ex_plan_core *plan, const ex_plan_step *step)
 {
     const ex_dnn_conv c = weights_of(plan, step->node);
-    const ex_winograd_shape shape = ex_cpu_tiles_shape(&c);
+    const ex_winograd_shape shape = shape_of(&c);
     ex_winograd_weights(step->at[DW], step->at[X], step->at[DY], &shape, step->at[SCRATCH],
                         ex_plan_stream(plan));
     return EX_OK;
@@ -141,7 +140,7 @@ static ex_status run_weights(ex_plan_core *plan, const ex_plan_step *step)
 ex_status ex_cpu_tiles_weights(ex_plan_core *plan, int node, ex_buffer_ref dy)
 {
     const ex_dnn_conv c = weights_of(plan, node);
-    const ex_winograd_shape shape = ex_cpu_tiles_shape(&c);
+    const ex_winograd_shape shape = shape_of(&c);
     ex_buffer_ref scratch;
     EX_TRY(ex_plan_buffer_add(plan, ex_winograd_weights_scratch_floats(&shape) * sizeof(float),
                               &scratch));
@@ -161,9 +160,9 @@ bool ex_cpu_tiles_multiply(const ex_plan_step *step)
 /* --- a trial ---------------------------------------------------------------------------------- */
 
 /* Of y, x, filters and scratch, or dw, x, dy and scratch, in this order. */
-void ex_cpu_tiles_trial_floats(size_t floats[4], const ex_dnn_conv *c)
+void ex_cpu_tiles_trial_floats(size_t floats[EX_CPU_TILES_TENSORS], const ex_dnn_conv *c)
 {
-    const ex_winograd_shape s = ex_cpu_tiles_shape(c);
+    const ex_winograd_shape s = shape_of(c);
     const size_t pixels = (size_t)s.N * (size_t)s.H * (size_t)s.W;
     if (c->pass == EX_DNN_BACKWARD_WEIGHTS) {
         floats[DW] = (size_t)s.K * (size_t)s.C * (size_t)(c->window.R * c->window.S);
@@ -178,9 +177,9 @@ void ex_cpu_tiles_trial_floats(size_t floats[4], const ex_dnn_conv *c)
     floats[SCRATCH] = ex_winograd_scratch_floats(&s);
 }
 
-void ex_cpu_tiles_try(float *const at[4], const ex_dnn_conv *c, ex_stream s)
+void ex_cpu_tiles_try(float *const at[EX_CPU_TILES_TENSORS], const ex_dnn_conv *c, ex_stream s)
 {
-    const ex_winograd_shape shape = ex_cpu_tiles_shape(c);
+    const ex_winograd_shape shape = shape_of(c);
     const ex_winograd_end end = {.add = c->sum, .relu = c->relu};
     if (c->pass == EX_DNN_BACKWARD_WEIGHTS)
         ex_winograd_weights(at[DW], at[X], at[DY], &shape, at[SCRATCH], s);

@@ -3,9 +3,9 @@
  * Plans are those of plan_core.h; here are the steps that oneDNN computes, as primitives, and what
  * runs them. A primitive's step names its tensors with oneDNN's argument numbers.
  *
- * Reading order: plan.c (layouts, what makes which node), conv.c conv_small.c fold.c pool.c
- * linear.c (the nodes), step.c (primitives as steps), run.c (what runs them), correct.c ablate.c.
- */
+ * Reading order: plan.c (layouts, what makes which node), conv.c conv_small.c conv_tiles.c fold.c
+ * pool.c linear.c (the nodes), autotune.c (which algorithm is faster), step.c (primitives as
+ * steps), run.c (what runs them), correct.c ablate.c. */
 #ifndef EX_CPU_IMPL_H
 #define EX_CPU_IMPL_H
 
@@ -145,7 +145,7 @@ ex_status ex_cpu_tiles_data(ex_plan_core *plan, int node, const ex_dnn_conv *c, 
 ex_status ex_cpu_tiles_weights(ex_plan_core *plan, int node, ex_buffer_ref dy);
 /* Whether the step is one of those three, and so multiplies. */
 bool ex_cpu_tiles_multiply(const ex_plan_step *step);
-/* To time one: the floats of four tensors that it wants; it, on them. */
+/* To time one: the floats of the tensors that it wants; it, on them. */
 enum { EX_CPU_TILES_TENSORS = 4 };
 void ex_cpu_tiles_trial_floats(size_t floats[EX_CPU_TILES_TENSORS], const ex_dnn_conv *c);
 void ex_cpu_tiles_try(float *const at[EX_CPU_TILES_TENSORS], const ex_dnn_conv *c, ex_stream s);

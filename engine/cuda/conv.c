@@ -1,6 +1,6 @@
 /* Convolution nodes.
  *
- * Training: convolution, norm (norm.c). Evaluation, and layers without a norm: one graph of
+ * Training: convolution, norm (norm_library.c). Evaluation, and layers without a norm: one graph of
  * convolution, bias, residual and ReLU; a norm is folded into filters and bias. */
 #include "cuda/cuda_impl.h"
 #include "cuda/node_graph.h"

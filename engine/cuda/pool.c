@@ -75,7 +75,7 @@ static ex_status decide(ex_plan_core *plan, int node)
                           .stream = ex_plan_stream(plan)};
     const ex_cuda_contest c = {.graph = {graph_of(plan, node, false), graph_of(plan, node, true)},
                                .passes = map->wanted ? 2 : 1,
-                               .own = {.run = run_own, .what = &own, .scratch = 1}};
+                               .own = {.run = run_own, .what = &own}};
     map->library = false;
     return ex_plan_trains(plan)
                ? ex_cuda_prefer_library(&map->library, ex_cuda_lane_of(plan->base.lane), &c)

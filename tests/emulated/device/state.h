@@ -103,7 +103,7 @@ struct state {
     size_t next_stream = 1;
     ex_emulated_counts counts = {};
     long fail_after = 0, lose_after = 0;
-    bool lost = false;       /* a wait was */
+    bool lost = false; /* a wait was */
     long lose_synchronisation_after = 0;
     bool lost_synchronisation = false;
     bool only_count = false; /* kernels and library calls do not run */
