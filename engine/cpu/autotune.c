@@ -258,11 +258,13 @@ ex_status ex_cpu_choose(ex_cpu_lane *lane, ex_dnn_conv *c)
 
 ex_status ex_cpu_algorithms_write(const ex_device *device, const char *path)
 {
-    const ex_cpu_device *d = (const ex_cpu_device *)device;
+    ex_cpu_device *d = (ex_cpu_device *)device; /* whose lock is taken, no more */
     json_t *algorithms = json_object();
+    pthread_mutex_lock(&d->timing);
     for (int i = 0; i < d->choice_count; i++)
         json_object_set_new(algorithms, d->choices[i].key,
                             json_string(names[d->choices[i].algorithm]));
+    pthread_mutex_unlock(&d->timing);
     return ex_algorithms_file_write(device, algorithms, path);
 }
 
