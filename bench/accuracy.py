@@ -7,7 +7,7 @@ Trains one configuration in fp32 and in bf16, with the same seeds, hence the sam
 and first values. A run's accuracy is the mean over its last rounds, which a single round would make
 a matter of luck. Prints a line for each seed, then what the means differ by beside what seeds differ
 by, and a JSON object. Exit status: 0 the means differ by no more than the seeds of fp32 do among
-themselves (largest less smallest), 1 they differ by more, or a run failed.
+themselves (largest less smallest), 1 they differ by more, or a run failed, 2 bad options.
 
 A run that is complete in OUT is not run again.
 """
@@ -35,8 +35,18 @@ def parse():
     parser.add_argument("--precisions", nargs=2, default=["fp32", "bf16"], metavar=("BASE", "OTHER"))
     parser.add_argument("--last", type=int, default=3, help="rounds that are averaged (3)")
     options = parser.parse_args()
-    if len(options.seeds) < 2:
-        parser.error("--seeds takes two or more: one has no spread")
+    if len(set(options.seeds)) < max(2, len(options.seeds)):
+        parser.error("--seeds takes two or more, each once: one has no spread")
+    if len(set(options.precisions)) < 2:
+        parser.error("--precisions takes two that differ")
+    if options.last < 1:
+        parser.error("--last takes 1 or more")
+    if not os.access(options.excise, os.X_OK):
+        parser.error(f"{options.excise} is no program that can be run; build it first")
+    if options.config and not os.path.isfile(options.config):
+        parser.error(f"{options.config} is not there")
+    if os.path.exists(options.out) and not os.path.isdir(options.out):
+        parser.error(f"{options.out} is there and is no folder")
     return options
 
 
@@ -62,7 +72,11 @@ def train(options, seed, precision):
 def measure(run, last):
     with open(os.path.join(run, "metrics.jsonl"), encoding="utf-8") as file:
         rounds = [json.loads(line) for line in file]
+    if len(rounds) < last:
+        sys.exit(f"error: --last {last} asks for more than the {len(rounds)} rounds of {run}")
     end = rounds[-last:]
+    if any(r["test_loss"] is None for r in end):
+        sys.exit(f"error: {run} has diverged: its test loss is not finite")
     return {"accuracy": statistics.mean(r["test_accuracy"] for r in end),
             "test_loss": statistics.mean(r["test_loss"] for r in end),
             "train_loss": statistics.mean(r["train_loss"] for r in end),

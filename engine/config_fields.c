@@ -77,7 +77,7 @@ static const ex_field fields[] = {
     {BOOL("server.overlap", server.overlap), DEFAULT("true", "the server's samples stay with the clients too")},
     {INT("server.threads", server.threads, 1, THREADS_MAX), DEFAULT("2", "threads of the server's lane")},
     {REAL("server.lr", server.lr, 0, 1000), .above_min = true, DEFAULT("1", "fedavgm: learning rate of the server's step")},
-    {REAL("server.momentum", server.momentum, 0, 1), .below_max = true, DEFAULT("0.9", "fedavgm: share of its last step that the server adds to the average; running statistics are averaged without")},
+    {REAL("server.momentum", server.momentum, 0, 1), .below_max = true, DEFAULT("0.9", "fedavgm: share of its last step that the server adds to the average, so that steps grow to 1 / (1 - share) times it and want a lower server.lr; running statistics are averaged without")},
 
     {TEXT("unlearn.method", unlearn.method), .names = method_names, RESUMABLE, DEFAULT("de", "how the class is removed")},
     {INT("unlearn.class", unlearn.class_label, -1, CLASS_MAX), RESUMABLE, DEFAULT("-1", "the class that goes; -1: not given"),

@@ -2,6 +2,7 @@
  * which chunk changes nothing: counts are integers, losses are added in the order of chunks. */
 #include "federation.h"
 
+#include "base/log.h"
 #include "base/memory.h"
 
 #include <math.h>
@@ -91,6 +92,10 @@ ex_status ex_federation_evaluate(ex_federation *f, const ex_dataset *data,
     EX_TRY_GOTO(ex_alloc(&out->class_count, classes, sizeof(size_t), "class counts"), done);
     EX_TRY_GOTO(ex_federation_lanes(f), done);
     EX_TRY_GOTO(run_chunks(&w), done);
+    if (out->count > 0 && !isfinite(out->loss))
+        ex_log_warn("the loss on %zu samples is not finite: the model has diverged, and its "
+                    "accuracy says nothing; train it with a lower learning rate",
+                    out->count);
 done:
     pthread_mutex_destroy(&w.lock);
     if (status != EX_OK)

@@ -50,13 +50,14 @@ static void work_close(ex_round_work *w)
 /* The mean into the global values, unless it would spoil them. */
 static ex_status apply_mean(ex_round_work *w)
 {
+    const ex_config *c = &w->f->config;
+    const bool momentum = c->aggregation == EX_AGGREGATION_FEDAVGM;
     if (w->sum.outside > 0)
         return EX_FAIL(EX_ERR_NUMERIC,
                        "round %d: %llu values of the updates are not finite, or above %d in "
-                       "magnitude; lower the learning rate (now %g)",
+                       "magnitude; lower the learning rate (now %g%s)",
                        w->round->number + 1, (unsigned long long)w->sum.outside, EX_FIXED_MAX,
-                       w->round->lr);
-    const ex_config *c = &w->f->config;
+                       w->round->lr, momentum ? ", times server.lr of fedavgm" : "");
     const ex_global global = {.params = w->f->params,
                               .stats = w->f->stats,
                               .velocity = w->f->velocity,

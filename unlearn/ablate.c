@@ -7,6 +7,8 @@
 #include "base/log.h"
 #include "base/memory.h"
 
+#include <math.h>
+
 static const ex_ablate_strategy *const strategies[] = {
     [EX_STRATEGY_NAIVE] = &ex_ablate_naive,
     [EX_STRATEGY_STREAMS] = &ex_ablate_streams,
@@ -22,6 +24,18 @@ static void finish(ex_effects *e)
         for (int c = 0; c < e->model->channel_count; c++)
             delta[c] = delta[c] / e->probe[i] - e->baseline_loss[i];
     }
+}
+
+/* Nothing can be told apart by changes of a loss that is none. */
+static ex_status check_finite(const ex_effects *e)
+{
+    for (int i = 0; i < e->classes; i++)
+        if (!isfinite(e->baseline_loss[i]))
+            return EX_FAIL(EX_ERR_NUMERIC,
+                           "the model's loss on the probe samples of class %d is not finite: its "
+                           "training has diverged, and it has nothing to forget",
+                           e->class_label[i]);
+    return EX_OK;
 }
 
 /* A class that the model does not know loses nothing by any channel. */
@@ -78,6 +92,7 @@ ex_status ex_ablate_samples(ex_effects **out, ex_federation *f, const ex_samples
     if (status != EX_OK)
         goto done;
     finish(e);
+    EX_TRY_GOTO(check_finite(e), done);
     warn_of_ties(e);
     *out = e;
     e = NULL;

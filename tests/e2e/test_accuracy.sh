@@ -17,6 +17,11 @@ YAML
 excise train -c tiny.yaml --precision bf16 --dry-run --json || exit 77 # no AVX-512
 
 python3 "$accuracy" "$excise" -o runs -c tiny.yaml --seeds 1 && fail "one seed has no spread"
+for bad in "--seeds 1 1" "--precisions bf16 bf16" "--last 0" "-c nothing.yaml"; do
+    # shellcheck disable=SC2086
+    python3 "$accuracy" "$excise" -o runs -c tiny.yaml $bad 2>/dev/null
+    [ $? -eq 2 ] || fail "accuracy.py takes $bad"
+done
 python3 "$accuracy" "$excise" -o runs -c tiny.yaml -s conv=direct --seeds 1 2 --last 1 >out 2>err
 code=$?
 [ $code -le 1 ] || fail "accuracy.py gave $code"

@@ -103,3 +103,9 @@ wait $pid
 code=$?
 [ $code -eq 130 ] || fail "an interrupted ablation gave $code"
 absent slow.csv
+
+# --- a model whose training has diverged
+succeeds train -c tiny.yaml -s aggregation=fedavgm -s server.lr=1000 -s rounds=2 -s conv=direct -o diverged
+has err "not finite: the model has diverged"
+refuses 1 "training has diverged" ablate diverged --class 1 -o diverged.csv
+absent diverged.csv
