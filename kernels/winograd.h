@@ -6,9 +6,12 @@
  * and in two dimensions it is done to rows, then to columns (Lavin and Gray 2016). The points a =
  * 3/4 and b = 3/2 lose less accuracy than the usual 1 and 2, and are exact in binary.
  *
- * Tiles are worked on in groups whose values, before and behind the products, fit in a cache. Every
- * value is summed over C, a filter's gradient over tiles, in one order: the same bits for any
- * instruction set and any number of threads, and an image's for any batch.
+ * Tiles are worked on in groups whose values, before and behind the products, fit in a cache. Where
+ * the filters of all points fit one too, each thread takes groups of its own from x to y, so that
+ * what one step hands to the next stays with the core; else the threads share every step of a
+ * group, and each reads a part of the filters. Every value is summed over C, a filter's gradient
+ * over tiles, in one order: the same bits for any instruction set and any number of threads, and an
+ * image's for any batch.
  *
  * Maps are in blocks of 16 channels, float32 or bf16; products and sums are float32 for both. */
 #ifndef EX_KERNELS_WINOGRAD_H
@@ -25,7 +28,7 @@ typedef struct ex_winograd_shape {
     ex_map_type in, out; /* types of x and y */
 } ex_winograd_shape;
 
-/* Whether H and W are multiples of 4, C of 16 and K of 32, which the kernels need. */
+/* Whether H and W are multiples of 4, C and K of 16, which the kernels need. */
 bool ex_winograd_fits(const ex_winograd_shape *shape);
 /* Whether this processor has the instructions that make it worth while; without them it computes
  * the same, slowly. */
@@ -45,29 +48,31 @@ typedef struct ex_winograd_end {
     int relu;          /* at last */
 } ex_winograd_end;
 
-/* Floats of scratch. */
-size_t ex_winograd_scratch_floats(const ex_winograd_shape *shape);
+/* Floats of scratch for a stream of so many threads. */
+size_t ex_winograd_scratch_floats(const ex_winograd_shape *shape, int threads);
 /* y (N, K, H, W) from x (N, C, H, W) and the filters' values. */
 void ex_winograd_conv(void *y, const void *x, const float *filters, const ex_winograd_end *end,
                       const ex_winograd_shape *shape, float *scratch, ex_stream s);
 
 /* The gradient of the filters, dw (K, 3, 3, C), from x and dy (N, K, H, W), which is of shape->out:
- * of the same points, the sums going over the tiles. C is to be a multiple of 32. */
-size_t ex_winograd_weights_scratch_floats(const ex_winograd_shape *shape);
+ * of the same points, the sums going over the tiles. */
+size_t ex_winograd_weights_scratch_floats(const ex_winograd_shape *shape, int threads);
 void ex_winograd_weights(float *dw, const void *x, const void *dy, const ex_winograd_shape *shape,
                          float *scratch, ex_stream s);
 
 /* --- inside ----------------------------------------------------------------------------------- */
 
+/* Filters lie in panels of 32, the last of which may be of 16. */
 enum { EX_WINOGRAD_ROWS = 8, EX_WINOGRAD_PANEL = 32 };
 
-/* The products of one point: m (panels, tiles) in blocks of 16 channels, from v (C / 16, room, 16)
- * and a panel of filters (C, 32); `tiles` is a multiple of 8, at most `room`. */
+/* The products of one point: m (width / 16, tiles) in blocks of 16 channels that are room * 16
+ * apart, from v (C / 16, room, 16) and a panel of filters (C, width); `tiles` is a multiple of 8,
+ * at most `room`, and width 16 or 32. */
 void ex_winograd_product(float *m, const float *v, const float *filters, size_t C, size_t room,
-                         size_t tiles);
-/* u (8, `row` apart, 32) of one point: sums over the tiles of eight values of m, blocks of 16,
- * times 32 of v, blocks of 16 that are room * 16 apart; added to what u holds unless `first`. */
+                         size_t tiles, size_t width);
+/* u (16, `row` apart, width) of one point: sums over the tiles of sixteen values of m times 16 or
+ * 32 of v, blocks of 16, which are room * 16 apart; added to what u holds unless `first`. */
 void ex_winograd_product_weights(float *u, size_t row, const float *m, const float *v, size_t room,
-                                 size_t tiles, bool first);
+                                 size_t tiles, size_t width, bool first);
 
 #endif

@@ -3,12 +3,12 @@
 
 bool ex_winograd_fits(const ex_winograd_shape *s)
 {
-    return s->H % OUT == 0 && s->W % OUT == 0 && s->C % EX_WIDE == 0 && s->K % PANEL == 0;
+    return s->H % OUT == 0 && s->W % OUT == 0 && s->C % EX_WIDE == 0 && s->K % EX_WIDE == 0;
 }
 
-size_t ex_winograd_scratch_floats(const ex_winograd_shape *s)
+size_t ex_winograd_scratch_floats(const ex_winograd_shape *s, int threads)
 {
-    return POINTS * ((size_t)(s->C + s->K) * room_of(s) + 2 * APART);
+    return workers_of(s, groups_of(s), threads) * slot_of(s);
 }
 
 ex_winograd_work ex_winograd_begin(const ex_winograd_shape *shape, const void *x, float *scratch)
@@ -26,6 +26,13 @@ ex_winograd_work ex_winograd_begin(const ex_winograd_shape *shape, const void *x
                           .m_point = room * (size_t)shape->K + APART};
     g.m = scratch + POINTS * g.v_point;
     return g;
+}
+
+void ex_winograd_move(ex_winograd_work *g, size_t group)
+{
+    const size_t total = all_tiles(g->shape);
+    g->first = group * g->room;
+    g->tiles = total - g->first < g->room ? total - g->first : g->room;
 }
 
 /* --- filters ---------------------------------------------------------------------------------- */
@@ -73,10 +80,11 @@ EX_INLINE void spread_filter(float *out, size_t point, ex_wide g[TAPS][TAPS])
     }
 }
 
-/* Filters lie (point, K / 32, C, 32) behind the transform. */
-EX_INLINE size_t filter_at(size_t k, size_t c, size_t C)
+/* Filters lie (point, K / 32, C, 32) behind the transform; the last panel may be of 16. */
+EX_INLINE size_t filter_at(size_t k, size_t c, size_t K, size_t C)
 {
-    return (k / PANEL * C + c) * PANEL + k % PANEL;
+    const size_t panel = k / PANEL * PANEL;
+    return panel * C + c * panel_width(panel, K) + k % PANEL;
 }
 
 /* Units are blocks of 16 filters and 16 channels; taps are transposed on the way. */
@@ -96,7 +104,7 @@ EX_INLINE void filters_body(float *restrict out, const float *restrict in, size_
             EX_UNROLL
             for (size_t t = 0; t < TAPS * TAPS; t++)
                 g[t / TAPS][t % TAPS] = ex_wide_load(taps[t][j]);
-            spread_filter(out + filter_at(k, c + j, C), filter_point(K, C), g);
+            spread_filter(out + filter_at(k, c + j, K, C), filter_point(K, C), g);
         }
     }
 }
@@ -114,7 +122,7 @@ EX_INLINE void filters_turned_body(float *restrict out, const float *restrict in
             EX_UNROLL
         for (size_t t = 0; t < TAPS; t++)
             g[TAPS - 1 - r][TAPS - 1 - t] = ex_wide_load(w + (TAPS * r + t) * C);
-        spread_filter(out + filter_at(c, k, K), filter_point(K, C), g);
+        spread_filter(out + filter_at(c, k, C, K), filter_point(K, C), g);
     }
 }
 
@@ -257,37 +265,66 @@ EX_CLONES static void output_units(const ex_winograd_work *g, size_t begin, size
 
 /* --- all -------------------------------------------------------------------------------------- */
 
+EX_INLINE size_t panels_of(size_t K)
+{
+    return (K + PANEL - 1) / PANEL;
+}
+
 /* Units are points and panels of filters. */
 static void product_units(const ex_winograd_work *g, const float *filters, size_t begin, size_t end)
 {
-    const size_t panels = g->out_blocks * EX_WIDE / PANEL, C = g->in_blocks * EX_WIDE;
-    const size_t filters_apart = filter_point(panels * PANEL, C);
+    const size_t K = g->out_blocks * EX_WIDE, C = g->in_blocks * EX_WIDE, panels = panels_of(K);
     for (size_t unit = begin; unit < end; unit++) {
-        const size_t point = unit / panels, panel = unit % panels;
-        ex_winograd_product(
-            g->m + point * g->m_point + panel * g->room * PANEL, g->v + point * g->v_point,
-            filters + point * filters_apart + panel * C * PANEL, C, g->room, rows_of(g->tiles));
+        const size_t point = unit / panels, k = unit % panels * PANEL;
+        ex_winograd_product(g->m + point * g->m_point + k * g->room, g->v + point * g->v_point,
+                            filters + point * filter_point(K, C) + k * C, C, g->room,
+                            rows_of(g->tiles), panel_width(k, K));
     }
 }
 
 static void run_group(const ex_winograd_work *g, const float *filters, ex_stream s)
 {
     const size_t in = g->tiles * g->in_blocks, out = g->tiles * g->out_blocks,
-                 products = POINTS * g->out_blocks * EX_WIDE / PANEL;
+                 products = POINTS * panels_of(g->out_blocks * EX_WIDE);
     EX_SHARE(in, in * POINTS * EX_WIDE, s, ex_winograd_input(g, begin, end));
-    EX_SHARE(products, in * POINTS * EX_WIDE, s, product_units(g, filters, begin, end));
+    EX_SHARE(products, products_of(g), s, product_units(g, filters, begin, end));
     EX_SHARE(out, out * POINTS * EX_WIDE, s, output_units(g, begin, end));
 }
 
-void ex_winograd_conv(void *y, const void *x, const float *filters, const ex_winograd_end *end,
-                      const ex_winograd_shape *shape, float *scratch, ex_stream s)
+/* A worker's share of the groups. */
+static void run_groups(ex_winograd_work g, const float *filters, size_t worker, size_t workers,
+                       ex_stream s)
 {
-    const size_t total = all_tiles(shape);
-    ex_winograd_work g = ex_winograd_begin(shape, x, scratch);
-    g.end = end;
-    g.y = y;
-    for (g.first = 0; g.first < total; g.first += g.room) {
-        g.tiles = total - g.first < g.room ? total - g.first : g.room;
+    const size_t groups = groups_of(g.shape), end = groups * (worker + 1) / workers;
+    for (size_t group = groups * worker / workers; group < end; group++) {
+        ex_winograd_move(&g, group);
         run_group(&g, filters, s);
     }
+}
+
+static void run_workers(const ex_winograd_work *g, const float *filters, float *scratch,
+                        size_t workers, size_t begin, size_t end)
+{
+    const ex_stream alone = {.threads = 1};
+    for (size_t worker = begin; worker < end; worker++) {
+        ex_winograd_work own =
+            ex_winograd_begin(g->shape, g->x, scratch + worker * slot_of(g->shape));
+        own.y = g->y;
+        own.end = g->end;
+        run_groups(own, filters, worker, workers, alone);
+    }
+}
+
+void ex_winograd_conv(void *y, const void *x, const float *filters, const ex_winograd_end *what,
+                      const ex_winograd_shape *shape, float *scratch, ex_stream s)
+{
+    const size_t workers = workers_of(shape, groups_of(shape), s.threads);
+    ex_winograd_work g = ex_winograd_begin(shape, x, scratch);
+    g.y = y;
+    g.end = what;
+    if (workers > 1)
+        EX_SHARE(workers, all_tiles(shape) * POINTS * EX_WIDE, s,
+                 run_workers(&g, filters, scratch, workers, begin, end));
+    else
+        run_groups(g, filters, 0, 1, s);
 }

@@ -14,8 +14,12 @@ enum { OUT = 4, SIDE = 6, POINTS = EX_WINOGRAD_POINTS, TAPS = 3, PANEL = EX_WINO
  * a cache. */
 enum { APART = EX_WIDE };
 
-/* Tiles in a group: enough that filters are seldom read again, few enough for a cache. */
-enum { GROUP = 128 };
+/* Tiles in a group: enough that filters are seldom read again, few enough for a cache; fewer where
+ * threads take whole groups, so that small batches are shared evenly. */
+enum { GROUP = 128, GROUP_ALONE = 64 };
+
+/* Filters (values of C times K) that a core's cache holds at all points: 590 KB. */
+enum { FILTERS_NEAR = 64 * 64 };
 
 /* The points 0, a, -a, b, -b and infinity; sums and products of their squares. */
 static const float A = 0.75f, B = 1.5f, AA = 0.5625f, BB = 2.25f, AABB = 1.265625f, AA_BB = 2.8125f;
@@ -43,10 +47,46 @@ EX_INLINE size_t rows_of(size_t tiles)
     return (tiles + EX_WINOGRAD_ROWS - 1) / EX_WINOGRAD_ROWS * EX_WINOGRAD_ROWS;
 }
 
+EX_INLINE bool takes_groups(const ex_winograd_shape *s)
+{
+    return (size_t)s->C * (size_t)s->K <= FILTERS_NEAR;
+}
+
 EX_INLINE size_t room_of(const ex_winograd_shape *s)
 {
-    const size_t tiles = rows_of(all_tiles(s));
-    return tiles < GROUP ? tiles : GROUP;
+    const size_t tiles = rows_of(all_tiles(s)), most = takes_groups(s) ? GROUP_ALONE : GROUP;
+    return tiles < most ? tiles : most;
+}
+
+EX_INLINE size_t groups_of(const ex_winograd_shape *s)
+{
+    return (all_tiles(s) + room_of(s) - 1) / room_of(s);
+}
+
+/* How many work at once, each with scratch of its own, on what can be divided into so many pieces;
+ * 1: all threads on the same. */
+EX_INLINE size_t workers_of(const ex_winograd_shape *s, size_t pieces, int threads)
+{
+    const size_t most = takes_groups(s) ? (size_t)threads : 1;
+    return pieces < most ? pieces : most;
+}
+
+/* Floats of a worker's scratch. */
+EX_INLINE size_t slot_of(const ex_winograd_shape *s)
+{
+    return POINTS * ((size_t)(s->C + s->K) * room_of(s) + 2 * APART);
+}
+
+/* Multiply-adds of a group's products, by sixteens. */
+EX_INLINE size_t products_of(const ex_winograd_work *g)
+{
+    return POINTS * g->tiles * g->in_blocks * g->out_blocks * EX_WIDE;
+}
+
+/* Of the panel that begins with filter (or channel) k. */
+EX_INLINE size_t panel_width(size_t k, size_t K)
+{
+    return K - k < PANEL ? K - k : PANEL;
 }
 
 /* The tile's place in the group -> its image, and its first row and column there. */
@@ -58,8 +98,10 @@ EX_INLINE size_t tile_at(const ex_winograd_work *g, size_t tile, int *h, int *w)
     return all / g->tiles_per_image;
 }
 
-/* Before the first group. */
+/* Before any group; `scratch` is a worker's. */
 ex_winograd_work ex_winograd_begin(const ex_winograd_shape *shape, const void *x, float *scratch);
+/* On to a group. */
+void ex_winograd_move(ex_winograd_work *g, size_t group);
 
 /* The values of x for the tiles of a group; units are blocks of channels and tiles. */
 void ex_winograd_input(const ex_winograd_work *g, size_t begin, size_t end);

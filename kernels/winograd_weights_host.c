@@ -3,9 +3,20 @@
  * all tiles, and from 36 sums the nine taps. */
 #include "winograd_impl.h"
 
-size_t ex_winograd_weights_scratch_floats(const ex_winograd_shape *s)
+/* Sums that are made side by side where workers take groups, and added up in the end: by shape
+ * alone, so that the number of threads changes no bit. */
+enum { PARTS = 8 };
+
+static size_t parts_of(const ex_winograd_shape *s)
 {
-    return ex_winograd_scratch_floats(s) + ex_winograd_filter_floats(s->K, s->C);
+    const size_t groups = groups_of(s), most = takes_groups(s) ? PARTS : 1;
+    return groups < most ? groups : most;
+}
+
+size_t ex_winograd_weights_scratch_floats(const ex_winograd_shape *s, int threads)
+{
+    return workers_of(s, parts_of(s), threads) * slot_of(s) +
+           parts_of(s) * ex_winograd_filter_floats(s->K, s->C);
 }
 
 /* --- dy --------------------------------------------------------------------------------------- */
@@ -69,17 +80,18 @@ static size_t sums_apart(const ex_winograd_work *g)
     return (size_t)g->shape->K * (size_t)g->shape->C + APART;
 }
 
-/* Units are points and eights of filters. */
-static void product_units(const ex_winograd_work *g, float *sums, size_t begin, size_t end)
+/* Units are points and blocks of filters. */
+static void product_units(const ex_winograd_work *g, float *sums, bool first, size_t begin,
+                          size_t end)
 {
-    const size_t C = (size_t)g->shape->C, eights = (size_t)g->shape->K / EX_WINOGRAD_ROWS;
+    const size_t C = (size_t)g->shape->C;
     for (size_t unit = begin; unit < end; unit++) {
-        const size_t point = unit / eights, k = unit % eights * EX_WINOGRAD_ROWS;
-        const float *m = g->m + point * g->m_point + k / EX_WIDE * g->room * EX_WIDE + k % EX_WIDE;
+        const size_t point = unit / g->out_blocks, block = unit % g->out_blocks;
+        const float *m = g->m + point * g->m_point + block * g->room * EX_WIDE;
+        float *u = sums + point * sums_apart(g) + block * EX_WIDE * C;
         for (size_t c = 0; c < C; c += PANEL)
-            ex_winograd_product_weights(sums + point * sums_apart(g) + k * C + c, C, m,
-                                        g->v + point * g->v_point + c * g->room, g->room, g->tiles,
-                                        g->first == 0);
+            ex_winograd_product_weights(u + c, C, m, g->v + point * g->v_point + c * g->room,
+                                        g->room, g->tiles, panel_width(c, C), first);
     }
 }
 
@@ -95,10 +107,20 @@ EX_INLINE void gather_taps(ex_wide w[TAPS], const ex_wide u[SIDE])
     w[2] = AA * even_a + BB * even_b + u[5];
 }
 
+/* The sums of all parts. */
+EX_INLINE ex_wide total_of(const float *sums, size_t apart, size_t parts)
+{
+    ex_wide total = ex_wide_load(sums);
+    for (size_t part = 1; part < parts; part++)
+        total += ex_wide_load(sums + part * apart);
+    return total;
+}
+
 /* Units are filters and blocks of channels. */
-EX_INLINE void taps_body(float *restrict dw, const float *restrict sums, size_t point, size_t C,
+EX_INLINE void taps_body(float *restrict dw, const float *restrict sums, const ex_winograd_shape *s,
                          size_t begin, size_t end)
 {
+    const size_t C = (size_t)s->C, point = (size_t)s->K * C + APART, parts = parts_of(s);
     for (size_t unit = begin; unit < end; unit++) {
         const size_t k = unit * EX_WIDE / C, c = unit * EX_WIDE % C;
         ex_wide u[SIDE], rows[SIDE][TAPS], w[TAPS];
@@ -106,7 +128,8 @@ EX_INLINE void taps_body(float *restrict dw, const float *restrict sums, size_t 
         for (size_t i = 0; i < SIDE; i++) {
             EX_UNROLL
             for (size_t j = 0; j < SIDE; j++)
-                u[j] = ex_wide_load(sums + (SIDE * i + j) * point + unit * EX_WIDE);
+                u[j] =
+                    total_of(sums + (SIDE * i + j) * point + unit * EX_WIDE, POINTS * point, parts);
             gather_taps(rows[i], u);
         }
         EX_UNROLL
@@ -122,28 +145,59 @@ EX_INLINE void taps_body(float *restrict dw, const float *restrict sums, size_t 
     }
 }
 
-EX_CLONES static void taps_units(float *dw, const float *sums, size_t point, size_t C, size_t begin,
-                                 size_t end)
+EX_CLONES static void taps_units(float *dw, const float *sums, const ex_winograd_shape *s,
+                                 size_t begin, size_t end)
 {
-    taps_body(dw, sums, point, C, begin, end);
+    taps_body(dw, sums, s, begin, end);
 }
 
 /* --- all -------------------------------------------------------------------------------------- */
 
+static void sum_group(const ex_winograd_work *g, const void *dy, float *sums, bool first,
+                      ex_stream s)
+{
+    const size_t in = g->tiles * g->in_blocks, out = g->tiles * g->out_blocks;
+    EX_SHARE(in, in * POINTS * EX_WIDE, s, ex_winograd_input(g, begin, end));
+    EX_SHARE(out, out * POINTS * EX_WIDE, s, gradient_units(g, dy, begin, end));
+    EX_SHARE(POINTS * g->out_blocks, products_of(g), s, product_units(g, sums, first, begin, end));
+}
+
+/* The sums of parts from `begin` on, by one worker. */
+static void sum_parts(ex_winograd_work g, const void *dy, float *sums, size_t begin, size_t end,
+                      ex_stream s)
+{
+    const size_t groups = groups_of(g.shape), parts = parts_of(g.shape);
+    for (size_t part = begin; part < end; part++) {
+        const size_t first = groups * part / parts, last = groups * (part + 1) / parts;
+        for (size_t group = first; group < last; group++) {
+            ex_winograd_move(&g, group);
+            sum_group(&g, dy, sums + part * POINTS * sums_apart(&g), group == first, s);
+        }
+    }
+}
+
+static void sum_workers(const ex_winograd_work *g, const void *dy, float *scratch, size_t workers,
+                        size_t begin, size_t end)
+{
+    const ex_stream alone = {.threads = 1};
+    const size_t parts = parts_of(g->shape), slot = slot_of(g->shape);
+    for (size_t worker = begin; worker < end; worker++)
+        sum_parts(ex_winograd_begin(g->shape, g->x, scratch + worker * slot), dy,
+                  scratch + workers * slot, parts * worker / workers,
+                  parts * (worker + 1) / workers, alone);
+}
+
 void ex_winograd_weights(float *dw, const void *x, const void *dy, const ex_winograd_shape *shape,
                          float *scratch, ex_stream s)
 {
-    const size_t total = all_tiles(shape), C = (size_t)shape->C, values = (size_t)shape->K * C;
-    ex_winograd_work g = ex_winograd_begin(shape, x, scratch);
-    float *sums = scratch + ex_winograd_scratch_floats(shape);
-    for (g.first = 0; g.first < total; g.first += g.room) {
-        g.tiles = total - g.first < g.room ? total - g.first : g.room;
-        const size_t in = g.tiles * g.in_blocks, out = g.tiles * g.out_blocks,
-                     products = POINTS * (size_t)shape->K / EX_WINOGRAD_ROWS;
-        EX_SHARE(in, in * POINTS * EX_WIDE, s, ex_winograd_input(&g, begin, end));
-        EX_SHARE(out, out * POINTS * EX_WIDE, s, gradient_units(&g, dy, begin, end));
-        EX_SHARE(products, in * POINTS * EX_WIDE, s, product_units(&g, sums, begin, end));
-    }
-    EX_SHARE(values / EX_WIDE, values * POINTS, s,
-             taps_units(dw, sums, sums_apart(&g), C, begin, end));
+    const size_t parts = parts_of(shape), workers = workers_of(shape, parts, s.threads),
+                 values = (size_t)shape->K * (size_t)shape->C;
+    const ex_winograd_work g = ex_winograd_begin(shape, x, scratch);
+    const float *sums = scratch + workers * slot_of(shape);
+    if (workers > 1)
+        EX_SHARE(workers, all_tiles(shape) * POINTS * EX_WIDE, s,
+                 sum_workers(&g, dy, scratch, workers, begin, end));
+    else
+        sum_parts(g, dy, scratch + slot_of(shape), 0, parts, s);
+    EX_SHARE(values / EX_WIDE, values * POINTS, s, taps_units(dw, sums, shape, begin, end));
 }

@@ -90,10 +90,10 @@ static ex_status trial_arg(trial *t, dnnl_engine_t engine, int arg)
 }
 
 /* Of kernels of our own. */
-static void trial_tiles(trial *t, const ex_dnn_conv *c)
+static void trial_tiles(trial *t, const ex_cpu_lane *lane, const ex_dnn_conv *c)
 {
     size_t floats[EX_CPU_TILES_TENSORS];
-    ex_cpu_tiles_trial_floats(floats, c);
+    ex_cpu_tiles_trial_floats(floats, c, lane->core.stream);
     for (int i = 0; i < EX_CPU_TILES_TENSORS; i++) {
         t->offset[t->count++] = t->bytes;
         t->bytes += whole_lines(floats[i] * sizeof(float));
@@ -137,7 +137,7 @@ static ex_status trial_begin(trial *t, ex_cpu_lane *lane, const ex_dnn_conv *c)
     };
     const dnnl_engine_t engine = ex_cpu_device_of(&lane->core)->engine;
     if (c->algorithm == EX_DNN_TILES) {
-        trial_tiles(t, c);
+        trial_tiles(t, lane, c);
         return trial_bind(t, lane);
     }
     EX_TRY(ex_dnn_conv_create(&t->op, engine, c));

@@ -22,9 +22,9 @@ bool ex_cpu_tiles_fit(const ex_dnn_conv *c)
     const ex_dnn_window *w = &c->window;
     const ex_winograd_shape shape = shape_of(c);
     const bool weights = c->pass == EX_DNN_BACKWARD_WEIGHTS;
-    return !(weights && (c->bias || c->C % EX_WINOGRAD_PANEL != 0)) && w->R == 3 && w->S == 3 &&
-           w->stride == 1 && w->pad == 1 && c->src_block == EX_WINOGRAD_BLOCK &&
-           c->dst_block == EX_WINOGRAD_BLOCK && ex_winograd_fits(&shape) && ex_winograd_is_fast();
+    return !(weights && c->bias) && w->R == 3 && w->S == 3 && w->stride == 1 && w->pad == 1 &&
+           c->src_block == EX_WINOGRAD_BLOCK && c->dst_block == EX_WINOGRAD_BLOCK &&
+           ex_winograd_fits(&shape) && ex_winograd_is_fast();
 }
 
 /* --- steps ------------------------------------------------------------------------------------ */
@@ -83,7 +83,8 @@ static ex_status add_conv(ex_plan_core *plan, const char *what, int node, const 
     const ex_winograd_shape shape = shape_of(c);
     ex_buffer_ref scratch;
     ex_plan_step *step;
-    EX_TRY(ex_plan_buffer_add(plan, ex_winograd_scratch_floats(&shape) * sizeof(float), &scratch));
+    const size_t floats = ex_winograd_scratch_floats(&shape, ex_plan_stream(plan).threads);
+    EX_TRY(ex_plan_buffer_add(plan, floats * sizeof(float), &scratch));
     EX_TRY(ex_plan_step_add(plan, what, node, run_conv, &step));
     step->pass = (int)c->pass;
     step->add = c->sum;
@@ -142,8 +143,8 @@ ex_status ex_cpu_tiles_weights(ex_plan_core *plan, int node, ex_buffer_ref dy)
     const ex_dnn_conv c = weights_of(plan, node);
     const ex_winograd_shape shape = shape_of(&c);
     ex_buffer_ref scratch;
-    EX_TRY(ex_plan_buffer_add(plan, ex_winograd_weights_scratch_floats(&shape) * sizeof(float),
-                              &scratch));
+    const size_t floats = ex_winograd_weights_scratch_floats(&shape, ex_plan_stream(plan).threads);
+    EX_TRY(ex_plan_buffer_add(plan, floats * sizeof(float), &scratch));
     EX_TRY(ex_plan_step_add(plan, "conv backward weights", node, run_weights, NULL));
     ex_plan_step_ref(plan, ex_plan_grad(plan, ex_plan_layer_of(plan, node)->weight));
     ex_plan_step_ref(plan, plan->maps[plan->model->nodes[node].input].ref);
@@ -160,7 +161,8 @@ bool ex_cpu_tiles_multiply(const ex_plan_step *step)
 /* --- a trial ---------------------------------------------------------------------------------- */
 
 /* Of y, x, filters and scratch, or dw, x, dy and scratch, in this order. */
-void ex_cpu_tiles_trial_floats(size_t floats[EX_CPU_TILES_TENSORS], const ex_dnn_conv *c)
+void ex_cpu_tiles_trial_floats(size_t floats[EX_CPU_TILES_TENSORS], const ex_dnn_conv *c,
+                               ex_stream stream)
 {
     const ex_winograd_shape s = shape_of(c);
     const size_t pixels = (size_t)s.N * (size_t)s.H * (size_t)s.W;
@@ -168,13 +170,13 @@ void ex_cpu_tiles_trial_floats(size_t floats[EX_CPU_TILES_TENSORS], const ex_dnn
         floats[DW] = (size_t)s.K * (size_t)s.C * (size_t)(c->window.R * c->window.S);
         floats[X] = pixels * (size_t)s.C;
         floats[DY] = pixels * (size_t)s.K;
-        floats[SCRATCH] = ex_winograd_weights_scratch_floats(&s);
+        floats[SCRATCH] = ex_winograd_weights_scratch_floats(&s, stream.threads);
         return;
     }
     floats[OUT] = pixels * (size_t)s.K;
     floats[IN] = pixels * (size_t)s.C;
     floats[FILTERS] = ex_winograd_filter_floats(s.K, s.C);
-    floats[SCRATCH] = ex_winograd_scratch_floats(&s);
+    floats[SCRATCH] = ex_winograd_scratch_floats(&s, stream.threads);
 }
 
 void ex_cpu_tiles_try(float *const at[EX_CPU_TILES_TENSORS], const ex_dnn_conv *c, ex_stream s)

@@ -147,7 +147,8 @@ ex_status ex_cpu_tiles_weights(ex_plan_core *plan, int node, ex_buffer_ref dy);
 bool ex_cpu_tiles_multiply(const ex_plan_step *step);
 /* To time one: the floats of the tensors that it wants; it, on them. */
 enum { EX_CPU_TILES_TENSORS = 4 };
-void ex_cpu_tiles_trial_floats(size_t floats[EX_CPU_TILES_TENSORS], const ex_dnn_conv *c);
+void ex_cpu_tiles_trial_floats(size_t floats[EX_CPU_TILES_TENSORS], const ex_dnn_conv *c,
+                               ex_stream stream);
 void ex_cpu_tiles_try(float *const at[EX_CPU_TILES_TENSORS], const ex_dnn_conv *c, ex_stream s);
 /* Whether the node's norm is folded into its filters. */
 bool ex_cpu_folds(const ex_plan_core *plan, int node);

@@ -124,7 +124,7 @@ static float *result_of(const example *e, int threads)
     const ex_stream stream = {.threads = threads};
     const int K = e->turned ? e->s.C : e->s.K, C = e->turned ? e->s.K : e->s.C;
     const size_t filters = ex_winograd_filter_floats(K, C),
-                 scratch = ex_winograd_scratch_floats(&e->s);
+                 scratch = ex_winograd_scratch_floats(&e->s, threads);
     float *u = ex_guard_floats(filters), *work = ex_guard_floats(scratch),
           *result = ex_guard_floats(e->out);
     void *x = as_map(e->x, e->in, e->s.in), *y = as_map(e->before, e->out, e->s.out);
@@ -162,6 +162,13 @@ static const example examples[] = {
      .end = {.add = 1}}, /* two groups of tiles */
     {.s = {.N = 2, .C = 48, .K = 32, .H = 4, .W = 8}, .turned = 1},
     {.s = {.N = 2, .C = 64, .K = 96, .H = 8, .W = 4}, .end = {.add = 1, .relu = 1}, .turned = 1},
+    {.s = {.N = 1, .C = 16, .K = 16, .H = 8, .W = 12},
+     .end = {.relu = 1}}, /* a panel of 16 alone */
+    {.s = {.N = 9, .C = 48, .K = 16, .H = 16, .W = 16}, .end = {.add = 1}},
+    {.s = {.N = 3, .C = 32, .K = 48, .H = 8, .W = 4}}, /* one behind another */
+    {.s = {.N = 3, .C = 16, .K = 48, .H = 12, .W = 8}, .turned = 1},
+    {.s = {.N = 5, .C = 64, .K = 64, .H = 16, .W = 16}}, /* groups that threads take */
+    {.s = {.N = 9, .C = 80, .K = 64, .H = 16, .W = 16}}, /* too many filters for that */
 };
 
 /* As oneDNN's Winograd is held to in test_cpu_winograd. */
@@ -252,7 +259,7 @@ static double *weights_expected(const example *e)
 
 static float *weights_of(const example *e, int threads)
 {
-    const size_t floats = ex_winograd_weights_scratch_floats(&e->s);
+    const size_t floats = ex_winograd_weights_scratch_floats(&e->s, threads);
     float *dw = ex_guard_floats(e->filter), *scratch = ex_guard_floats(floats);
     void *x = as_map(e->x, e->in, e->s.in), *dy = as_map(e->before, e->out, e->s.out);
     ex_winograd_weights(dw, x, dy, &e->s, scratch, (ex_stream){.threads = threads});
@@ -271,6 +278,11 @@ static void test_gradient_of_filters_is_the_definition(void **state)
         {.N = 3, .C = 64, .K = 32, .H = 8, .W = 12},
         {.N = 9, .C = 32, .K = 32, .H = 16, .W = 16}, /* two groups of tiles */
         {.N = 5, .C = 32, .K = 64, .H = 4, .W = 8, .in = EX_MAP_BF16, .out = EX_MAP_BF16},
+        {.N = 3, .C = 16, .K = 16, .H = 8, .W = 12},
+        {.N = 9, .C = 48, .K = 16, .H = 16, .W = 16},
+        {.N = 2, .C = 16, .K = 48, .H = 8, .W = 4},
+        {.N = 13, .C = 16, .K = 16, .H = 32, .W = 32}, /* 13 groups in 8 parts */
+        {.N = 9, .C = 64, .K = 80, .H = 16, .W = 16},
     };
     (void)state;
     for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) {
@@ -296,7 +308,8 @@ static void test_gradient_of_filters_is_the_definition(void **state)
 static void test_other_shapes_do_not_fit(void **state)
 {
     (void)state;
-    assert_false(ex_winograd_fits(&(ex_winograd_shape){.N = 1, .C = 16, .K = 16, .H = 4, .W = 4}));
+    assert_true(ex_winograd_fits(&(ex_winograd_shape){.N = 1, .C = 16, .K = 16, .H = 4, .W = 4}));
+    assert_false(ex_winograd_fits(&(ex_winograd_shape){.N = 1, .C = 16, .K = 24, .H = 4, .W = 4}));
     assert_false(ex_winograd_fits(&(ex_winograd_shape){.N = 1, .C = 8, .K = 32, .H = 4, .W = 4}));
     assert_false(ex_winograd_fits(&(ex_winograd_shape){.N = 1, .C = 16, .K = 32, .H = 6, .W = 4}));
     assert_false(ex_winograd_fits(&(ex_winograd_shape){.N = 1, .C = 16, .K = 32, .H = 4, .W = 7}));
