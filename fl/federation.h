@@ -98,7 +98,8 @@ double ex_accuracy_class(const ex_accuracy *a, int label);
 double ex_accuracy_others(const ex_accuracy *a, int label);
 
 /* The whole training: config.rounds rounds over f->clients from `first_round` on, with a call after
- * each round (evaluate, write metrics, checkpoint). The callback's error ends the loop. */
+ * each round (evaluate, write metrics, checkpoint), which no interruption reaches. The callback's
+ * error ends the loop. */
 typedef ex_status (*ex_round_callback)(void *context, ex_federation *f, int round,
                                        const ex_round_result *result);
 ex_status ex_federation_train(ex_federation *f, const ex_samples *clients, int first_round,

@@ -64,7 +64,8 @@ const char *ex_method_unit(const ex_method *method);
 
 /* For methods: evaluates, appends a trace point and a metrics line, writes a checkpoint if there is
  * a run, and says by *stop whether the class's accuracy on the probe set is at most stop_forget.
- * `seconds` is compute time so far. Evaluation time is kept out of the ledger's compute_s. */
+ * An interruption waits until that is done. `seconds` is compute time so far. Evaluation time is
+ * kept out of the ledger's compute_s. */
 ex_status ex_unlearning_trace(ex_unlearning *u, int epoch, double seconds, bool *stop);
 /* Adds a point to u->trace. */
 ex_status ex_unlearning_append(ex_unlearning *u, const ex_trace_point *point);
