@@ -73,10 +73,12 @@ typedef struct ex_round_result {
  * an error or an interruption they are those from before the round. */
 ex_status ex_federation_round(ex_federation *f, const ex_round *round, ex_round_result *result);
 
-/* What a training will take, as seen in a round of one or two steps a client on every lane, and an
- * evaluation. Changes the global values: for a dry run alone. */
+/* What a training will take: its cohorts are drawn, and the largest clients train a step or two on
+ * every lane, with an evaluation. Changes the global values: for a dry run alone. */
 typedef struct ex_rehearsal {
     size_t peak_memory; /* bytes of the process; 0 where the system does not tell */
+    int largest_cohort; /* clients that take part in a round, at most */
+    size_t turns;       /* clients that take part, added up over the rounds */
     size_t client_bytes_up, client_bytes_down; /* messages of a client in a round */
 } ex_rehearsal;
 ex_status ex_federation_rehearse(ex_federation *f, ex_rehearsal *out);
