@@ -5,6 +5,7 @@
 #include <stdatomic.h>
 
 static atomic_bool asked;
+static atomic_int holds;
 
 static void ask(int signal_number)
 {
@@ -29,5 +30,15 @@ void ex_interrupt_set(bool on)
 
 bool ex_interrupted(void)
 {
-    return atomic_load(&asked);
+    return atomic_load(&asked) && atomic_load(&holds) == 0;
+}
+
+void ex_interrupt_hold(void)
+{
+    atomic_fetch_add(&holds, 1);
+}
+
+void ex_interrupt_release(void)
+{
+    atomic_fetch_sub(&holds, 1);
 }

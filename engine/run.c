@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 /* What --overwrite may remove. */
@@ -32,25 +33,35 @@ static bool is_leftover(const char *name)
     return false;
 }
 
+static ex_status unusable(const char *path)
+{
+    return EX_FAIL(ex_file_read_code(), "%s cannot be used as the output folder: %s", path,
+                   strerror(errno));
+}
+
+/* Nobody's, or a killed process's. */
+static bool is_nothing(const char *path, const char *name)
+{
+    return strcmp(name, ".") == 0 || strcmp(name, "..") == 0 || is_leftover(name) ||
+           (strcmp(name, "checkpoint") == 0 && ex_run_checkpoints_are_gone(path));
+}
+
 /* *exists, and *empty: neither files nor folders in it but leftovers. */
 static ex_status look(const char *path, bool *exists, bool *empty)
 {
     *exists = false;
     *empty = true;
     DIR *folder = opendir(path);
-    if (!folder) {
-        if (errno == ENOENT)
-            return EX_OK;
-        return EX_FAIL(EX_ERR_INPUT, "%s cannot be used as the output folder: %s", path,
-                       strerror(errno));
-    }
+    if (!folder)
+        return errno == ENOENT ? EX_OK : unusable(path);
     *exists = true;
-    for (const struct dirent *entry; (entry = readdir(folder));)
-        if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0 &&
-            !is_leftover(entry->d_name))
-            *empty = false;
+    const struct dirent *entry;
+    for (errno = 0; (entry = readdir(folder)); errno = 0)
+        *empty = *empty && is_nothing(path, entry->d_name);
+    const int error = errno;
     closedir(folder);
-    return EX_OK;
+    errno = error;
+    return error ? unusable(path) : EX_OK;
 }
 
 static bool holds(const char *path, const char *name)
@@ -69,32 +80,56 @@ static bool only_begun(const char *path)
 
 /* By names that hardly anything else has: a folder with a model and a config.yaml may be anybody's.
  */
-static bool is_run(const char *path)
+static bool is_run(const char *path, bool checkpoint)
 {
-    return holds(path, "metrics.jsonl") || holds(path, "ledger.json") ||
-           ex_run_has_checkpoint(path);
+    return checkpoint || holds(path, "metrics.jsonl") || holds(path, "ledger.json");
+}
+
+/* That the names of a run are free for it: found later, what --overwrite replaces would be gone. */
+static ex_status check_names(const char *path)
+{
+    char name[PATH_MAX + 32];
+    struct stat info;
+    for (int i = 0; files[i]; i++) {
+        snprintf(name, sizeof name, "%s/%s", path, files[i]);
+        if (stat(name, &info) == 0 && S_ISDIR(info.st_mode))
+            return EX_FAIL(EX_ERR_INPUT,
+                           "%s is a folder, where a run has a file; move it away, or name another "
+                           "folder for the run",
+                           name);
+    }
+    snprintf(name, sizeof name, "%s/checkpoint", path);
+    if (stat(name, &info) == 0 && !S_ISDIR(info.st_mode))
+        return EX_FAIL(EX_ERR_INPUT,
+                       "%s is there and is no folder; move it away, or name another folder for the "
+                       "run",
+                       name);
+    return EX_OK;
 }
 
 ex_status ex_run_check(const char *path, ex_run_mode mode)
 {
     bool exists, empty;
+    long newest;
     if (*path == '\0')
         return EX_FAIL(EX_ERR_USAGE, "the output folder has an empty name");
     EX_TRY(look(path, &exists, &empty));
-    if (mode != EX_RUN_RESUME && !empty && !is_run(path))
+    EX_TRY(ex_run_newest(path, &newest));
+    const bool checkpoint = newest >= 0;
+    if (mode != EX_RUN_RESUME && !empty && !is_run(path, checkpoint))
         return EX_FAIL(EX_ERR_EXISTS, "%s is not empty and holds no run; name another folder%s",
                        path, only_begun(path) ? ", or add --resume if a run has begun there" : "");
     if (mode == EX_RUN_NEW && !empty)
         return EX_FAIL(EX_ERR_EXISTS,
                        "%s is not empty; name another folder, or add --overwrite "
                        "to replace the run in it%s",
-                       path, ex_run_has_checkpoint(path) ? ", or --resume to go on with it" : "");
-    if (mode == EX_RUN_RESUME && !ex_run_has_checkpoint(path) && !only_begun(path))
+                       path, checkpoint ? ", or --resume to go on with it" : "");
+    if (mode == EX_RUN_RESUME && !checkpoint && !only_begun(path))
         return EX_FAIL(EX_ERR_INPUT,
                        "%s has no checkpoint to resume from; start the run without "
                        "--resume",
                        path);
-    return EX_OK;
+    return check_names(path);
 }
 
 static void remove_leftovers(const char *path)
@@ -111,7 +146,8 @@ static void remove_leftovers(const char *path)
     closedir(folder);
 }
 
-static void remove_files(const char *path)
+/* On an error all is removed, but may be there again after a loss of power. */
+static ex_status remove_files(const char *path)
 {
     char file[PATH_MAX + 32];
     remove_leftovers(path);
@@ -122,6 +158,7 @@ static void remove_files(const char *path)
     ex_run_prune_checkpoints(path, 0);
     snprintf(file, sizeof file, "%s/checkpoint", path);
     rmdir(file);
+    return ex_folder_sync(path);
 }
 
 /* Two processes in one folder would cut each other's files. A file system that knows no locks gives
@@ -177,7 +214,9 @@ ex_status ex_run_open(ex_run **out, const char *path, ex_run_mode mode)
     EX_TRY_GOTO(lock_folder(&run->lock, path), fail);
     EX_TRY_GOTO(ex_run_check(path, mode), fail); /* another may have come first, and ended */
     if (mode == EX_RUN_OVERWRITE)
-        remove_files(path);
+        EX_TRY_GOTO(remove_files(path), fail);
+    if (mode == EX_RUN_NEW)
+        ex_run_prune_checkpoints(path, 0); /* what a killed --overwrite left of them */
     remove_leftovers(path);
     *out = run;
     return EX_OK;
@@ -199,7 +238,7 @@ void ex_run_discard(ex_run **run)
 {
     if (!*run)
         return;
-    remove_files((*run)->path);
+    (void)remove_files((*run)->path);
     if ((*run)->made)
         rmdir((*run)->path);
     ex_run_close(run);
@@ -213,7 +252,13 @@ ex_status ex_run_reopen(ex_run *run)
         if (unlink(path) != 0 && errno != ENOENT)
             return EX_FAIL(EX_ERR_IO, "%s cannot be removed: %s", path, strerror(errno));
     }
-    return EX_OK;
+    return ex_folder_sync(run->path);
+}
+
+ex_status ex_run_failed(ex_status status)
+{
+    return ex_status_exit_code(status) == 2 ? EX_FAIL(EX_ERR_BACKEND, "%s", ex_error_message())
+                                            : status;
 }
 
 const char *ex_run_path(const ex_run *run, const char *name)
@@ -223,15 +268,23 @@ const char *ex_run_path(const ex_run *run, const char *name)
     return path;
 }
 
+/* A file that is new is on the disk once its folder is. */
+static ex_status open_metrics(ex_run *run, const char *path)
+{
+    if (run->metrics)
+        return EX_OK;
+    if (!(run->metrics = fopen(path, "ae")))
+        return EX_FAIL(EX_ERR_IO, "%s cannot be opened: %s", path, strerror(errno));
+    return ex_folder_sync(run->path);
+}
+
 ex_status ex_run_metrics(ex_run *run, json_t *line)
 {
     const char *path = ex_run_path(run, "metrics.jsonl");
-    if (!run->metrics && !(run->metrics = fopen(path, "ae"))) {
-        json_decref(line);
-        return EX_FAIL(EX_ERR_IO, "%s cannot be opened: %s", path, strerror(errno));
-    }
-    char *text;
-    const ex_status status = ex_json_text(&text, line, JSON_COMPACT, path);
+    char *text = NULL;
+    ex_status status = open_metrics(run, path);
+    if (status == EX_OK)
+        status = ex_json_text(&text, line, JSON_COMPACT, path);
     json_decref(line);
     EX_TRY(status);
     const bool written = fprintf(run->metrics, "%s\n", text) >= 0 && fflush(run->metrics) == 0;

@@ -19,7 +19,8 @@ typedef enum ex_run_mode {
     EX_RUN_RESUME,    /* needs a checkpoint there, or a run that was stopped before its first */
 } ex_run_mode;
 
-/* What ex_run_open would refuse, without touching anything. */
+/* What ex_run_open would refuse, without touching anything: also what could not be written later,
+ * since a folder stands in a file's place, or the reverse. */
 ex_status ex_run_check(const char *path, ex_run_mode mode);
 /* Makes the folder (and its parents); nothing is written before the first file is. What a killed
  * process left half written there is removed. Until ex_run_close nobody else can open it:
@@ -33,6 +34,9 @@ void ex_run_discard(ex_run **run);
 /* A finished run that goes on is not finished: removes report.json, then the model and ledger that
  * it speaks of. The checkpoints hold the values. */
 ex_status ex_run_reopen(ex_run *run);
+/* The status of a run that is under way: exit status 2 says that nothing was written, so the codes
+ * with that become EX_ERR_BACKEND, with the same message. */
+ex_status ex_run_failed(ex_status status);
 /* "RUN/name"; valid until the next call in this thread. */
 const char *ex_run_path(const ex_run *run, const char *name);
 /* Appends one compact JSON object as a line of metrics.jsonl, flushed. Steals the reference. */
@@ -48,7 +52,11 @@ typedef struct ex_run_values {
  * counts the complete rounds and names the file (checkpoint/round-N.bin), written atomically as
  * one; the length of metrics.jsonl goes with it. The two newest are kept. All is only read. */
 ex_status ex_run_checkpoint(ex_run *run, const ex_run_values *values, const json_t *state);
-/* Whether there is one, damaged or not. */
+/* *round = the complete rounds that the newest is named for, damaged or not; -1: there is none. An
+ * error if that cannot be told. */
+ex_status ex_run_newest(const char *path, long *round);
+/* Whether there is one; also where that cannot be told, which ex_run_check and ex_run_peek report.
+ */
 bool ex_run_has_checkpoint(const char *path);
 /* The state of the newest checkpoint that is whole, as a new reference; the values are only
  * checked. Damaged ones are passed over. EX_ERR_INPUT if none is left. */

@@ -36,9 +36,12 @@ typedef struct ex_checkpoint_header {
 
 enum { EX_RUN_KEPT = 2, EX_RUN_LISTED = 64 };
 
-/* Complete rounds of the checkpoints in the folder, newest first, at most `room`; how many there
- * are is returned. */
-int ex_run_checkpoints(const char *path, long *rounds, int room);
+/* Complete rounds of the newest checkpoints in the folder, newest first: *count of them, at most
+ * `room`. EX_ERR_IO or another if that cannot be told; no folder is none. */
+ex_status ex_run_checkpoints(const char *path, long *rounds, int room, int *count);
+/* Whether there is a folder of checkpoints with nothing in it but what
+ * ex_run_prune_checkpoints(path, 0) would still have removed, had it not been killed. */
+bool ex_run_checkpoints_are_gone(const char *path);
 /* Removes all but the `keep` newest, and whatever an interrupted write left. */
 void ex_run_prune_checkpoints(const char *path, int keep);
 /* Puts a damaged checkpoint out of the way, so that none is taken later whose metrics are cut. */

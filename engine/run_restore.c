@@ -106,8 +106,9 @@ static ex_status read_checkpoint(const char *folder, long round, const ex_run_va
 static ex_status read_newest(const char *folder, const ex_run_values *v, json_t **json, bool keep)
 {
     long rounds[EX_RUN_LISTED];
-    const int count = ex_run_checkpoints(folder, rounds, EX_RUN_LISTED);
+    int count;
     *json = NULL;
+    EX_TRY(ex_run_checkpoints(folder, rounds, EX_RUN_LISTED, &count));
     if (count == 0)
         return EX_FAIL(EX_ERR_INPUT, "%s has no checkpoint to resume from", folder);
     for (int i = 0;; i++) {

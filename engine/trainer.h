@@ -48,6 +48,10 @@ ex_status ex_lanes_run(int lanes, int count, ex_lane_work work, void *context);
  * rounds. A second signal has its default effect. */
 void ex_interrupt_install(void);
 bool ex_interrupted(void);
+/* Between hold and release ex_interrupted() is false: what must not be lost comes to its end, and
+ * the stop after it. May be nested, by any threads. */
+void ex_interrupt_hold(void);
+void ex_interrupt_release(void);
 /* The same without a signal: true asks for the stop, false takes that back. Safe in a signal
  * handler. */
 void ex_interrupt_set(bool on);

@@ -196,8 +196,12 @@ ex_status ex_federation_train(ex_federation *f, const ex_samples *clients, int f
                                 .local_epochs = f->config.local_epochs};
         ex_round_result result;
         EX_TRY(ex_federation_round(f, &round, &result));
-        if (after)
-            EX_TRY(after(context, f, number, &result));
+        if (after) {
+            ex_interrupt_hold(); /* a round whose training is complete is not lost */
+            const ex_status status = after(context, f, number, &result);
+            ex_interrupt_release();
+            EX_TRY(status);
+        }
     }
     return EX_OK;
 }

@@ -73,10 +73,12 @@ typedef struct ex_round_result {
  * an error or an interruption they are those from before the round. */
 ex_status ex_federation_round(ex_federation *f, const ex_round *round, ex_round_result *result);
 
-/* What a training will take, as seen in a round of one or two steps a client on every lane, and an
- * evaluation. Changes the global values: for a dry run alone. */
+/* What a training will take: its cohorts are drawn, and the largest clients train a step or two on
+ * every lane, with an evaluation. Changes the global values: for a dry run alone. */
 typedef struct ex_rehearsal {
     size_t peak_memory; /* bytes of the process; 0 where the system does not tell */
+    int largest_cohort; /* clients that take part in a round, at most */
+    size_t turns;       /* clients that take part, added up over the rounds */
     size_t client_bytes_up, client_bytes_down; /* messages of a client in a round */
 } ex_rehearsal;
 ex_status ex_federation_rehearse(ex_federation *f, ex_rehearsal *out);
@@ -98,7 +100,8 @@ double ex_accuracy_class(const ex_accuracy *a, int label);
 double ex_accuracy_others(const ex_accuracy *a, int label);
 
 /* The whole training: config.rounds rounds over f->clients from `first_round` on, with a call after
- * each round (evaluate, write metrics, checkpoint). The callback's error ends the loop. */
+ * each round (evaluate, write metrics, checkpoint), which no interruption reaches. The callback's
+ * error ends the loop. */
 typedef ex_status (*ex_round_callback)(void *context, ex_federation *f, int round,
                                        const ex_round_result *result);
 ex_status ex_federation_train(ex_federation *f, const ex_samples *clients, int first_round,

@@ -54,7 +54,7 @@ started=$SECONDS
 train=$out/train
 if [ -s "$train/report.json" ]; then
     say "train: done before"
-elif [ -d "$train/checkpoint" ]; then
+elif [ -e "$train/config.yaml" ]; then # its first file
     say "train: going on"
     "$excise" train -c "$config" "${settings[@]}" -o "$train" --resume
 else
@@ -74,7 +74,7 @@ for method in ce de de-random head retrain; do
         effects=(--effects "$out/ce/effects.csv")
     fi
     how=--overwrite
-    if [ -d "$out/$method/checkpoint" ]; then
+    if [ -e "$out/$method/config.yaml" ]; then
         how=--resume
     fi
     "$excise" unlearn "$train" --method "$method" --class "$class" "${effects[@]}" \

@@ -94,7 +94,7 @@ static void log_point(const char *unit, const ex_trace_point *p)
            share(probe, p->forget_probe), p->seconds);
 }
 
-ex_status ex_unlearning_trace(ex_unlearning *u, int epoch, double seconds, bool *stop)
+static ex_status trace(ex_unlearning *u, int epoch, double seconds, bool *stop)
 {
     ex_trace_point point = {.epoch = epoch, .seconds = seconds};
     *stop = false;
@@ -108,6 +108,14 @@ ex_status ex_unlearning_trace(ex_unlearning *u, int epoch, double seconds, bool 
     EX_TRY(write_metrics(u, &point));
     ex_unlearning_standing(u, &seconds, stop);
     return ex_unlearning_checkpoint(u);
+}
+
+ex_status ex_unlearning_trace(ex_unlearning *u, int epoch, double seconds, bool *stop)
+{
+    ex_interrupt_hold(); /* an epoch or round whose training is complete is not lost */
+    const ex_status status = trace(u, epoch, seconds, stop);
+    ex_interrupt_release();
+    return status;
 }
 
 void ex_unlearning_standing(const ex_unlearning *u, double *seconds, bool *stop)

@@ -64,7 +64,8 @@ const char *ex_method_unit(const ex_method *method);
 
 /* For methods: evaluates, appends a trace point and a metrics line, writes a checkpoint if there is
  * a run, and says by *stop whether the class's accuracy on the probe set is at most stop_forget.
- * `seconds` is compute time so far. Evaluation time is kept out of the ledger's compute_s. */
+ * An interruption waits until that is done. `seconds` is compute time so far. Evaluation time is
+ * kept out of the ledger's compute_s. */
 ex_status ex_unlearning_trace(ex_unlearning *u, int epoch, double seconds, bool *stop);
 /* Adds a point to u->trace. */
 ex_status ex_unlearning_append(ex_unlearning *u, const ex_trace_point *point);
@@ -86,14 +87,14 @@ ex_status ex_unlearn_check(const ex_federation *f, const ex_method *method, int 
                            const ex_effects *effects);
 
 /* The whole of `excise unlearn`, its check included: before-accuracy, effects (unless given), mask,
- * method, after-accuracy, and report.json's object (*report, new reference). Writes effects.csv,
- * mask.json, model.safetensors, ledger.json, algorithms.json and, last, report.json into run if
- * there is one, and a checkpoint before the first epoch or round and after each. */
+ * method, after-accuracy, and report.json's object (*report, new reference). Writes config.yaml,
+ * effects.csv, mask.json, model.safetensors, ledger.json, algorithms.json and, last, report.json
+ * into run if there is one, and a checkpoint before the first epoch or round and after each. */
 ex_status ex_unlearn_request(ex_federation *f, const ex_request *request, json_t **report);
 /* The same into the run folder `path`, which it opens; request->run is not looked at. A refused
- * request leaves nothing; nor does one whose learning rate is too high, which no resuming mends.
- * What else stops a run leaves what is complete: *complete is then how many epochs or rounds its
- * checkpoint holds, and -1 otherwise. */
+ * request leaves nothing; nor does one that diverges before anything is complete. What else stops a
+ * run leaves what is complete: *complete is then how many epochs or rounds its checkpoint holds,
+ * and -1 otherwise. */
 ex_status ex_unlearn_into(ex_federation *f, const ex_request *request, const char *path,
                           ex_run_mode mode, json_t **report, int *complete);
 /* ex_unlearn_request for a new run. */

@@ -143,6 +143,10 @@ ex_status ex_subject_federation(ex_federation **out, const ex_config *config, ex
            config->threads_per_lane, config->threads_per_lane == 1 ? "" : "s");
     ex_log("%s on %s: %zu parameters, %zu training and %zu test samples", config->model,
            config->dataset, f->model->param_count, f->data->train.count, f->data->test.count);
+    if (f->data->test.count == 0)
+        ex_log_warn("%s has no test samples, so nothing is measured on them; raise "
+                    "images.test_share, or add pictures",
+                    config->dataset);
     return EX_OK;
 }
 

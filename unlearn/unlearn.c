@@ -66,9 +66,15 @@ static void warn_of_measurement(const ex_unlearning *u)
 
 /* --- beginning and going on ---------------------------------------------------------------- */
 
+static ex_status write_config(const ex_unlearning *u)
+{
+    return u->run ? ex_config_write(&u->f->config, ex_run_path(u->run, "config.yaml")) : EX_OK;
+}
+
 static ex_status begin(ex_unlearning *u, const ex_method *method)
 {
     ex_federation *f = u->f;
+    EX_TRY(write_config(u));
     u->digest = ex_model_digest(f->model, f->params, f->stats);
     ex_federation_halt(f);
     if (!method->needs_effects)
@@ -88,13 +94,16 @@ static ex_status read_own_effects(ex_unlearning *u, const ex_effects_origin *ori
     return EX_OK;
 }
 
+/* A refusal leaves the configuration as it was. */
 static ex_status go_on(ex_unlearning *u)
 {
     ex_effects_origin origin;
     EX_TRY(ex_unlearning_restore(u, &origin));
     u->effects = NULL;
     u->ablated = origin.measured;
-    return origin.measured || origin.given ? read_own_effects(u, &origin) : EX_OK;
+    if (origin.measured || origin.given)
+        EX_TRY(read_own_effects(u, &origin));
+    return write_config(u);
 }
 
 static ex_status measure_before(ex_unlearning *u)
@@ -172,8 +181,21 @@ static void close_unlearning(ex_unlearning *u)
     ex_free(&u->trace);
 }
 
-/* From a trained model, or a checkpoint, to the report. */
 static ex_status work(ex_unlearning *u, const ex_request *request, json_t **report)
+{
+    const ex_method *method = request->method;
+    u->reported = ex_ledger_cost(u->f->ledger, "unlearn");
+    EX_TRY(ex_probe_make(&u->probe, u->f, &u->label, 1, u->f->config.unlearn.probe));
+    if (!request->resume && u->effects)
+        warn_of_measurement(u);
+    EX_TRY(measure_before(u));
+    EX_TRY(prepare(u, method));
+    EX_TRY(run_method(u, method));
+    return make_report(report, u, method);
+}
+
+/* From a trained model, or a checkpoint, to the report. */
+static ex_status unlearn(ex_unlearning *u, const ex_request *request, json_t **report)
 {
     ex_federation *f = u->f;
     const ex_method *method = request->method;
@@ -184,14 +206,8 @@ static ex_status work(ex_unlearning *u, const ex_request *request, json_t **repo
     if (method->on_server && u->run)
         EX_TRY(ex_alloc(&u->velocity, f->model->param_count, sizeof(float), "momentum"));
     EX_TRY(request->resume ? go_on(u) : begin(u, method));
-    u->reported = ex_ledger_cost(f->ledger, "unlearn");
-    EX_TRY(ex_probe_make(&u->probe, f, &u->label, 1, f->config.unlearn.probe));
-    if (!request->resume && u->effects)
-        warn_of_measurement(u);
-    EX_TRY(measure_before(u));
-    EX_TRY(prepare(u, method));
-    EX_TRY(run_method(u, method));
-    return make_report(report, u, method);
+    const ex_status status = work(u, request, report);
+    return u->run ? ex_run_failed(status) : status;
 }
 
 ex_status ex_unlearn_request(ex_federation *f, const ex_request *request, json_t **report)
@@ -205,7 +221,7 @@ ex_status ex_unlearn_request(ex_federation *f, const ex_request *request, json_t
                        .label = request->label,
                        .effects = request->effects,
                        .run = request->run};
-    const ex_status status = work(&u, request, report);
+    const ex_status status = unlearn(&u, request, report);
     if (status != EX_OK) {
         json_decref(*report);
         *report = NULL;

@@ -2,24 +2,43 @@
 #include "method.h"
 
 #include <stdio.h>
+#include <unistd.h>
 
-/* Closes a run that did not succeed; the error stays what it was. */
+static bool has_effects(const ex_run *run)
+{
+    return access(ex_run_path(run, "effects.csv"), F_OK) == 0;
+}
+
+/* Whether anything in a new run's folder is worth keeping; so it is where that cannot be told.
+ * `newest`: of its checkpoints. What was refused has none yet, and what diverged before an ablation
+ * or an epoch was complete has nothing else. */
+static bool is_worth_keeping(const ex_run *run, ex_status status, ex_status told, long newest)
+{
+    if (told != EX_OK)
+        return true;
+    return status == EX_ERR_NUMERIC ? newest > 0 || has_effects(run) : newest >= 0;
+}
+
+/* Closes a run that did not succeed; the error stays what it was. Nothing is read for that, which
+ * the lack that stopped the run might forbid. */
 static void stop(ex_run **run, ex_status status, const char *path, ex_run_mode mode, int *complete)
 {
-    json_t *state = NULL;
     char message[2048], where[256];
+    long newest;
     snprintf(message, sizeof message, "%s", ex_error_message());
     snprintf(where, sizeof where, "%s", ex_error_where());
-    const bool refused = ex_status_exit_code(status) == 2 || status == EX_ERR_NUMERIC;
-    const bool resumed = mode == EX_RUN_RESUME;
-    const bool kept = (!refused || resumed) && ex_run_peek(path, &state) == EX_OK;
-    if (kept)
-        *complete = (int)json_integer_value(json_object_get(state, "round"));
-    json_decref(state);
-    if (kept || resumed)
+    const ex_status told = ex_run_newest(path, &newest);
+    if (mode == EX_RUN_RESUME || is_worth_keeping(*run, status, told, newest)) {
+        *complete = (int)newest;
+        if (status == EX_ERR_NUMERIC && has_effects(*run))
+            ex_append(message, sizeof message,
+                      "; the effects are kept: begin again with `--effects %s/effects.csv -s "
+                      "unlearn.lr=...`, into another folder or with --overwrite",
+                      path);
         ex_run_close(run);
-    else
+    } else {
         ex_run_discard(run);
+    }
     ex_error_adopt(message, where);
 }
 
@@ -31,9 +50,7 @@ ex_status ex_unlearn_into(ex_federation *f, const ex_request *request, const cha
     *report = NULL;
     *complete = -1;
     EX_TRY(ex_run_open(&in.run, path, mode));
-    EX_TRY_GOTO(ex_config_write(&f->config, ex_run_path(in.run, "config.yaml")), done);
-    EX_TRY_GOTO(ex_unlearn_request(f, &in, report), done);
-done:
+    status = ex_unlearn_request(f, &in, report);
     if (status != EX_OK)
         stop(&in.run, status, path, mode, complete);
     ex_run_close(&in.run);

@@ -11,6 +11,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+enum { READ_ROOM = 1 << 16 };
+
 struct ex_file {
     FILE *stream;
     char path[PATH_MAX];
@@ -24,11 +26,19 @@ ex_status ex_file_write_error(const char *path)
                    full ? "; free some space there" : "");
 }
 
-ex_status ex_file_read_error(const char *path)
+ex_status ex_file_read_code(void)
 {
     if (errno == ENOMEM)
-        return EX_FAIL(EX_ERR_MEMORY, "%s: no memory to read it", path);
-    return EX_FAIL(EX_ERR_INPUT, "%s cannot be read: %s", path, strerror(errno));
+        return EX_ERR_MEMORY;
+    return errno == EMFILE || errno == ENFILE ? EX_ERR_IO : EX_ERR_INPUT;
+}
+
+ex_status ex_file_read_error(const char *path)
+{
+    const ex_status code = ex_file_read_code();
+    if (code == EX_ERR_MEMORY)
+        return EX_FAIL(code, "%s: no memory to read it", path);
+    return EX_FAIL(code, "%s cannot be read: %s", path, strerror(errno));
 }
 
 /* Where the bytes go: fills path, temporary and the mode that the file will have. */
@@ -89,20 +99,32 @@ ex_status ex_file_append(ex_file *file, const void *data, size_t bytes)
     return EX_OK;
 }
 
-/* What is new in a folder is on the disk only once the folder is. Not every file system can: then
- * it is not. */
-static void sync_folder(const char *path)
+/* 0, or the errno of a disk that failed. Not every folder can be opened, nor every file system do
+ * this: those errors are none. */
+static int sync_folder(const char *path)
+{
+    const int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    const int error = fd >= 0 && fsync(fd) != 0 ? errno : 0;
+    if (fd >= 0)
+        close(fd);
+    return error == EIO || error == ENOSPC || error == EDQUOT ? error : 0;
+}
+
+/* The same for the folder that holds `path`. */
+static int sync_parent(const char *path)
 {
     char folder[PATH_MAX];
     snprintf(folder, sizeof folder, "%s", path);
     char *slash = strrchr(folder, '/');
     if (slash)
         slash[slash == folder] = '\0';
-    const int fd = open(slash ? folder : ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (fd >= 0) {
-        (void)fsync(fd);
-        close(fd);
-    }
+    return sync_folder(slash ? folder : ".");
+}
+
+ex_status ex_folder_sync(const char *path)
+{
+    errno = sync_folder(path);
+    return errno ? ex_file_write_error(path) : EX_OK;
 }
 
 ex_status ex_file_commit(ex_file **file)
@@ -121,8 +143,9 @@ ex_status ex_file_commit(ex_file **file)
     if (!failed && f->temporary[0]) {
         failed = rename(f->temporary, f->path) != 0;
         if (!failed) {
-            sync_folder(f->path);
             f->temporary[0] = '\0';
+            errno = sync_parent(f->path);
+            failed = errno != 0;
         }
     }
     const ex_status moved = failed ? ex_file_write_error(f->path) : EX_OK;
@@ -164,6 +187,16 @@ static FILE *open_to_read(const char *path)
     return stream;
 }
 
+/* For all of a file that tells its size, or its first `most` bytes; with one more, by which the end
+ * is noticed, and the zero byte. */
+static size_t room_for(FILE *stream, size_t most)
+{
+    struct stat info;
+    const bool told = fstat(fileno(stream), &info) == 0 && S_ISREG(info.st_mode);
+    const size_t size = told ? (size_t)info.st_size : 0, wanted = size < most ? size : most;
+    return wanted + 2 > READ_ROOM ? wanted + 2 : READ_ROOM;
+}
+
 ex_status ex_file_read(char **out, size_t *bytes, const char *path, size_t most)
 {
     *out = NULL;
@@ -171,12 +204,12 @@ ex_status ex_file_read(char **out, size_t *bytes, const char *path, size_t most)
     FILE *stream = open_to_read(path);
     if (!stream)
         return ex_file_read_error(path);
-    size_t used = 0, room = 1 << 16;
+    size_t used = 0, room = room_for(stream, most);
     char *data = NULL;
     EX_TRY_GOTO(ex_alloc(&data, room, 1, path), fail);
     for (;;) {
         used += fread(data + used, 1, room - 1 - used, stream);
-        if (used < room - 1)
+        if (used < room - 1 || used > most)
             break;
         char *bigger;
         EX_TRY_GOTO(ex_alloc(&bigger, 2 * room, 1, path), fail);
@@ -184,8 +217,6 @@ ex_status ex_file_read(char **out, size_t *bytes, const char *path, size_t most)
         ex_free(&data);
         data = bigger;
         room *= 2;
-        if (used > most)
-            break;
     }
     if (ferror(stream))
         status = ex_file_read_error(path);
@@ -213,11 +244,12 @@ ex_status ex_path_join(char *path, const char *folder, const char *name)
 
 static ex_status make_folder(const char *path)
 {
-    if (mkdir(path, 0777) == 0)
-        sync_folder(path);
-    else if (errno != EEXIST)
-        return EX_FAIL(EX_ERR_IO, "folder %s cannot be made: %s", path, strerror(errno));
-    return EX_OK;
+    const bool made = mkdir(path, 0777) == 0;
+    int error = made || errno == EEXIST ? 0 : errno;
+    if (made && (error = sync_parent(path)) != 0)
+        rmdir(path);
+    return error ? EX_FAIL(EX_ERR_IO, "folder %s cannot be made: %s", path, strerror(error))
+                 : EX_OK;
 }
 
 ex_status ex_make_folders(const char *path)

@@ -21,8 +21,10 @@ ex_status ex_file_commit(ex_file **file);
 /* Gives up: the file's place stays as it was. NULL-safe. */
 void ex_file_discard(ex_file **file);
 
-/* For errno, what could not be read and why: EX_ERR_MEMORY where memory is short, else
- * EX_ERR_INPUT. */
+/* The code for errno, of what could not be read: EX_ERR_MEMORY where memory is short, EX_ERR_IO
+ * where too many files are open, which says nothing of this one; else EX_ERR_INPUT. */
+ex_status ex_file_read_code(void);
+/* The same with a message that says what could not be read and why. */
 ex_status ex_file_read_error(const char *path);
 /* EX_ERR_IO for errno: what could not be written, why, and what to do. */
 ex_status ex_file_write_error(const char *path);
@@ -60,5 +62,8 @@ json_t *ex_json_word(const char *text);
 ex_status ex_path_join(char *path, const char *folder, const char *name);
 /* Makes the folder and those above it; one that exists is fine. */
 ex_status ex_make_folders(const char *path);
+/* Until then, what was made, renamed or removed in the folder may not have been after a loss of
+ * power. EX_ERR_IO where the disk fails at it; a file system that cannot do it is let pass. */
+ex_status ex_folder_sync(const char *path);
 
 #endif

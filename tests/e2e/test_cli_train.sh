@@ -127,6 +127,20 @@ rm resumed/checkpoint/round-3.bin
 succeeds train -o resumed --resume
 same resumed/model.safetensors timed/model.safetensors
 
+# --- choices that cannot be computed fail a run that has begun: status 1, and it goes on without them
+python3 - <<'PY'
+import json
+choices = json.load(open("timed/algorithms.json"))
+choices["algorithms"] = dict.fromkeys(choices["algorithms"], "winograd")
+json.dump(choices, open("wrong.json", "w"))
+PY
+refuses 1 "; 0 complete rounds kept, \`excise train -o wrong --resume\` then goes on" \
+    train -c tiny.yaml -s conv=auto --algorithms wrong.json -o wrong
+grep -qE "cannot be computed that way|has no implementation" err || fail "wrong choices were computed"
+present wrong/checkpoint/round-0.bin
+rm wrong/algorithms.json
+succeeds train -o wrong --resume
+
 # --- a damaged checkpoint gives way to the one before
 cp -r timed damaged
 printf X | dd of=damaged/checkpoint/round-3.bin bs=1 seek=5000 conv=notrunc status=none
@@ -172,14 +186,26 @@ foretold() {
     fi
     cp out dry.json
     succeeds train "${few[@]}" "$@" -o foretold --overwrite
-    python3 - dry.json foretold/ledger.json <<'PY' || fail "the dry run of $* foretells another memory"
+    python3 - dry.json foretold/ledger.json $within <<'PY' || fail "the dry run of $* foretells another run"
 import json, sys
 dry, wet = (json.load(open(path)) for path in sys.argv[1:3])
+train = next(p for p in wet["phases"] if p["name"] == "train")
 peak = max(p["peak_memory_bytes"] for p in wet["phases"])
 print("peak memory in MB, foretold %.1f and found %.1f" % (dry["peak_memory_bytes"] / 1e6, peak / 1e6))
-sys.exit(abs(dry["peak_memory_bytes"] / peak - 1) > 0.1)
+print("bytes up, foretold %d and sent %d" % (dry["bytes_up"], train["bytes_up"]))
+sys.exit(abs(dry["peak_memory_bytes"] / peak - 1) > float(sys.argv[3])
+         or dry["bytes_up"] != train["bytes_up"] or dry["bytes_down"] != train["bytes_down"])
 PY
 }
+# ... where few of many clients take part in a round, and where they hold unequal numbers of samples,
+# each with a last batch, and so a plan, of its own
+foretold -s train_samples=400 -s num_clients=40 -s clients_per_round=2 -s batch_size=4
+unequal=(-s train_samples=1500 -s num_clients=40 -s partition.kind=dirichlet-class -s partition.alpha=1)
+unequal+=(-s batch_size=64 -s lanes=1)
+foretold "${unequal[@]}" -s rounds=1
+foretold "${unequal[@]}" -s rounds=6 -s clients_per_round=4
+succeeds train "${few[@]}" "${unequal[@]}" -s clients_per_round=4 --dry-run
+has out "of 4 clients on"
 if [ $within = 0.1 ]; then
     foretold -s model=cnn -s lanes=1 --precision bf16
     foretold -s model=cnn -s lanes=2

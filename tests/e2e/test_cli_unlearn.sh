@@ -167,6 +167,22 @@ printf '\377' | dd of=damaged/checkpoint/round-2.bin bs=1 seek=60 conv=notrunc s
 truncate -s 100 damaged/checkpoint/round-1.bin
 refuses 2 "damaged/checkpoint/round-1.bin is damaged" unlearn -o damaged --resume
 
+# --- what diverges keeps the ablation, which another learning rate then does without
+refuses 1 "begin again with \`--effects wild/effects.csv -s unlearn.lr=" unlearn run --method ce --class 1 \
+    -s unlearn.lr=1000 -s weight_decay=1000 -s unlearn.epochs=50 -s unlearn.stop_forget=-1 -o wild
+same wild/effects.csv ce/effects.csv
+succeeds unlearn run --method ce --class 1 --effects wild/effects.csv -o wild --overwrite
+grep -q ablated err && fail "the ablation was repeated"
+same wild/model.safetensors ce/model.safetensors
+
+# --- a run whose effects are gone is refused, and stays as it is
+cp -r given gone
+rm gone/effects.csv
+cp -r gone gone-before
+refuses 2 "gone/effects.csv" unlearn -o gone --resume --lanes 3
+diff -r gone gone-before >/dev/null || fail "a refusal has changed the run"
+rm -r gone gone-before
+
 # --- what cannot be resumed
 refuses 2 'unlearn.class is "2", but the run to resume began with' unlearn -o ce --resume --class 2
 refuses 2 'unlearn.delta is "0.5", but the run to resume began with' unlearn -o ce --resume --delta 0.5

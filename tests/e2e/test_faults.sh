@@ -2,7 +2,7 @@
 # What can go wrong around a run: nobody takes its result, its folder cannot be written to, a file
 # shrinks while it is read, memory is short. A clear error each time, and nothing complete is lost.
 source "$(dirname "$0")/cli_common.sh"
-shrink=$1/faults/shrink.so
+shrink=$1/faults/shrink.so sync_fails=$1/faults/sync_fails.so
 compare=$tests/compare_runs.py
 export ASAN_OPTIONS=${ASAN_OPTIONS:-}:verify_asan_link_order=0
 sed -i 's/^train_samples.*/train_samples: 60/; s/^test_samples.*/test_samples: 20/' tiny.yaml
@@ -19,6 +19,29 @@ has err "epoch 1: forget -, retain 0."
 has out "the class, test             -          -"
 json unmeasured/report.json 'd["after"]["forget_test"] is None and d["trace"][0]["forget_test"] is None'
 grep -qi nan err && fail "the log says nan"
+
+# --- nor is there any: of two pictures of a class, none is for tests
+python3 - "$tests/../fuzz/corpus/picture/seed-jpeg" <<'PY'
+import os, shutil, struct, sys, zlib
+def chunk(kind, content):
+    return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+png = (b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", struct.pack(">2I5B", 16, 8, 8, 2, 0, 0, 0))
+       + chunk(b"IDAT", zlib.compress(bytes(8 * 49))) + chunk(b"IEND", b""))
+for name in ("ant", "bee"):
+    os.makedirs("pictures/" + name)
+    open(f"pictures/{name}/1.png", "wb").write(png)
+    shutil.copy(sys.argv[1], f"pictures/{name}/2.jpg")
+PY
+succeeds train -c tiny.yaml -s dataset=folder -s data_dir="$work/pictures" -s train_samples=0 -s test_samples=0 \
+    -s server.samples=2 -s rounds=1 -o untested
+has err "warning: folder has no test samples, so nothing is measured on them; raise images.test_share"
+has err "test accuracy -;"
+has out "test accuracy  -"
+has out "test loss      -"
+grep -qi nan out err && fail "training says nan"
+succeeds eval untested
+has out "test loss        -"
+grep -qi nan out err && fail "eval says nan"
 
 # --- nobody takes the result: the run is complete all the same, and the exit status tells
 # unheard EXPECTED FOLDER: the status is in $code, the log in err.
@@ -58,8 +81,12 @@ exec {closed}>&-
 cp -r source odd
 rm -r odd/checkpoint
 echo mine >odd/checkpoint
-refuses 1 "odd/checkpoint is there and is no folder" train -c tiny.yaml -o odd --overwrite
-has odd/checkpoint mine
+cp -r odd before
+refuses 2 "odd/checkpoint is there and is no folder" train -c tiny.yaml -o odd --overwrite
+rm odd/checkpoint odd/model.safetensors before/checkpoint before/model.safetensors
+mkdir odd/model.safetensors before/model.safetensors
+refuses 2 "odd/model.safetensors is a folder, where a run has a file" train -c tiny.yaml -o odd --overwrite
+diff -r odd before || fail "a refusal has changed what --overwrite names"
 refuses 2 "tiny.yaml" train -c tiny.yaml -o tiny.yaml/run
 # --- a folder that another user may not write to
 if [ "$(id -u)" -eq 0 ] && setpriv --reuid 65534 --regid 65534 --clear-groups test -x "$excise" 2>/dev/null; then
@@ -74,6 +101,40 @@ if [ "$(id -u)" -eq 0 ] && setpriv --reuid 65534 --regid 65534 --clear-groups te
     [ $? -eq 2 ] || fail "a locked run gave another status"
     has err "source cannot be written to: Permission denied"
 fi
+
+# --- a disk that fails at a folder: what may not be there after a loss of power is not said to be
+# unsynced N ARGUMENTS...: the status is in $code, the log in err.
+unsynced() {
+    local at=$1
+    shift
+    EXCISE_SYNC_FAILS=$at LD_PRELOAD=$sync_fails "$excise" "$@" >out 2>err
+    code=$?
+}
+named=
+for ((at = 1; at < 60; at++)); do
+    rm -rf unsynced
+    unsynced $at train -c tiny.yaml -s rounds=1 -o unsynced
+    [ $code -ne 0 ] || break
+    grep -qE '^excise: error: .*(cannot be (made|written)): Input/output error' err ||
+        fail "the $at-th folder was not synced, and excise says otherwise"
+    named=$named$(sed -n 's/^excise: error: .*\(unsynced[^ ]*\) cannot.*/ \1/p' err)
+done
+[ $code -eq 0 ] || fail "more than $at folders were synced"
+for name in unsynced unsynced/config.yaml unsynced/checkpoint unsynced/checkpoint/round-1.bin unsynced/report.json; do
+    case "$named " in
+    *" $name "*) ;;
+    *) fail "$name: its folder is not synced ($named)" ;;
+    esac
+done
+[ "$(tr ' ' '\n' <<<"$named" | grep -cx unsynced)" -eq 2 ] || fail "not the run's folder and metrics.jsonl: $named"
+# ... nor to be gone
+unsynced 1 train -c tiny.yaml -s rounds=2 -o unsynced --resume
+[ $code -eq 1 ] || fail "a finished run that goes on gave $code"
+has err "error: unsynced cannot be written: Input/output error"
+absent unsynced/report.json
+unsynced 1 train -c tiny.yaml -s rounds=1 -o unsynced --overwrite
+[ $code -eq 1 ] || fail "--overwrite gave $code"
+has err "error: unsynced cannot be written: Input/output error"
 
 # --- a file that shrinks after it was opened
 shrinks() { # shrinks FILE CODE WORDS ARGUMENTS...
@@ -143,17 +204,6 @@ for ((at = 1; at < 62; at += 10)); do
 done
 [ $errors -ge 3 ] || fail "only $errors blocks were missed"
 # Reading pictures, without one block of any size: libpng and libjpeg ask for their own.
-python3 - "$tests/../fuzz/corpus/picture/seed-jpeg" <<'PY'
-import os, shutil, struct, sys, zlib
-def chunk(kind, content):
-    return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
-png = (b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", struct.pack(">2I5B", 16, 8, 8, 2, 0, 0, 0))
-       + chunk(b"IDAT", zlib.compress(bytes(8 * 49))) + chunk(b"IEND", b""))
-for name in ("ant", "bee"):
-    os.makedirs("pictures/" + name)
-    open(f"pictures/{name}/1.png", "wb").write(png)
-    shutil.copy(sys.argv[1], f"pictures/{name}/2.jpg")
-PY
 pictures=(train -c tiny.yaml -s dataset=folder -s data_dir="$work/pictures" -s train_samples=9999 -o pictured)
 refuses 2 "train_samples is 9999" "${pictures[@]}"
 missed=0 whole=0

@@ -12,6 +12,8 @@ enum { PLACES = 1 << 16, CALLS = 16, OWN_CALLS = 2 };
 static void *blocks[PLACES];
 static unsigned long sites[PLACES];
 static long asked, fails, live;
+static int onwards;            /* those that follow fail too */
+static void (*on_first)(void); /* or NULL */
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 
 void *__real_malloc(size_t bytes);
@@ -52,9 +54,11 @@ static int must_fail(void)
 {
     const unsigned long from = site();
     pthread_mutex_lock(&lock);
-    const int fail = ++asked == fails;
+    const int first = ++asked == fails, fail = first || (onwards && asked > fails);
     sites[asked % PLACES] = from;
     pthread_mutex_unlock(&lock);
+    if (first && on_first)
+        on_first();
     if (fail)
         errno = ENOMEM;
     return fail;
@@ -88,12 +92,24 @@ void __wrap_free(void *block)
     __real_free(block);
 }
 
-void ex_fail_allocation(long n)
+static void configure(long n, int all, void (*first)(void))
 {
     pthread_mutex_lock(&lock);
     asked = 0;
     fails = n;
+    onwards = all;
+    on_first = first;
     pthread_mutex_unlock(&lock);
+}
+
+void ex_fail_allocation(long n)
+{
+    configure(n, 0, NULL);
+}
+
+void ex_fail_allocations_from(long n, void (*first)(void))
+{
+    configure(n, 1, first);
 }
 
 long ex_allocations(void)

@@ -6,6 +6,9 @@
 
 /* The n-th allocation from now on fails, n from 1; 0: none. Counting starts anew. */
 void ex_fail_allocation(long n);
+/* The n-th and all that follow. `first` (or NULL) is called once, before the first of them fails.
+ */
+void ex_fail_allocations_from(long n, void (*first)(void));
 /* How many were asked for since then. */
 long ex_allocations(void);
 /* Where the n-th came from: a hash of the calls that led to it, the same in every run. */

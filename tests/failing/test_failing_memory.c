@@ -210,6 +210,70 @@ static void test_convert(void **state)
     fail_each(&cli_convert, (const char *[]){named, file, "--from", "pytorch", NULL}, file);
 }
 
+/* --- no memory from some point on ------------------------------------------------------------ */
+
+static const char *starved;           /* the folder of the run */
+static bool had_effects, had_started; /* when memory ran out */
+
+static bool holds(const char *name)
+{
+    char path[512];
+    snprintf(path, sizeof path, "%s/%s", starved, name);
+    return access(path, F_OK) == 0;
+}
+
+static void look(void)
+{
+    had_effects = holds("effects.csv");
+    had_started = holds("checkpoint/round-0.bin");
+}
+
+/* Then a checkpoint cannot be read either, and what is complete stays all the same. */
+static void test_unlearn_keeps_what_is_complete_when_memory_is_gone(void **state)
+{
+    (void)state;
+    enum { POINTS = 24 };
+    int kept = 0;
+    starved = ex_temp_path("starved");
+    const char *const words[] = {trained, "-q", "--method", "ce", "--class",
+                                 "1",     "-o", starved,    NULL};
+    const char *const resume[] = {"--resume", "-q", "-o", starved, NULL};
+    ex_fail_allocation(0);
+    assert_ok(run_command(&cli_unlearn, words));
+    const long all = ex_allocations();
+    for (int i = 1; i < POINTS; i++) {
+        remove_folder(starved);
+        ex_fail_allocations_from(all * i / POINTS, look);
+        const ex_status status = run_command(&cli_unlearn, words);
+        ex_fail_allocation(0);
+        assert_status(status, EX_ERR_MEMORY);
+        if (had_started != holds("checkpoint/round-0.bin") ||
+            (had_effects && !holds("effects.csv")))
+            fail_msg("without allocation %ld of %ld and those after it: what was complete is gone",
+                     all * i / POINTS, all);
+        if (had_started)
+            assert_ok(run_command(&cli_unlearn, resume));
+        kept += had_effects;
+    }
+    assert_true(kept > 2);
+}
+
+static void test_a_file_is_read_into_one_block(void **state)
+{
+    (void)state;
+    enum { SIZE = 1 << 20 };
+    char *bytes = calloc(SIZE, 1), *read;
+    size_t count;
+    const char *path = ex_temp_write("large", bytes, SIZE, 0);
+    ex_fail_allocations_from(2, NULL);
+    const ex_status status = ex_file_read(&read, &count, path, SIZE);
+    ex_fail_allocation(0);
+    assert_ok(status);
+    assert_int_equal(count, SIZE);
+    free(read);
+    free(bytes);
+}
+
 static void test_unlearn_resumed(void **state)
 {
     (void)state;
@@ -223,10 +287,16 @@ static void test_unlearn_resumed(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_train),           cmocka_unit_test(test_train_in_bf16),
-        cmocka_unit_test(test_train_resumed),   cmocka_unit_test(test_eval),
-        cmocka_unit_test(test_ablate),          cmocka_unit_test(test_unlearn),
-        cmocka_unit_test(test_unlearn_resumed), cmocka_unit_test(test_convert),
+        cmocka_unit_test(test_train),
+        cmocka_unit_test(test_train_in_bf16),
+        cmocka_unit_test(test_train_resumed),
+        cmocka_unit_test(test_eval),
+        cmocka_unit_test(test_ablate),
+        cmocka_unit_test(test_unlearn),
+        cmocka_unit_test(test_unlearn_resumed),
+        cmocka_unit_test(test_convert),
+        cmocka_unit_test(test_unlearn_keeps_what_is_complete_when_memory_is_gone),
+        cmocka_unit_test(test_a_file_is_read_into_one_block),
     };
     const char *only = getenv("EXCISE_ONLY");
     if (only)

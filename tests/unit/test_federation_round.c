@@ -95,6 +95,36 @@ static void test_interrupted_round_leaves_the_global_values_and_the_ledger(void 
     ex_federation_close(&f);
 }
 
+/* Interrupted right after its training, a round is still evaluated. */
+static ex_status interrupt_and_evaluate(void *context, ex_federation *f, int round,
+                                        const ex_round_result *result)
+{
+    int *complete = context;
+    ex_accuracy accuracy;
+    (void)result;
+    raise(SIGINT);
+    EX_TRY(ex_federation_evaluate(f, &f->data->test, NULL, &accuracy));
+    assert_int_equal(accuracy.count, f->data->test.count);
+    ex_accuracy_free(&accuracy);
+    *complete = round + 1;
+    return EX_OK;
+}
+
+static void test_an_interruption_waits_for_what_follows_a_round(void **state)
+{
+    (void)state;
+    const ex_config c = ex_test_config();
+    ex_federation *f = ex_test_federation(&c);
+    int complete = 0;
+    ex_interrupt_install();
+    assert_status(ex_federation_train(f, f->clients, 0, interrupt_and_evaluate, &complete),
+                  EX_ERR_INTERRUPTED);
+    assert_message("before round 2 of 2");
+    assert_int_equal(complete, 1);
+    ex_interrupt_install();
+    ex_federation_close(&f);
+}
+
 static void test_divergence_names_round_client_and_remedy_and_keeps_the_values(void **state)
 {
     (void)state;
@@ -183,6 +213,7 @@ int main(void)
         cmocka_unit_test(test_masked_round_leaves_every_unmasked_byte_identical),
         cmocka_unit_test(test_client_without_samples_sits_out_and_counts_nothing),
         cmocka_unit_test(test_interrupted_round_leaves_the_global_values_and_the_ledger),
+        cmocka_unit_test(test_an_interruption_waits_for_what_follows_a_round),
         cmocka_unit_test(test_divergence_names_round_client_and_remedy_and_keeps_the_values),
         cmocka_unit_test(test_ledger_counts_the_bytes_that_messages_have),
     };

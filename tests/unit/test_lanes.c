@@ -156,6 +156,21 @@ static void test_signals_are_noted_and_a_second_one_would_kill(void **state)
     ex_interrupt_install();
 }
 
+static void test_an_interruption_waits_while_it_is_held(void **state)
+{
+    (void)state;
+    ex_interrupt_install();
+    ex_interrupt_hold();
+    ex_interrupt_hold(); /* nested */
+    raise(SIGINT);
+    assert_false(ex_interrupted());
+    ex_interrupt_release();
+    assert_false(ex_interrupted());
+    ex_interrupt_release();
+    assert_true(ex_interrupted());
+    ex_interrupt_install();
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -166,6 +181,7 @@ int main(void)
         cmocka_unit_test(test_first_error_by_item_is_reported_with_its_message),
         cmocka_unit_test(test_a_lane_starts_with_one_openmp_thread_and_leaves_the_callers_alone),
         cmocka_unit_test(test_signals_are_noted_and_a_second_one_would_kill),
+        cmocka_unit_test(test_an_interruption_waits_while_it_is_held),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

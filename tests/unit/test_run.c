@@ -64,6 +64,56 @@ static void test_overwrite_refuses_a_folder_that_holds_no_run(void **state)
     assert_true(ex_test_run_has("config.yaml"));
 }
 
+/* Killed between the last checkpoint that it removes and their folder. */
+static void test_what_a_killed_overwrite_left_is_nothing(void **state)
+{
+    (void)state;
+    static const ex_run_mode modes[] = {EX_RUN_NEW, EX_RUN_OVERWRITE};
+    for (size_t i = 0; i < sizeof modes / sizeof *modes; i++) {
+        assert_ok(ex_make_folders(ex_test_run_path("checkpoint")));
+        assert_ok(ex_file_write(ex_test_run_path("checkpoint/round-2.bin.4.tmp"), "x", 1));
+        assert_ok(ex_file_write(ex_test_run_path("checkpoint/round-1.bin.damaged"), "x", 1));
+        assert_status(ex_run_check(ex_test_run_folder, EX_RUN_RESUME), EX_ERR_INPUT);
+        ex_run *run = ex_test_run_open(modes[i]);
+        assert_false(ex_test_run_has("checkpoint/round-2.bin.4.tmp") ||
+                     ex_test_run_has("checkpoint/round-1.bin.damaged"));
+        ex_test_run_checkpoint(run, 1);
+        ex_run_discard(&run);
+    }
+    assert_ok(ex_make_folders(ex_test_run_path("checkpoint")));
+    assert_ok(ex_file_write(ex_test_run_path("checkpoint/mine"), "x", 1));
+    for (size_t i = 0; i < sizeof modes / sizeof *modes; i++)
+        assert_status(ex_run_check(ex_test_run_folder, modes[i]), EX_ERR_EXISTS);
+}
+
+static void test_overwrite_finds_names_that_are_taken_before_it_removes(void **state)
+{
+    (void)state;
+    ex_run *run = ex_test_run_open(EX_RUN_NEW);
+    assert_ok(ex_run_metrics(run, json_pack("{s:i}", "round", 0)));
+    ex_run_close(&run);
+    assert_ok(ex_file_write(ex_test_run_path("checkpoint"), "mine", 4));
+    assert_status(ex_run_open(&run, ex_test_run_folder, EX_RUN_OVERWRITE), EX_ERR_INPUT);
+    assert_message("checkpoint is there and is no folder");
+    assert_int_equal(unlink(ex_test_run_path("checkpoint")), 0);
+    assert_ok(ex_make_folders(ex_test_run_path("report.json")));
+    assert_status(ex_run_open(&run, ex_test_run_folder, EX_RUN_OVERWRITE), EX_ERR_INPUT);
+    assert_message("report.json is a folder");
+    assert_true(ex_test_run_has("metrics.jsonl"));
+}
+
+static void test_a_run_under_way_fails_with_status_1(void **state)
+{
+    (void)state;
+    for (int code = 0; code < EX_STATUS_COUNT; code++) {
+        const ex_status status = (ex_status)code;
+        (void)EX_FAIL(status, "what happened");
+        assert_int_equal(ex_run_failed(status),
+                         ex_status_exit_code(status) == 2 ? EX_ERR_BACKEND : status);
+        assert_message("what happened");
+    }
+}
+
 static void test_discard_leaves_nothing_behind(void **state)
 {
     (void)state;
@@ -153,6 +203,9 @@ int main(void)
         IN_FOLDER(test_a_file_in_place_of_the_folder_is_refused),
         IN_FOLDER(test_overwrite_removes_a_run_and_nothing_else),
         IN_FOLDER(test_overwrite_refuses_a_folder_that_holds_no_run),
+        IN_FOLDER(test_what_a_killed_overwrite_left_is_nothing),
+        IN_FOLDER(test_overwrite_finds_names_that_are_taken_before_it_removes),
+        IN_FOLDER(test_a_run_under_way_fails_with_status_1),
         IN_FOLDER(test_discard_leaves_nothing_behind),
         IN_FOLDER(test_discard_keeps_a_folder_that_was_there),
         IN_FOLDER(test_a_folder_in_use_is_refused),

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -175,6 +176,68 @@ static void test_peek_gives_the_state_of_the_newest_that_is_whole(void **state)
     ex_run_close(&run);
 }
 
+/* Many more than are kept, as copies of folders may have them, in whatever order they are listed.
+ */
+static void test_the_newest_of_hundreds_is_found(void **state)
+{
+    (void)state;
+    enum { HUNDREDS = 300, NEWEST = 149 };
+    char name[64];
+    long newest;
+    ex_run *run = ex_test_run_open(EX_RUN_NEW);
+    ex_test_run_checkpoint(run, NEWEST);
+    for (int i = 1; i < HUNDREDS; i++) {
+        snprintf(name, sizeof name, "checkpoint/round-%d.bin", i * 7919 % NEWEST);
+        assert_ok(ex_file_write(ex_test_run_path(name), "x", 1));
+    }
+    assert_ok(ex_run_newest(ex_test_run_folder, &newest));
+    assert_int_equal(newest, NEWEST);
+    assert_int_equal(ex_test_run_restored(run), NEWEST);
+    assert_true(ex_test_run_has("checkpoint/round-148.bin"));
+    assert_false(ex_test_run_has("checkpoint/round-147.bin") ||
+                 ex_test_run_has("checkpoint/round-0.bin"));
+    ex_run_close(&run);
+}
+
+/* As few descriptors as are open: the next cannot be. Gives what the limit was. */
+static struct rlimit forbid_files(void)
+{
+    struct rlimit before, now;
+    const int next = dup(0);
+    assert_true(next >= 0);
+    close(next);
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
+    now = before;
+    now.rlim_cur = (rlim_t)next;
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &now), 0);
+    return before;
+}
+
+static void test_a_passing_fault_is_not_taken_for_no_checkpoint(void **state)
+{
+    (void)state;
+    json_t *json;
+    long newest;
+    ex_run *run = ex_test_run_open(EX_RUN_NEW);
+    ex_test_run_checkpoint(run, 1);
+    ex_test_run_checkpoint(run, 2);
+    const struct rlimit before = forbid_files();
+    const ex_status newest_status = ex_run_newest(ex_test_run_folder, &newest),
+                    check = ex_run_check(ex_test_run_folder, EX_RUN_RESUME),
+                    peek = ex_run_peek(ex_test_run_folder, &json),
+                    restore = ex_run_restore(run, &ex_test_run_values, &json);
+    const bool has = ex_run_has_checkpoint(ex_test_run_folder);
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
+    assert_int_equal(newest_status, EX_ERR_IO);
+    assert_int_equal(check, EX_ERR_IO);
+    assert_int_equal(peek, EX_ERR_IO);
+    assert_int_equal(restore, EX_ERR_IO);
+    assert_message("Too many open files");
+    assert_true(has);
+    assert_int_equal(ex_test_run_restored(run), 2); /* nothing was set aside */
+    ex_run_close(&run);
+}
+
 int main(void)
 {
     ex_log_set_level(EX_LOG_QUIET);
@@ -189,6 +252,8 @@ int main(void)
         IN_FOLDER(test_a_checkpoint_of_another_model_is_refused),
         IN_FOLDER(test_velocity_comes_back_or_is_zero),
         IN_FOLDER(test_peek_gives_the_state_of_the_newest_that_is_whole),
+        IN_FOLDER(test_the_newest_of_hundreds_is_found),
+        IN_FOLDER(test_a_passing_fault_is_not_taken_for_no_checkpoint),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -374,6 +374,30 @@ static void test_frozen_norm_leaves_every_statistic(void **state)
     json_decref(report);
 }
 
+/* --- interruption -------------------------------------------------------------------------- */
+
+static void test_an_epoch_that_is_complete_survives_an_interruption(void **state)
+{
+    (void)state;
+    ex_run *run;
+    json_t *kept;
+    bool stop;
+    const char *path = ex_temp_path("interrupted");
+    assert_ok(ex_run_open(&run, path, EX_RUN_NEW));
+    ex_unlearning u = {.f = f, .unit = "epoch", .label = LABEL, .run = run};
+    assert_ok(ex_probe_make(&u.probe, f, &u.label, 1, 4));
+    ex_interrupt_set(true);
+    const ex_status status = ex_unlearning_trace(&u, 1, 0.5, &stop);
+    ex_interrupt_set(false);
+    assert_ok(status);
+    assert_ok(ex_run_peek(path, &kept));
+    assert_int_equal(json_integer_value(json_object_get(kept, "round")), 1);
+    json_decref(kept);
+    ex_samples_free(&u.probe);
+    ex_free(&u.trace);
+    ex_run_close(&run);
+}
+
 /* --- errors -------------------------------------------------------------------------------- */
 
 static void test_methods_say_what_they_lack(void **state)
@@ -423,6 +447,7 @@ int main(void)
         cmocka_unit_test_setup(test_given_effects_are_used_and_those_of_another_model_refused,
                                restore),
         cmocka_unit_test_setup(test_frozen_norm_leaves_every_statistic, restore),
+        cmocka_unit_test_setup(test_an_epoch_that_is_complete_survives_an_interruption, restore),
         cmocka_unit_test_setup(test_methods_say_what_they_lack, restore),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);

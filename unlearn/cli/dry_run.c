@@ -7,16 +7,10 @@
 
 #include <stdio.h>
 
-static int cohort_of(const ex_config *c)
-{
-    return c->clients_per_round ? c->clients_per_round : c->num_clients;
-}
-
 static ex_status print_rehearsal(const ex_federation *f, const ex_rehearsal *r, bool as_json)
 {
     const ex_config *c = &f->config;
-    const size_t clients = (size_t)c->rounds * (size_t)cohort_of(c);
-    const size_t up = clients * r->client_bytes_up, down = clients * r->client_bytes_down;
+    const size_t up = r->turns * r->client_bytes_up, down = r->turns * r->client_bytes_down;
     char memory[EX_BYTES_ROOM], sent_up[EX_BYTES_ROOM], sent_down[EX_BYTES_ROOM];
     if (as_json) {
         json_t *json = json_pack("{s:i, s:i, s:I, s:I, s:I}", "rounds", c->rounds, "lanes",
@@ -29,7 +23,7 @@ static ex_status print_rehearsal(const ex_federation *f, const ex_rehearsal *r, 
     printf("rounds         %d, of %d clients on %d lane%s\n"
            "peak memory    %s\n"
            "to be sent     %s up, %s down\n",
-           c->rounds, cohort_of(c), f->lane_count, f->lane_count == 1 ? "" : "s",
+           c->rounds, r->largest_cohort, f->lane_count, f->lane_count == 1 ? "" : "s",
            ex_bytes_text(memory, (double)r->peak_memory), ex_bytes_text(sent_up, (double)up),
            ex_bytes_text(sent_down, (double)down));
     return EX_OK;

@@ -24,7 +24,7 @@ static int name_class(char *text, size_t room, const ex_class_names *names, int 
 static void print_accuracy(const char *name, const ex_accuracy *a, const ex_class_names *names,
                            int label)
 {
-    char text[128];
+    char text[128], loss[CLI_NUMBER_ROOM];
     int width = 16;
     for (int c = 0; c < a->classes; c++) {
         const int length = name_class(text, sizeof text, names, c);
@@ -33,7 +33,7 @@ static void print_accuracy(const char *name, const ex_accuracy *a, const ex_clas
     snprintf(text, sizeof text, "%s accuracy", name);
     print_share(text, width, a->correct, a->count);
     snprintf(text, sizeof text, "%s loss", name);
-    printf("%-*s %.4f\n", width, text, a->loss);
+    printf("%-*s %s\n", width, text, cli_measured(loss, a->loss, a->count));
     for (int c = 0; c < a->classes; c++) {
         name_class(text, sizeof text, names, c);
         print_share(text, width, a->class_correct[c], a->class_count[c]);

@@ -8,6 +8,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+const char *cli_measured(char text[CLI_NUMBER_ROOM], double value, size_t samples)
+{
+    snprintf(text, CLI_NUMBER_ROOM, samples ? "%.4f" : "-", value);
+    return text;
+}
+
 static double fraction(size_t part, size_t whole)
 {
     return whole ? (double)part / (double)whole : NAN;

@@ -4,7 +4,10 @@
 
 #include "federation.h"
 
-enum { CLI_CLASS_ROOM = 160 };
+enum { CLI_CLASS_ROOM = 160, CLI_NUMBER_ROOM = 32 };
+
+/* text = "0.8732", or "-" where there was nothing to measure it on. Gives text. */
+const char *cli_measured(char text[CLI_NUMBER_ROOM], double value, size_t samples);
 
 /* {"accuracy", "loss", "count", "per_class": [...]}, and {"forget", "retain"} if label >= 0. */
 json_t *cli_accuracy(const ex_accuracy *a, int label);

@@ -84,9 +84,12 @@ static void log_round(const training *t, const ex_federation *f, int round,
 {
     const int done = round + 1 - t->first_round, left = f->config.rounds - round - 1;
     const int seconds = (int)((ex_now() - t->start) / done * left + 0.5);
-    ex_log("round %d/%d: train loss %.4f, accuracy %.4f; test accuracy %.4f; %.1f s, %.0f img/s; "
+    char loss[CLI_NUMBER_ROOM], accuracy[CLI_NUMBER_ROOM], test[CLI_NUMBER_ROOM];
+    ex_log("round %d/%d: train loss %s, accuracy %s; test accuracy %s; %.1f s, %.0f img/s; "
            "%d:%02d left",
-           round + 1, f->config.rounds, r->loss, r->accuracy, accuracy_of(&t->last), r->seconds,
+           round + 1, f->config.rounds, cli_measured(loss, r->loss, r->samples),
+           cli_measured(accuracy, r->accuracy, r->samples),
+           cli_measured(test, accuracy_of(&t->last), t->last.count), r->seconds,
            r->seconds > 0 ? (double)r->samples / r->seconds : 0.0, seconds / 60, seconds % 60);
 }
 
@@ -165,19 +168,21 @@ static void print_report(const training *t, const ex_federation *f, const char *
 {
     const ex_cost cost = ex_ledger_cost(f->ledger, "train");
     char up[EX_BYTES_ROOM], down[EX_BYTES_ROOM];
+    char accuracy[CLI_NUMBER_ROOM], loss[CLI_NUMBER_ROOM];
     printf("run            %s\n"
            "rounds         %d\n"
-           "test accuracy  %.4f\n"
-           "test loss      %.4f\n"
+           "test accuracy  %s\n"
+           "test loss      %s\n"
            "compute        %.1f s\n"
            "sent           %s up, %s down\n",
-           output, f->config.rounds, accuracy_of(&t->last), t->last.loss, cost.compute_s,
+           output, f->config.rounds, cli_measured(accuracy, accuracy_of(&t->last), t->last.count),
+           cli_measured(loss, t->last.loss, t->last.count), cost.compute_s,
            ex_bytes_text(up, (double)cost.bytes_up), ex_bytes_text(down, (double)cost.bytes_down));
 }
 
 static ex_status finish(training *t, ex_federation *f, const cli_args *args)
 {
-    if (t->last.count == 0) /* resumed after the last round */
+    if (!t->last.class_count) /* resumed after the last round */
         EX_TRY(evaluate(t, f));
     json_t *report = make_report(t, f);
     ex_status status = ex_federation_results(f, t->run, report);
@@ -210,8 +215,8 @@ static ex_status run_train(const cli_args *args)
     EX_TRY_GOTO(ex_subject_algorithms(f, args->algorithms, args->resume ? args->output : ""), done);
     EX_TRY_GOTO(ex_run_open(&t.run, args->output, mode), done);
     EX_TRY_GOTO(start(&t, f, args->output), stopped);
-    EX_TRY_GOTO(train_rounds(&t, f), stopped);
-    EX_TRY_GOTO(finish(&t, f, args), stopped);
+    EX_TRY_GOTO(ex_run_failed(train_rounds(&t, f)), stopped);
+    EX_TRY_GOTO(ex_run_failed(finish(&t, f, args)), stopped);
 stopped:
     if (t.complete >= 0)
         status = cli_stopped(status, ex_resume_command("train", args->output), "round", t.complete);
