@@ -75,7 +75,8 @@ ex_status ex_config_write(const ex_config *c, const char *path)
     FILE *out = open_memstream(&text, &bytes);
     if (out)
         write_yaml(out, c);
-    if (!out || fclose(out) != 0) {
+    const bool short_of_memory = !out || ferror(out);
+    if (!out || fclose(out) != 0 || short_of_memory) {
         free(text);
         return EX_FAIL(EX_ERR_MEMORY, "%s: out of memory while writing", path);
     }

@@ -7,7 +7,7 @@
 #include <yaml.h>
 #include <zlib.h>
 #ifdef EXCISE_HAVE_ONEDNN
-#include <dnnl.h>
+#include "cpu/dnnl_adapter.h"
 #endif
 
 const char *ex_version(void)
@@ -22,6 +22,16 @@ static json_t *onednn_version(void)
     return json_sprintf("%d.%d.%d", v->major, v->minor, v->patch);
 #else
     return json_null();
+#endif
+}
+
+/* Of the processor, as oneDNN uses it: the bits of a result depend on it. */
+static const char *instruction_set(void)
+{
+#ifdef EXCISE_HAVE_ONEDNN
+    return ex_dnn_isa();
+#else
+    return NULL;
 #endif
 }
 
@@ -55,10 +65,10 @@ json_t *ex_version_libraries(void)
     ex_cuda_versions v = {0};
     if (ex_cuda_module_is_loaded())
         (void)ex_cuda_module_versions(&v); /* what is loaded cannot fail to load */
-    return json_pack("{s:o, s:s, s:s, s:s, s:s?, s:s?, s:o, s:o, s:s?, s:s?, s:s?, s:s?}", "onednn",
-                     onednn_version(), "zlib", zlibVersion(), "jansson", jansson_version_str(),
-                     "libyaml", yaml_get_version_string(), "libpng", ex_png_version(), "libjpeg",
-                     ex_jpeg_version(), "openmp", openmp_version(), "compiler", compiler_version(),
-                     "cuda", known(v.cuda), "cudnn", known(v.cudnn), "cublaslt", known(v.cublaslt),
-                     "nccl", known(v.nccl));
+    return json_pack("{s:o, s:s?, s:s, s:s, s:s, s:s?, s:s?, s:o, s:o, s:s?, s:s?, s:s?, s:s?}",
+                     "onednn", onednn_version(), "isa", instruction_set(), "zlib", zlibVersion(),
+                     "jansson", jansson_version_str(), "libyaml", yaml_get_version_string(),
+                     "libpng", ex_png_version(), "libjpeg", ex_jpeg_version(), "openmp",
+                     openmp_version(), "compiler", compiler_version(), "cuda", known(v.cuda),
+                     "cudnn", known(v.cudnn), "cublaslt", known(v.cublaslt), "nccl", known(v.nccl));
 }

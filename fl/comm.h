@@ -15,7 +15,7 @@
 
 typedef struct ex_comm ex_comm;
 
-enum { EX_RANKS_MAX = 1024 };
+enum { EX_RANKS_MAX = 1024, EX_COMM_VERSION_ROOM = 128 };
 
 /* What started this process, and as which of how many. */
 typedef struct ex_ranks {
@@ -67,5 +67,8 @@ void ex_comm_abort(ex_comm *comm);
 ex_status ex_comm_settle(ex_comm *comm, const int64_t *statuses);
 /* The same for a step that each rank did by itself, and that ended here with `mine`. */
 ex_status ex_comm_agree(ex_comm *comm, ex_status mine);
+
+/* "Open MPI v4.1.4": the MPI that ranks would use here, which this loads; "" if there is none. */
+void ex_comm_mpi_version(char text[EX_COMM_VERSION_ROOM]);
 
 #endif

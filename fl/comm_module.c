@@ -6,6 +6,7 @@
 #include <dlfcn.h>
 #include <limits.h>
 #include <stdio.h>
+#include <string.h>
 
 ex_status ex_comm_module(const ex_communicator **out, const char *name)
 {
@@ -25,4 +26,23 @@ ex_status ex_comm_module(const ex_communicator **out, const char *name)
                        "libexcise_%s.so is not of this program's version; install them together",
                        name);
     return EX_OK;
+}
+
+/* The first words of MPI_Get_library_version, which needs no MPI_Init. */
+void ex_comm_mpi_version(char text[EX_COMM_VERSION_ROOM])
+{
+    enum { MOST = 8192 /* MPI_MAX_LIBRARY_VERSION_STRING of MPICH, which has the longest */ };
+    char all[MOST] = "";
+    const ex_communicator *module;
+    int (*get)(char *, int *), length;
+    *text = '\0';
+    if (ex_comm_module(&module, "mpi") != EX_OK)
+        return;
+    void *found = dlsym(RTLD_DEFAULT, "MPI_Get_library_version");
+    memcpy(&get, &found, sizeof get); /* a cast would not be C */
+    if (!get || get(all, &length) != 0)
+        return;
+    all[strcspn(all, ",\n")] = '\0';
+    snprintf(text, EX_COMM_VERSION_ROOM, "%.*s", EX_COMM_VERSION_ROOM - 1, all);
+    ex_make_printable(text);
 }

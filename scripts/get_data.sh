@@ -31,17 +31,21 @@ idx_is_right() {
     [ -s "$1" ] && [ "$(gzip -dc "$1" 2>/dev/null | sha256sum | cut -d' ' -f1)" = "$2" ]
 }
 
-# Downloads $1 to $2, going on where an earlier try stopped.
+# Downloads $1 to $2, going on where an earlier try stopped. What came of it is the caller's to check.
 download() {
     command -v curl >/dev/null || die "curl is missing: install it"
-    local try
+    local try answer code
     for try in 1 2 3 4 5; do
         say "downloading $1 (try $try of 5)"
-        if curl --fail --location --silent --show-error --connect-timeout 20 --continue-at - \
-            --output "$2.part" "$1"; then
+        code=0
+        answer=$(curl --fail --location --silent --show-error --connect-timeout 20 --continue-at - \
+            --write-out '%{http_code}' --output "$2.part" "$1") || code=$?
+        # 416: no byte is missing behind those that are there; an earlier call ended before the mv.
+        if [ $code -eq 0 ] || { [ "$answer" = 416 ] && [ -s "$2.part" ]; }; then
             mv "$2.part" "$2"
             return
         fi
+        [ $code -ne 33 ] || rm -f "$2.part" # the server sends whole files only
         sleep $((try * 2))
     done
     die "cannot download $1; fetch it by hand to $2 and run this again"
@@ -74,21 +78,36 @@ get_idx() {
     done <<<"$idx_sums"
 }
 
-# get_cifar ARCHIVE MD5 LAST-FILE: the sums are those of the authors' page,
-# https://www.cs.toronto.edu/~kriz/cifar.html
+# Whether all files of a list of NAME:BYTES are in the folder $1, each as long as it should be.
+cifar_is_complete() {
+    local folder=$1 file
+    shift
+    for file; do
+        [ "$(stat -c %s "$folder/${file%:*}" 2>/dev/null)" = "${file#*:}" ] || return 1
+    done
+}
+
+# get_cifar ARCHIVE MD5 NAME:BYTES...: the files that excise reads, whose sizes follow from the format.
+# The sums are those of the authors' page, https://www.cs.toronto.edu/~kriz/cifar.html
 get_cifar() {
-    local archive=$out/$1 sum=$2
-    if [ -s "$out/$3" ]; then
-        say "$out/$3 is there"
+    local archive=$out/$1 sum=$2 new=$out/unpacking
+    shift 2
+    if cifar_is_complete "$out" "$@"; then
+        say "$out is complete"
         return
     fi
     [ -s "$archive" ] ||
-        download "https://www.cs.toronto.edu/~kriz/$1" "$archive"
+        download "https://www.cs.toronto.edu/~kriz/${archive##*/}" "$archive"
     if [ "$(md5sum <"$archive" | cut -d' ' -f1)" != "$sum" ]; then
         rm -f "$archive"
         die "$archive had another content than expected (MD5 $sum); run this again"
     fi
-    tar -xzf "$archive" -C "$out" --strip-components=1
+    rm -rf "$new"
+    mkdir "$new"
+    tar -xzf "$archive" -C "$new" --strip-components=1
+    cifar_is_complete "$new" "$@" || die "$archive does not hold what is expected: $*"
+    mv -f "$new"/* "$out"
+    rmdir "$new"
 }
 
 case $name in
@@ -102,11 +121,13 @@ mnist)
     ;;
 cifar10)
     mkdir -p "$out"
-    get_cifar cifar-10-binary.tar.gz c32a1d4ab5d03f1284b67883e8d87530 test_batch.bin
+    get_cifar cifar-10-binary.tar.gz c32a1d4ab5d03f1284b67883e8d87530 \
+        {data_batch_{1..5},test_batch}.bin:30730000
     ;;
 cifar100)
     mkdir -p "$out"
-    get_cifar cifar-100-binary.tar.gz 03b5dce01913d631647c71ecec9e9cb8 train.bin
+    get_cifar cifar-100-binary.tar.gz 03b5dce01913d631647c71ecec9e9cb8 \
+        train.bin:153700000 test.bin:30740000
     ;;
 -h | --help) print_usage ;;
 *) die "expected a data set (fashion-mnist, mnist, cifar10 or cifar100), found \"$name\"" ;;

@@ -4,10 +4,10 @@
 #include "data/dataset.h"
 #include "data/input.h"
 
+#include <assert.h>
 #include <inttypes.h>
-#include <string.h>
 
-enum { SIDE = 32, CHANNELS = 3, IMAGE = CHANNELS * SIDE * SIDE };
+enum { SIDE = 32, CHANNELS = 3, IMAGE = CHANNELS * SIDE * SIDE, FILES_MAX = 5 };
 
 typedef struct layout {
     int classes;
@@ -23,77 +23,76 @@ static size_t record_bytes(const layout *l)
     return l->label + IMAGE;
 }
 
-/* Makes room for `more` samples at the end of the arrays. */
-static ex_status grow(ex_dataset *d, size_t more)
-{
-    uint8_t *images = NULL;
-    uint16_t *labels = NULL;
-    EX_TRY(ex_alloc(&images, d->count + more, IMAGE, "CIFAR images"));
-    const ex_status status = ex_alloc(&labels, d->count + more, sizeof *labels, "CIFAR labels");
-    if (status != EX_OK) {
-        ex_free(&images);
-        return status;
-    }
-    if (d->count) {
-        memcpy(images, d->images, d->count * IMAGE);
-        memcpy(labels, d->labels, d->count * sizeof *labels);
-    }
-    ex_free(&d->images);
-    ex_free(&d->labels);
-    d->images = images;
-    d->labels = labels;
-    return EX_OK;
-}
-
-static ex_status append_records(ex_dataset *d, const layout *l, const uint8_t *records,
-                                size_t count, const char *path)
-{
-    EX_TRY(grow(d, count));
-    for (size_t i = 0; i < count; i++) {
-        const uint8_t *image = records + i * record_bytes(l) + l->label;
-        if (image[-1] >= l->classes)
-            return EX_FAIL(EX_ERR_INPUT, "%s: label of record %zu is %u; 0 to %d are expected",
-                           path, i, image[-1], l->classes - 1);
-        d->labels[d->count + i] = image[-1];
-        memcpy(d->images + (d->count + i) * IMAGE, image, IMAGE);
-    }
-    d->count += count;
-    return EX_OK;
-}
-
-static ex_status read_file(ex_dataset *d, const layout *l, const char *path)
+/* *count = the records of a file, which is read to its end for that: a compressed one does not tell
+ * how much it holds. */
+static ex_status count_records(size_t *count, const layout *l, const char *path)
 {
     ex_status status;
     ex_input *in;
-    uint8_t *records = NULL;
-    uint64_t got;
-    const uint64_t record = record_bytes(l);
+    uint8_t bytes[1 << 13];
+    uint64_t got, all = 0;
+    const uint64_t record = record_bytes(l), most = l->records * record;
     EX_TRY(ex_input_open(&in, path));
-    EX_TRY_GOTO(ex_input_take(in, &records, l->records * record, &got), done);
+    do {
+        const uint64_t left = most - all;
+        EX_TRY_GOTO(ex_input_read_some(in, bytes, left < sizeof bytes ? left : sizeof bytes, &got),
+                    done);
+        all += got;
+    } while (got > 0);
     EX_TRY_GOTO(ex_input_end(in), done);
-    if (got == 0 || got % record != 0) {
+    if (all == 0 || all % record != 0)
         status = EX_FAIL(EX_ERR_INPUT,
                          "%s is truncated: %" PRIu64
                          " bytes are no whole number (1 to %zu) of records of %" PRIu64 " bytes",
-                         path, got, l->records, record);
-        goto done;
-    }
-    status = append_records(d, l, records, got / record, path);
+                         path, all, l->records, record);
+    *count = (size_t)(all / record);
 done:
-    ex_free(&records);
     ex_input_close(&in);
     return status;
 }
 
+/* Reads so many records behind those that are there, where there is room for them. */
+static ex_status read_records(ex_dataset *d, const layout *l, size_t count, const char *path)
+{
+    ex_status status;
+    ex_input *in;
+    uint8_t label[2];
+    EX_TRY(ex_input_open(&in, path));
+    for (size_t i = 0; i < count; i++, d->count++) {
+        EX_TRY_GOTO(ex_input_read(in, label, l->label, "a label"), done);
+        EX_TRY_GOTO(ex_input_read(in, d->images + d->count * IMAGE, IMAGE, "an image"), done);
+        d->labels[d->count] = label[l->label - 1];
+        if (d->labels[d->count] >= l->classes) {
+            status = EX_FAIL(EX_ERR_INPUT, "%s: label of record %zu is %u; 0 to %d are expected",
+                             path, i, d->labels[d->count], l->classes - 1);
+            goto done;
+        }
+    }
+    status = ex_input_end(in);
+done:
+    ex_input_close(&in);
+    return status;
+}
+
+/* Room for all files is made at once: growing by a file would hold everything twice. */
 static ex_status read_files(ex_dataset *d, const layout *l, const char *const *paths, int count)
 {
     ex_status status = EX_OK;
+    size_t records[FILES_MAX] = {0}, all = 0;
+    assert(count <= FILES_MAX);
     d->classes = l->classes;
     d->channels = CHANNELS;
     d->height = d->width = SIDE;
     d->count = 0;
+    for (int i = 0; i < count; i++) {
+        EX_TRY_GOTO(count_records(&records[i], l, paths[i]), done);
+        all += records[i];
+    }
+    EX_TRY_GOTO(ex_alloc(&d->images, all, IMAGE, "CIFAR images"), done);
+    EX_TRY_GOTO(ex_alloc(&d->labels, all, sizeof *d->labels, "CIFAR labels"), done);
     for (int i = 0; i < count && status == EX_OK; i++)
-        status = read_file(d, l, paths[i]);
+        status = read_records(d, l, records[i], paths[i]);
+done:
     if (status != EX_OK)
         ex_dataset_close(d);
     return status;

@@ -41,8 +41,9 @@ ex_status ex_input_open(ex_input **out, const char *path)
     input->stored = (uint64_t)info.st_size;
     input->file = gzopen(path, "rbe");
     if (!input->file) {
+        const ex_status status = ex_file_read_error(path);
         ex_free(&input);
-        return ex_file_read_error(path);
+        return status;
     }
     gzbuffer(input->file, 1 << 17);
     *out = input;
@@ -56,6 +57,19 @@ void ex_input_close(ex_input **input)
     ex_free(input);
 }
 
+/* Of zlib's last call, by errno where zlib has it from there. */
+static ex_status read_error(const ex_input *input)
+{
+    int code;
+    const char *text = gzerror(input->file, &code);
+    if (code == Z_ERRNO)
+        return ex_file_read_error(input->path);
+    if (code == Z_MEM_ERROR) /* its buffers are made by the first read */
+        return EX_FAIL(EX_ERR_MEMORY, "%s: no memory to read it", input->path);
+    return EX_FAIL(EX_ERR_INPUT, "%s is damaged after %" PRIu64 " bytes: %s", input->path,
+                   input->done, text);
+}
+
 ex_status ex_input_read_some(ex_input *input, void *out, uint64_t bytes, uint64_t *got)
 {
     unsigned char *p = out;
@@ -63,12 +77,8 @@ ex_status ex_input_read_some(ex_input *input, void *out, uint64_t bytes, uint64_
     while (*got < bytes) {
         const uint64_t left = bytes - *got;
         const int n = gzread(input->file, p + *got, left < CHUNK ? (unsigned)left : CHUNK);
-        if (n < 0) {
-            int code;
-            const char *text = gzerror(input->file, &code);
-            return EX_FAIL(EX_ERR_INPUT, "%s is damaged after %" PRIu64 " bytes: %s", input->path,
-                           input->done, text);
-        }
+        if (n < 0)
+            return read_error(input);
         if (n == 0)
             break;
         *got += (uint64_t)n;

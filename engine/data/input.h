@@ -1,5 +1,5 @@
-/* A data file being read, plain or gzipped alike (zlib looks at the first bytes). Every error is
- * EX_ERR_INPUT naming the path, what was expected and what was found. */
+/* A data file being read, plain or gzipped alike (zlib looks at the first bytes). An error is
+ * EX_ERR_INPUT naming the path, what was expected and what was found; or EX_ERR_MEMORY. */
 #ifndef EX_INPUT_H
 #define EX_INPUT_H
 

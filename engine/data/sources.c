@@ -2,6 +2,7 @@
  * SOURCE_LIST. */
 #include "data/source.h"
 
+#include "base/log.h"
 #include "data/folders.h"
 #include "data/images.h"
 #include "data/synthetic.h"
@@ -40,21 +41,37 @@ static ex_status open_idx(ex_data *data, const char *folder, const ex_data_optio
     return EX_OK;
 }
 
-/* The training batches are those there are, from 1 on without a gap. */
+/* The training batches that are there, from 1 on without a gap: fewer than the archive has may be
+ * meant so, and are told of; a gap is none of anybody's making. */
+static ex_status find_batches(char train[][PATH_MAX], int *count, const char *folder)
+{
+    *count = 0;
+    for (int i = 0; i < CIFAR_TRAIN_FILES; i++) {
+        char name[32];
+        snprintf(name, sizeof name, "data_batch_%d.bin", i + 1);
+        if (!ex_data_find_file(train[*count], folder, name))
+            continue;
+        if (*count < i)
+            return EX_FAIL(EX_ERR_INPUT, "%s has %s, but no data_batch_%d.bin before it", folder,
+                           name, *count + 1);
+        ++*count;
+    }
+    if (*count < CIFAR_TRAIN_FILES)
+        ex_log_warn("%s has %d of the %d training files of CIFAR-10, without data_batch_%d.bin: "
+                    "fewer samples to train on",
+                    folder, *count, CIFAR_TRAIN_FILES, *count + 1);
+    return EX_OK;
+}
+
 static ex_status open_cifar10(ex_data *data, const char *folder, const ex_data_options *options)
 {
     (void)options;
     char test[PATH_MAX], train[CIFAR_TRAIN_FILES][PATH_MAX];
     const char *paths[CIFAR_TRAIN_FILES], *test_path = test;
-    int count = 0;
-    while (count < CIFAR_TRAIN_FILES) {
-        char name[32];
-        snprintf(name, sizeof name, "data_batch_%d.bin", count + 1);
-        if (!ex_data_find_file(train[count], folder, name))
-            break;
-        paths[count] = train[count];
-        count++;
-    }
+    int count;
+    EX_TRY(find_batches(train, &count, folder));
+    for (int i = 0; i < count; i++)
+        paths[i] = train[i];
     EX_TRY(need_file(test, folder, "test_batch.bin"));
     EX_TRY(ex_cifar10_read(&data->train, paths, count));
     return ex_cifar10_read(&data->test, &test_path, 1);

@@ -31,9 +31,15 @@ present "$folder"/cmake/excise/excise-config{,-version}.cmake usr/share/doc/exci
 
 # --- the program
 succeeds --version
-for name in commit onednn zlib jansson libyaml libpng libjpeg openmp compiler cuda cudnn cublaslt nccl; do
+for name in commit onednn isa zlib jansson libyaml libpng libjpeg openmp compiler cuda cudnn cublaslt nccl mpi; do
     grep -qE "^  $name +[^ ]" out || fail "--version does not tell $name"
 done
+if [ -e "$folder/libexcise_mpi.so" ]; then
+    grep -qE '^  mpi +.*MPI.*[0-9]\.[0-9]' out || fail "--version does not tell which MPI"
+fi
+isa=$(sed -n 's/^  isa *//p' out)
+excise devices
+[ "$isa" = "not there" ] || grep -qF ", $isa, " out || fail "--version and devices tell different instruction sets"
 succeeds bench --help
 has out "Usage: excise bench"
 
@@ -106,13 +112,25 @@ same a.safetensors ce/model.safetensors
 same b.safetensors ce/model.safetensors
 
 # --- errors, interruptions and folders
-mkdir stopped
-./contract run stopped >report.json 2>err || fail "the contract is not kept"
+mkdir stopped locales
+host=()
+if command -v localedef >/dev/null; then # warns of what a locale has besides
+    printf 'LC_NUMERIC\ndecimal_point ","\nthousands_sep "."\ngrouping 3;3\nEND LC_NUMERIC\n' >comma
+    localedef --no-archive -c -i comma locales/comma >log 2>&1
+    present locales/comma/LC_NUMERIC
+    host=(comma)
+else
+    echo "localedef is missing: not tried in a locale where numbers have a comma"
+fi
+LOCPATH=$work/locales OMP_NUM_THREADS=5 ./contract run stopped "${host[@]}" \
+    >report.json 2>err || fail "the contract is not kept"
 same kept.safetensors run/model.safetensors
 same report.json forgot/report.json
 has forgot/config.yaml "method: head "
 same thread-0.safetensors forgot/model.safetensors
 same thread-1.safetensors forgot/model.safetensors
+python3 "$tests/compare_runs.py" ce numbers || fail "the library writes another run than the program"
+same numbers.safetensors ce/model.safetensors
 present forgot/model.safetensors stopped/checkpoint/round-0.bin
 succeeds unlearn -o stopped --resume
 present stopped/model.safetensors

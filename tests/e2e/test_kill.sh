@@ -31,6 +31,20 @@ killed() {
     EXCISE_KILL_AT=$at LD_PRELOAD=$shim "$excise" "$@" >out 2>err
 }
 
+# torn N ARGUMENTS...: runs until the N-th line of metrics.jsonl is written by half.
+torn() {
+    local at=$1
+    shift
+    EXCISE_KILL_LINE=$at LD_PRELOAD=$shim "$excise" "$@" >out 2>err
+}
+
+# pruning N ARGUMENTS...: runs until the N-th checkpoint is to be removed.
+pruning() {
+    local at=$1
+    shift
+    EXCISE_KILL_PRUNE=$at LD_PRELOAD=$shim "$excise" "$@" >out 2>err
+}
+
 # late SECONDS ARGUMENTS...: the same by time.
 late() {
     local seconds=$1
@@ -53,12 +67,12 @@ attempt() {
     { "$how" "$point" "$@" -o "$folder"; } 2>/dev/null
 }
 
-# draw POINT: what it stands for, as HOW:N in $drawn. POINT: killed:N, JOB:SHARE+WIDTH (a call between
+# draw POINT: what it stands for, as HOW:N in $drawn. POINT: killed:N, torn:N, pruning:N, JOB:SHARE+WIDTH (a call between
 # those per mille of the job's) or moment. Not in a subshell, which would draw from another seed.
 draw() {
     local job=${1%%:*} span=${1#*:}
     case $job in
-    killed) drawn=$1 ;;
+    killed | torn | pruning) drawn=$1 ;;
     moment) drawn=late:0.$((10 + RANDOM % 50)) ;;
     *)
         local -n total=count_$job
@@ -110,6 +124,15 @@ echo "calls: train $count_train, ce $count_ce, de $count_de, retrain $count_retr
 # --- the first calls of all: folders, config.yaml, the first checkpoint
 chain source t0 killed:1 killed:2 killed:3 killed:5 killed:7 -- "${train[@]}"
 chain ce c0 killed:1 killed:3 killed:6 killed:8 -- "${ce[@]}"
+# --- in a line of metrics.jsonl, the first, the last and one between
+{ torn 2 "${train[@]}" -o half; } 2>/dev/null
+[ $? -eq 137 ] || fail "nobody was killed in a line of metrics.jsonl"
+[ "$(wc -l <half/metrics.jsonl)" -eq 1 ] && tail -n 1 half/metrics.jsonl | grep -q '^{"round":2' ||
+    fail "no line of metrics.jsonl was cut in half"
+chain source half -- "${train[@]}"
+chain source t-line torn:1 torn:2 torn:1 -- "${train[@]}"
+chain ce c-line torn:2 torn:1 -- "${ce[@]}"
+chain de d-line torn:3 torn:1 -- "${de[@]}"
 # --- throughout; each chain goes on from where the one before was killed, and is killed again
 chain source t1 train:250+200 train:200+200 train:100+200 -- "${train[@]}"
 chain source t2 train:800+190 train:0+200 train:0+100 -- "${train[@]}"
@@ -123,7 +146,10 @@ done
 chain ce c3 ce:850+140 ce:0+100 -- "${ce[@]}"
 chain retrain r1 retrain:400+300 retrain:300+200 retrain:0+200 -- "${retrain[@]}"
 # --- after the last checkpoint, before an older one is removed
-chain source t3 killed:43 killed:43 killed:15 -- "${train[@]}"
+{ pruning 1 "${train[@]}" -o three; } 2>/dev/null
+[ $? -eq 137 ] || fail "nobody was killed before a checkpoint was removed"
+present three/checkpoint/round-{0,1,2}.bin
+chain source three pruning:1 pruning:1 -- "${train[@]}"
 # --- the same in bf16, where the processor can
 if "$excise" train -c tiny.yaml --precision bf16 --dry-run --quiet >/dev/null 2>&1; then
     narrow=("${train[@]}" --precision bf16)

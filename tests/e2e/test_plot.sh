@@ -36,6 +36,79 @@ assert not missing, f"{figure}.svg lacks {missing}; it has {shown}"
 PY
 }
 
+# --- TensorBoard: a stand-in for its package writes down what it gets
+mkdir -p standin/tensorboard/{compat/proto,summary/writer} made/{first,second}
+cat >standin/tensorboard/compat/proto/summary_pb2.py <<'PY'
+class Summary:
+    class Value:
+        def __init__(self, tag, simple_value):
+            self.tag, self.simple_value = tag, simple_value
+
+    def __init__(self, value):
+        self.value = value
+PY
+cat >standin/tensorboard/compat/proto/event_pb2.py <<'PY'
+class Event:
+    def __init__(self, wall_time, step, summary):
+        self.wall_time, self.step, self.summary = wall_time, step, summary
+PY
+cat >standin/tensorboard/summary/writer/event_file_writer.py <<'PY'
+import json
+import os
+
+
+class EventFileWriter:
+    def __init__(self, logdir, filename_suffix):
+        self.file = open(os.path.join(logdir, "events.out.tfevents.1" + filename_suffix), "x")
+
+    def add_event(self, event):
+        for value in event.summary.value:
+            print(json.dumps([event.wall_time, event.step, value.tag, value.simple_value]),
+                  file=self.file)
+
+    def close(self):
+        self.file.close()
+PY
+cat >made/first/metrics.jsonl <<'JSON'
+{"round":1,"phase":"train","seconds":2.5,"test_loss":2.25,"test_accuracy":0.5,"bytes_up":7}
+{"round":2,"phase":"train","seconds":4,"test_loss":null,"test_accuracy":0.75,"bytes_up":0}
+JSON
+echo '{"round":3,"phase":"unlearn","seconds":1,"forget_test":0,"per_class":[0,1]}' >made/second/metrics.jsonl
+touch -d @1000 made/*/metrics.jsonl
+# An event for each number of a line, at the moment when its round ended.
+sort >expected-first <<'JSON'
+[996.0, 1, "train/bytes_up", 7]
+[996.0, 1, "train/seconds", 2.5]
+[996.0, 1, "train/test_accuracy", 0.5]
+[996.0, 1, "train/test_loss", 2.25]
+[1000.0, 2, "train/bytes_up", 0]
+[1000.0, 2, "train/seconds", 4]
+[1000.0, 2, "train/test_accuracy", 0.75]
+JSON
+sort >expected-second <<'JSON'
+[1000.0, 3, "unlearn/forget_test", 0]
+[1000.0, 3, "unlearn/seconds", 1]
+JSON
+# export_events PACKAGES PYTHON: of both runs, into the folder made-events.
+export_events() {
+    PYTHONDONTWRITEBYTECODE=1 PYTHONPATH=$1:$tests/../../scripts "$2" - 2>err <<'PY' || fail "no events are written"
+import run_data
+runs = run_data.read_runs(["made/first", "made/second"])
+run_data.write_tensorboard(runs, "made-events")
+PY
+}
+for call in first second; do # the second replaces what the first has written
+    export_events "$work/standin" python3
+    for run in first second; do
+        sort made-events/$run/events.out.tfevents.1.excise >got
+        cmp -s got expected-$run || fail "the events of $run, $call call: $(diff expected-$run got)"
+    done
+done
+echo kept >made-events/first/events.out.tfevents.1.other
+export_events "$work/standin" python3
+has made-events/first/events.out.tfevents.1.other kept
+rm -r made-events
+
 python=
 for candidate in "${PYTHON:-python3}" /usr/bin/python3; do
     if "$candidate" -c 'import matplotlib' 2>/dev/null; then
@@ -126,4 +199,23 @@ if "$python" -c 'import tensorboard' 2>/dev/null; then
     plot train ce -o other --tensorboard events || fail "writing TensorBoard events"
     [ "$(find events/train events/ce -name 'events.out.tfevents.*' -size +0 | wc -l)" -eq 2 ] ||
         fail "no two files of events"
+    export_events '' "$python"
+    "$python" - 2>err <<'PY' || fail "TensorBoard reads other events than were written"
+import glob
+import json
+
+from tensorboard.backend.event_processing.event_file_loader import RawEventFileLoader
+from tensorboard.compat.proto.event_pb2 import Event
+
+for run in "first", "second":
+    [path] = glob.glob(f"made-events/{run}/*.excise")
+    events = [Event.FromString(record) for record in RawEventFileLoader(path).Load()]
+    got = [[event.wall_time, event.step, value.tag, value.simple_value]
+           for event in events for value in event.summary.value]
+    with open("expected-" + run, encoding="utf-8") as file:
+        expected = [json.loads(line) for line in file]
+    assert sorted(got) == sorted(expected), (got, expected)
+PY
+else
+    echo "no Python with tensorboard: only the stand-in has seen the events"
 fi

@@ -1,9 +1,12 @@
+#include "base/memory.h"
 #include "data/dataset.h"
 #include "temp.h"
 #include "test.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 enum { IMAGE = 3072, RECORD = 3073 };
 
@@ -129,9 +132,41 @@ static void test_cifar100_takes_the_fine_label(void **state)
     free(bytes);
 }
 
+/* Of zeros, which need no room on most disks. */
+static const char *write_empty_records(const char *name, size_t count)
+{
+    const char *path = ex_temp_write(name, "", 0, 0);
+    assert_int_equal(truncate(path, (off_t)(count * RECORD)), 0);
+    return path;
+}
+
+static void test_five_files_take_hardly_more_memory_than_their_images(void **state)
+{
+    (void)state;
+    enum { FILES = 5, COUNT = 10000 };
+    static const size_t all = (size_t)FILES * COUNT * IMAGE;
+    const char *paths[FILES];
+    for (int i = 0; i < FILES; i++) {
+        char name[32];
+        snprintf(name, sizeof name, "batch_%d.bin", i);
+        paths[i] = strdup(write_empty_records(name, COUNT));
+    }
+    ex_dataset d = {0};
+    const size_t before = ex_memory_peak();
+    assert_ok(ex_cifar10_read(&d, paths, FILES));
+    const size_t after = ex_memory_peak();
+    assert_int_equal(d.count, FILES * COUNT);
+    if (after - before > all + all / 4)
+        fail_msg("%zu bytes were taken for %zu bytes of images", after - before, all);
+    ex_dataset_close(&d);
+    for (int i = 0; i < FILES; i++)
+        free((char *)paths[i]);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_five_files_take_hardly_more_memory_than_their_images),
         cmocka_unit_test(test_files_are_appended_in_order),
         cmocka_unit_test(test_files_that_are_no_whole_records_are_refused),
         cmocka_unit_test(test_a_file_of_more_than_10000_records_is_refused),

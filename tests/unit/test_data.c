@@ -126,6 +126,10 @@ static void test_cifar10_takes_the_batches_that_are_there(void **state)
     assert_int_equal(data->test.count, 10);
     assert_int_equal(data->train.channels, 3);
     ex_data_close(&data);
+    write_batch("cifar/cifar-10-batches-bin/data_batch_4.bin", 30);
+    assert_status(ex_data_open(&data, "cifar10", &options), EX_ERR_INPUT);
+    assert_message("has data_batch_4.bin, but no data_batch_3.bin before it");
+    assert_message("scripts/get_data.sh cifar10");
 }
 
 static void test_cifar100_opens_its_two_files(void **state)

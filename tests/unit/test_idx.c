@@ -175,6 +175,16 @@ static void test_missing_files_and_folders_are_refused(void **state)
     assert_message("no regular file");
 }
 
+/* A regular file whose first page cannot be read, on any machine. */
+static void test_a_file_that_cannot_be_read_is_not_called_damaged(void **state)
+{
+    (void)state;
+    ex_dataset d = {.classes = 10};
+    assert_status(ex_idx_read(&d, "/proc/self/mem", "/proc/self/mem"), EX_ERR_INPUT);
+    assert_message("/proc/self/mem cannot be read: Input/output error");
+    assert_null(d.images);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -186,6 +196,7 @@ int main(void)
         cmocka_unit_test(test_damaged_and_cut_gzip_streams_are_refused),
         cmocka_unit_test(test_a_gzip_stream_without_its_end_is_refused),
         cmocka_unit_test(test_missing_files_and_folders_are_refused),
+        cmocka_unit_test(test_a_file_that_cannot_be_read_is_not_called_damaged),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

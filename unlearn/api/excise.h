@@ -18,6 +18,8 @@
  * it.
  *
  * Threads: one call at a time on a session; different sessions may be used by different threads.
+ * A call leaves its thread's locale, and the number of OpenMP threads, as they were; in what it
+ * reads and writes numbers have a point, whatever the locale says.
  *
  * Stability: functions, structs and the numbers of enumerations stay as they are while the
  * library's soname does. Structs are filled by the library and read by the caller. */

@@ -8,6 +8,7 @@
 #include "trainer.h"
 #include "version.h"
 
+#include <omp.h>
 #include <stdlib.h>
 
 /* --- status and process-wide switches ------------------------------------------------------ */
@@ -26,11 +27,6 @@ SAME(EXCISE_ERR_NUMERIC, EX_ERR_NUMERIC);
 SAME(EXCISE_ERR_BACKEND, EX_ERR_BACKEND);
 SAME(EXCISE_ERR_INTERNAL, EX_ERR_INTERNAL);
 SAME(EXCISE_INTERRUPTED, EX_ERR_INTERRUPTED);
-
-static excise_status outer(ex_status status)
-{
-    return (excise_status)status;
-}
 
 const char *excise_status_text(excise_status status)
 {
@@ -54,10 +50,25 @@ void excise_free(void *text)
     free(text);
 }
 
+static locale_t plain; /* "C", for good */
+
 /* A library is silent unless asked; the program's level begins with the log. */
-__attribute__((constructor)) static void begin_quietly(void)
+__attribute__((constructor)) static void begin(void)
 {
     ex_log_set_level(EX_LOG_QUIET);
+    plain = newlocale(LC_ALL_MASK, "C", (locale_t)0);
+}
+
+ex_caller ex_caller_enter(void)
+{
+    return (ex_caller){.locale = uselocale(plain), .threads = omp_get_max_threads()};
+}
+
+excise_status ex_caller_leave(const ex_caller *c, ex_status status)
+{
+    uselocale(c->locale);
+    omp_set_num_threads(c->threads);
+    return (excise_status)status;
 }
 
 void excise_set_log(int on)
@@ -100,13 +111,14 @@ excise_status excise_open(excise_session **session, const char *subject, const c
     *session = NULL;
     excise_session *s = NULL;
     ex_status status;
+    const ex_caller host = ex_caller_enter();
     EX_TRY_GOTO(ex_alloc(&s, 1, sizeof *s, "session"), done);
     EX_TRY_GOTO(open_session(s, subject, config, settings), done);
     *session = s;
     s = NULL;
 done:
     excise_close(&s);
-    return outer(status);
+    return ex_caller_leave(&host, status);
 }
 
 void excise_close(excise_session **session)
@@ -163,8 +175,14 @@ int excise_layer_channels(const excise_session *session, int layer)
     return l ? l->channels : 0;
 }
 
+static ex_status save(const ex_federation *f, const char *path)
+{
+    EX_CHECK_ARG(path, "excise_save: the path of a file is expected, not NULL");
+    return ex_model_file_write(path, f->model, f->params, f->stats, f->batches, NULL);
+}
+
 excise_status excise_save(const excise_session *session, const char *path)
 {
-    const ex_federation *f = session->f;
-    return outer(ex_model_file_write(path, f->model, f->params, f->stats, f->batches, NULL));
+    const ex_caller host = ex_caller_enter();
+    return ex_caller_leave(&host, save(session->f, path));
 }

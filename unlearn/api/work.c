@@ -11,29 +11,30 @@
 
 /* --- accuracy ------------------------------------------------------------------------------ */
 
+static ex_status evaluate(excise_session *s, excise_samples samples, ex_accuracy *a)
+{
+    const ex_data *data = s->f->data;
+    EX_CHECK_ARG(samples == EXCISE_TEST || samples == EXCISE_TRAIN,
+                 "excise_evaluate: samples is %d; EXCISE_TEST or EXCISE_TRAIN is expected",
+                 (int)samples);
+    return ex_federation_evaluate(s->f, samples == EXCISE_TEST ? &data->test : &data->train, NULL,
+                                  a);
+}
+
 excise_status excise_evaluate(excise_session *session, excise_samples samples, double *accuracy,
                               double *loss, double *per_class)
 {
-    const ex_data *data = session->f->data;
     ex_accuracy a = {0};
-    ex_status status;
-    if (samples != EXCISE_TEST && samples != EXCISE_TRAIN)
-        return (excise_status)EX_FAIL(EX_ERR_USAGE,
-                                      "excise_evaluate: samples is %d; EXCISE_TEST or "
-                                      "EXCISE_TRAIN is expected",
-                                      (int)samples);
-    EX_TRY_GOTO(ex_federation_evaluate(
-                    session->f, samples == EXCISE_TEST ? &data->test : &data->train, NULL, &a),
-                done);
-    if (accuracy)
+    const ex_caller host = ex_caller_enter();
+    const ex_status status = evaluate(session, samples, &a);
+    if (status == EX_OK && accuracy)
         *accuracy = a.count ? (double)a.correct / (double)a.count : (double)NAN;
-    if (loss)
+    if (status == EX_OK && loss)
         *loss = a.loss;
-    for (int k = 0; per_class && k < a.classes; k++)
+    for (int k = 0; status == EX_OK && per_class && k < a.classes; k++)
         per_class[k] = ex_accuracy_class(&a, k);
-done:
     ex_accuracy_free(&a);
-    return (excise_status)status;
+    return ex_caller_leave(&host, status);
 }
 
 /* --- effects ------------------------------------------------------------------------------- */
@@ -73,7 +74,8 @@ static ex_status measure(excise_session *s, int label, excise_effect *out)
 
 excise_status excise_effects(excise_session *session, int label, excise_effect *effects)
 {
-    return (excise_status)measure(session, label, effects);
+    const ex_caller host = ex_caller_enter();
+    return ex_caller_leave(&host, measure(session, label, effects));
 }
 
 /* --- unlearning ---------------------------------------------------------------------------- */
@@ -159,5 +161,6 @@ excise_status excise_unlearn(excise_session *session, const char *method, int la
 {
     if (report)
         *report = NULL;
-    return (excise_status)unlearn(session, method, label, folder, report);
+    const ex_caller host = ex_caller_enter();
+    return ex_caller_leave(&host, unlearn(session, method, label, folder, report));
 }

@@ -1,5 +1,6 @@
 #include "output.h"
 
+#include "comm.h"
 #include "cuda_module.h"
 #include "io/file.h"
 #include "version.h"
@@ -37,8 +38,12 @@ json_t *cli_accuracy(const ex_accuracy *a, int label)
 json_t *cli_libraries(void)
 {
     ex_cuda_versions unused;
+    char mpi[EX_COMM_VERSION_ROOM];
+    ex_comm_mpi_version(mpi);
     (void)ex_cuda_module_versions(&unused); /* loads it, so that its libraries are told too */
-    return ex_version_libraries();
+    json_t *libraries = ex_version_libraries();
+    json_object_set_new(libraries, "mpi", ex_json_word(*mpi ? mpi : NULL));
+    return libraries;
 }
 
 json_t *cli_provenance(const ex_federation *f)

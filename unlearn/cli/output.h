@@ -11,9 +11,9 @@ const char *cli_measured(char text[CLI_NUMBER_ROOM], double value, size_t sample
 
 /* {"accuracy", "loss", "count", "per_class": [...]}, and {"forget", "retain"} if label >= 0. */
 json_t *cli_accuracy(const ex_accuracy *a, int label);
-/* ex_version_libraries with the CUDA module loaded, if that can be: what the program could use
- * here, where a report tells what it did use. ex_error_message then says why it could not be
- * loaded. */
+/* ex_version_libraries with the CUDA module loaded, if that can be, and "mpi", which no result
+ * depends on: what the program could use here, where a report tells what it did use.
+ * ex_error_message then says why the CUDA module could not be loaded. */
 json_t *cli_libraries(void);
 /* {"schema", "version", "libraries", "model", "dataset", "seed", "device", "device_description",
  * "precision"}: what a result depends on. */

@@ -1,12 +1,18 @@
-/* contract RUN EMPTY_FOLDER: what excise.h promises beyond success. Prints what is not so. */
+/* contract RUN EMPTY_FOLDER [LOCALE]: what excise.h promises beyond success, to a program with this
+ * locale, in which numbers have a comma. Prints what is not so. */
 #include <excise.h>
 
+#include <dlfcn.h>
+#include <locale.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <threads.h>
 
 static int failures;
+static char point[8]; /* what stands before the fraction of a number in this program */
+static int (*max_threads)(void);
+static int threads; /* of OpenMP, as this program has it */
 
 #define CHECK(condition)                                                                           \
     do {                                                                                           \
@@ -16,6 +22,28 @@ static int failures;
             failures++;                                                                            \
         }                                                                                          \
     } while (0)
+
+/* What the library sets for itself within a call does not show outside. */
+static int thread_is_kept(void)
+{
+    char half[8];
+    snprintf(half, sizeof half, "%.1f", 0.5);
+    return half[1] == point[0] && strcmp(localeconv()->decimal_point, point) == 0 &&
+           max_threads() == threads;
+}
+
+/* What is to be kept. OpenMP comes along with the library. */
+static void look_at_thread(const char *locale)
+{
+    void *symbol = dlsym(dlopen(NULL, RTLD_LAZY), "omp_get_max_threads");
+    CHECK(symbol);
+    if (!symbol)
+        exit(1);
+    memcpy(&max_threads, &symbol, sizeof symbol);
+    threads = max_threads();
+    CHECK(!locale || (setlocale(LC_ALL, locale) && *localeconv()->decimal_point == ','));
+    snprintf(point, sizeof point, "%s", localeconv()->decimal_point);
+}
 
 static int says(const char *words)
 {
@@ -63,6 +91,7 @@ static void check_failures(excise_session *s, const char *run, const char *folde
     excise_interrupt(0);
     CHECK(excise_evaluate(s, (excise_samples)7, NULL, NULL, NULL) == EXCISE_ERR_USAGE);
     CHECK(excise_save(s, "/nowhere/model.safetensors") == EXCISE_ERR_IO);
+    CHECK(excise_save(s, NULL) == EXCISE_ERR_USAGE && says("not NULL"));
     CHECK(excise_save(s, "kept.safetensors") == EXCISE_OK);
 }
 
@@ -99,13 +128,32 @@ static void check_threads(const char *run)
     }
 }
 
+/* Fractions come from text and go to text: effects.csv, config.yaml, report.json. */
+static void check_numbers(const char *run)
+{
+    static const char *const settings[] = {"server.threads=1", NULL};
+    static const char *const bad[] = {"lr=0,5", NULL};
+    excise_session *s = NULL;
+    CHECK(excise_open(&s, run, NULL, bad) == EXCISE_ERR_CONFIG && !s && says("lr is \"0,5\""));
+    CHECK(excise_open(&s, run, NULL, settings) == EXCISE_OK && thread_is_kept());
+    if (!s)
+        return;
+    CHECK(excise_evaluate(s, EXCISE_TEST, NULL, NULL, NULL) == EXCISE_OK && thread_is_kept());
+    CHECK(excise_unlearn(s, "ce", 1, "numbers", NULL) == EXCISE_OK && thread_is_kept());
+    CHECK(excise_unlearn(s, "magic", 1, NULL, NULL) == EXCISE_ERR_USAGE && thread_is_kept());
+    CHECK(excise_save(s, "numbers.safetensors") == EXCISE_OK && thread_is_kept());
+    excise_close(&s);
+    CHECK(thread_is_kept());
+}
+
 int main(int argc, char **argv)
 {
     excise_session *s = NULL;
     double before[10], after[10], all, loss;
     char *report = NULL;
-    if (argc != 3)
+    if (argc != 3 && argc != 4)
         return 2;
+    look_at_thread(argv[3]);
     check_open(argv[1]);
     CHECK(excise_open(&s, argv[1], NULL, NULL) == EXCISE_OK);
     if (!s)
@@ -124,5 +172,6 @@ int main(int argc, char **argv)
     CHECK(!s);
     excise_close(&s);
     check_threads(argv[1]);
+    check_numbers(argv[1]);
     return failures != 0;
 }
