@@ -44,6 +44,7 @@ typedef struct ex_device {
     char description[192]; /* processor, instruction set or GPU name */
     int lanes_default;     /* how many lanes of one thread fill it */
     int images_at_once;    /* that fill it in an evaluation */
+    size_t cache;          /* of a lane, in bytes; 0: it is not asked for */
     int steps_a_run; /* steps that ex_plan_train is best given at once: it waits for their end */
 } ex_device;
 
