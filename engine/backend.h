@@ -4,8 +4,8 @@
  * values (params, stats, velocity), workspace, threads. Plan = a model compiled on a lane for one
  * use and batch size; running one allocates nothing. Plans of one lane share its scratch memory, so
  * only one of them may run at a time, and what a plan computed is gone once another plan of the
- * same lane was made or has run (but for the nodes kept by keep_nodes). A lane is used by one
- * thread at a time.
+ * same lane was made, has run or was destroyed (but for the nodes kept by keep_nodes). A lane is
+ * used by one thread at a time.
  *
  * A back end is a `const ex_backend` of function pointers, chosen by name (backend.c). Callers use
  * the ex_device_, ex_lane_ and ex_plan_ functions below it, which check what they are given; a back
@@ -44,6 +44,7 @@ typedef struct ex_device {
     char description[192]; /* processor, instruction set or GPU name */
     int lanes_default;     /* how many lanes of one thread fill it */
     int images_at_once;    /* that fill it in an evaluation */
+    size_t cache;          /* of a lane, in bytes; 0: it is not asked for */
     int steps_a_run; /* steps that ex_plan_train is best given at once: it waits for their end */
 } ex_device;
 

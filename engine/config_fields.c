@@ -104,7 +104,7 @@ static const ex_field fields[] = {
     {INT("lanes", lanes, 0, THREADS_MAX), RESUMABLE, DEFAULT("0", "clients trained at once on the device; 0: as many as fill it")},
     {INT("threads_per_lane", threads_per_lane, 1, THREADS_MAX), DEFAULT("1", "threads of a client's lane")},
     {INT("steps_per_launch", steps_per_launch, 1, LAUNCH_STEPS_MAX), RESUMABLE, DEFAULT("8", "cuda: training steps that are recorded once and launched together; 1: each by itself")},
-    {.key = "memory", .type = EX_FIELD_BYTES, AT(memory), RESUMABLE, DEFAULT("0", "memory that plans may take in all; 0: no limit")},
+    {.key = "memory", .type = EX_FIELD_BYTES, AT(memory), RESUMABLE, DEFAULT("0", "memory that plans and their lanes' scratch may take in all, which ablation and evaluation shrink to; 0: no limit. Not in it: each lane's values (three times the model), data sets, logits that are kept")},
     {CHOICE("comm", comm.kind, "auto", "local", "mpi", "nccl"), RESUMABLE, DEFAULT("auto", "how processes that share the work talk; auto: nccl where each has a GPU, mpi where none has, local for one process")},
     {REAL("comm_timeout", comm.timeout, 0, 1e6), .above_min = true, RESUMABLE, DEFAULT("1800", "seconds that a process waits for the others to finish a round; while the first works alone (evaluation, ablation), however long, it tells the others that it lives")},
     {TEXT("comm_file", comm.file), RESUMABLE, DEFAULT("", "nccl: file by which processes meet, on a disk that all see; empty: beside the run")},

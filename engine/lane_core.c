@@ -70,7 +70,7 @@ ex_status ex_lane_core_values(ex_lane_core *lane)
 
 void ex_lane_core_close(ex_lane_core *lane)
 {
-    ex_budget_give_back(lane->budget, lane->arena_bytes);
+    ex_budget_give_back(lane->budget, lane->arena_taken);
     lane->memory->free(&lane->params);
     lane->memory->free(&lane->stats);
     lane->memory->free(&lane->velocity);
@@ -79,41 +79,73 @@ void ex_lane_core_close(ex_lane_core *lane)
 
 /* --- arena ------------------------------------------------------------------------------------ */
 
-/* The arena holds nothing between runs: the old one goes first, so that both are never there. */
-static ex_status resize(ex_lane_core *lane, size_t bytes)
+static size_t largest_claim(const ex_lane_core *lane)
 {
-    if (bytes == lane->arena_bytes)
-        return EX_OK;
-    EX_TRY(lane->memory->wait(lane));
-    lane->memory->free(&lane->arena);
-    ex_budget_give_back(lane->budget, lane->arena_bytes);
-    lane->arena_bytes = 0;
-    lane->arena_moves++;
-    EX_TRY(ex_budget_take(lane->budget, bytes));
-    const ex_status status =
-        lane->memory->alloc(&lane->arena, lane, bytes, "scratch memory of a lane");
-    if (status == EX_OK)
-        lane->arena_bytes = bytes;
-    else
-        ex_budget_give_back(lane->budget, bytes);
-    return status;
+    size_t largest = 0;
+    for (const ex_lane_claim *c = lane->claims; c; c = c->next)
+        largest = c->arena > largest ? c->arena : largest;
+    return largest;
 }
 
-ex_status ex_lane_reserve(ex_lane_core *lane, size_t arena, size_t own)
+/* The arena goes, and of the budget what is more than `taken`. */
+static void drop_arena(ex_lane_core *lane, size_t taken)
 {
-    const size_t needed = lane->arena_needed;
-    EX_TRY(ex_budget_take(lane->budget, own));
-    if (arena > needed)
-        lane->arena_needed = arena;
-    const ex_status status = resize(lane, lane->arena_needed);
-    if (status != EX_OK) {
-        ex_budget_give_back(lane->budget, own);
-        lane->arena_needed = needed; /* ex_plan_bind gets it back for the plans that are there */
+    lane->memory->free(&lane->arena);
+    lane->arena_bytes = 0;
+    lane->arena_moves++;
+    if (lane->arena_taken > taken) {
+        ex_budget_give_back(lane->budget, lane->arena_taken - taken);
+        lane->arena_taken = taken;
     }
-    return status;
+}
+
+/* Of bytes that the budget has. The arena holds nothing between runs: the old one goes first, so
+ * that both are never there. */
+static ex_status make_arena(ex_lane_core *lane, size_t bytes)
+{
+    if (bytes == lane->arena_bytes && bytes == lane->arena_taken)
+        return EX_OK;
+    EX_TRY(lane->memory->wait(lane));
+    drop_arena(lane, bytes);
+    EX_TRY(lane->memory->alloc(&lane->arena, lane, bytes, "scratch memory of a lane"));
+    lane->arena_bytes = bytes;
+    return EX_OK;
+}
+
+ex_status ex_lane_reserve(ex_lane_core *lane, ex_lane_claim *claim)
+{
+    const size_t largest = largest_claim(lane), taken = lane->arena_taken;
+    const size_t needed = claim->arena > largest ? claim->arena : largest;
+    const size_t more = needed > taken ? needed - taken : 0;
+    EX_TRY(ex_budget_take(lane->budget, claim->own + more));
+    lane->arena_taken += more;
+    claim->next = lane->claims;
+    lane->claims = claim;
+    return make_arena(lane, needed);
+}
+
+void ex_lane_release(ex_lane_core *lane, const ex_lane_claim *claim)
+{
+    ex_lane_claim **at = &lane->claims;
+    while (*at && *at != claim)
+        at = &(*at)->next;
+    if (*at) {
+        *at = claim->next;
+        ex_budget_give_back(lane->budget, claim->own);
+    }
+    const size_t largest = largest_claim(lane);
+    if (lane->arena_taken > largest)
+        drop_arena(lane, largest); /* the next run makes it again, as small as it may be */
 }
 
 ex_status ex_lane_borrow(ex_lane_core *lane, size_t bytes)
 {
-    return bytes > lane->arena_bytes ? resize(lane, bytes) : EX_OK;
+    const size_t taken = lane->arena_taken;
+    if (bytes <= lane->arena_bytes)
+        return EX_OK;
+    if (bytes > taken) {
+        EX_TRY(ex_budget_take(lane->budget, bytes - taken));
+        lane->arena_taken = bytes;
+    }
+    return make_arena(lane, lane->arena_taken);
 }

@@ -27,6 +27,13 @@ void ex_budget_give_back(ex_budget *budget, size_t bytes);
 
 typedef struct ex_lane_core ex_lane_core;
 
+/* What a plan takes: of its lane's arena, where plans lie on each other, and memory of its own. In
+ * the lane's list from ex_lane_reserve to ex_lane_release. */
+typedef struct ex_lane_claim {
+    size_t arena, own;
+    struct ex_lane_claim *next;
+} ex_lane_claim;
+
 /* Memory where the lane computes. */
 typedef struct ex_lane_memory {
     ex_status (*alloc)(void *out, ex_lane_core *lane, size_t bytes, const char *what);
@@ -41,10 +48,12 @@ struct ex_lane_core {
     ex_budget *budget;
     ex_stream stream; /* where the lane's kernels run */
     float *params, *stats, *velocity;
-    uint64_t version;                 /* counts changes of params and stats; never 0 */
-    char *arena;                      /* scratch that the lane's plans share */
-    size_t arena_bytes, arena_needed; /* by its plans; fewer bytes are there after a failure */
-    unsigned arena_moves;             /* counts replacements, so that plans notice; never 0 */
+    uint64_t version;      /* counts changes of params and stats; never 0 */
+    ex_lane_claim *claims; /* of the plans that live */
+    char *arena;           /* scratch that the lane's plans share */
+    size_t arena_bytes;    /* that are there; 0 once a plan went, until another one runs */
+    size_t arena_taken;    /* of the budget: the largest claim, or what was borrowed */
+    unsigned arena_moves;  /* counts replacements, so that plans notice; never 0 */
 };
 
 /* Sets all but the values' memory, of a struct of zeros. */
@@ -55,10 +64,13 @@ ex_status ex_lane_core_values(ex_lane_core *lane);
 /* Frees values and arena. */
 void ex_lane_core_close(ex_lane_core *lane);
 
-/* Makes the arena as large as the lane's plans need, with one that needs `arena` bytes, and takes
- * `own` bytes of the budget for the plan itself. EX_ERR_MEMORY beyond the budget. */
-ex_status ex_lane_reserve(ex_lane_core *lane, size_t arena, size_t own);
-/* Makes the arena at least so large until the next plan is made. */
+/* Makes the arena as large as the lane's plans need, with one that claims so much, and takes the
+ * budget for that and for the plan's own memory. EX_ERR_MEMORY beyond the budget. */
+ex_status ex_lane_reserve(ex_lane_core *lane, ex_lane_claim *claim);
+/* The plan goes, or was never made: what it alone needed leaves the budget. Allocates nothing, and
+ * waits for nothing: the lane's work has ended. */
+void ex_lane_release(ex_lane_core *lane, const ex_lane_claim *claim);
+/* Makes the arena at least so large until the next plan is made or goes. */
 ex_status ex_lane_borrow(ex_lane_core *lane, size_t bytes);
 
 #endif

@@ -173,13 +173,9 @@ ex_status ex_plan_core_allocate(ex_plan_core *plan)
     ex_plan_buffers *b = &plan->buffers;
     ex_lane_core *lane = plan->lane;
     EX_TRY(ex_plan_buffers_place(b, plan->step_count));
-    EX_TRY(ex_lane_reserve(lane, b->arena_bytes, b->own_bytes));
-    const ex_status status =
-        lane->memory->alloc(&plan->own, lane, b->own_bytes, "memory of a plan");
-    if (status != EX_OK) {
-        ex_budget_give_back(lane->budget, b->own_bytes);
-        return status;
-    }
+    plan->claim = (ex_lane_claim){.arena = b->arena_bytes, .own = b->own_bytes};
+    EX_TRY(ex_lane_reserve(lane, &plan->claim));
+    EX_TRY(lane->memory->alloc(&plan->own, lane, b->own_bytes, "memory of a plan"));
     plan->base.bytes = b->arena_bytes + b->own_bytes;
     return EX_OK;
 }
@@ -189,9 +185,8 @@ void ex_plan_core_close(ex_plan_core *plan)
     for (int i = 0; i < plan->step_count; i++)
         if (plan->steps[i].own)
             plan->steps[i].own_free(plan->steps[i].own);
-    if (plan->own)
-        ex_budget_give_back(plan->lane->budget, plan->buffers.own_bytes);
     plan->lane->memory->free(&plan->own);
+    ex_lane_release(plan->lane, &plan->claim);
     ex_free(&plan->steps);
     ex_free(&plan->spent);
     ex_plan_buffers_free(&plan->buffers);

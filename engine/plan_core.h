@@ -112,6 +112,7 @@ struct ex_plan_core {
     ex_buffer_ref grads, input_gradient;
     int input_gradient_block; /* its layout; its channels are padded to a multiple */
     char *own;                /* memory of the plan's own */
+    ex_lane_claim claim;
     unsigned arena_moves;     /* of the lane when the steps were bound */
     uint64_t version;         /* of the lane's values when the norms were folded */
     /* Where the kernels read lists: the mask, or everything that there is. */

@@ -110,7 +110,7 @@ void *ex_plan_at(const ex_plan_core *plan, ex_buffer_ref ref)
 ex_status ex_plan_bind(ex_plan_core *plan)
 {
     if (plan->lane->arena_bytes < plan->buffers.arena_bytes)
-        EX_TRY(ex_lane_reserve(plan->lane, plan->buffers.arena_bytes, 0));
+        EX_TRY(ex_lane_borrow(plan->lane, plan->buffers.arena_bytes));
     if (plan->arena_moves == plan->lane->arena_moves)
         return EX_OK;
     for (int i = 0; i < plan->step_count; i++)

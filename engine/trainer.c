@@ -26,7 +26,8 @@ struct ex_trainer {
     slot slots[PLANS_MAX];
     int slot_count;
     uint64_t clock;
-    ex_samples feed; /* an epoch's order; room for feed_room samples */
+    int evaluate_batch; /* EVALUATE_BATCH, or a half of a half of it where memory is short */
+    ex_samples feed;    /* an epoch's order; room for feed_room samples */
     uint32_t *order;
     size_t feed_room;
 };
@@ -35,6 +36,7 @@ ex_status ex_trainer_create(ex_trainer **out, ex_lane *lane)
 {
     EX_TRY(ex_alloc(out, 1, sizeof **out, "trainer"));
     (*out)->lane = lane;
+    (*out)->evaluate_batch = EVALUATE_BATCH;
     return EX_OK;
 }
 
@@ -55,8 +57,7 @@ void ex_trainer_destroy(ex_trainer **t)
 {
     if (!*t)
         return;
-    for (int i = 0; i < (*t)->slot_count; i++)
-        slot_close(&(*t)->slots[i]);
+    ex_trainer_drop_plans(*t);
     feed_free(*t);
     ex_lane_destroy(&(*t)->lane);
     ex_free(t);
@@ -65,6 +66,12 @@ void ex_trainer_destroy(ex_trainer **t)
 ex_lane *ex_trainer_lane(ex_trainer *t)
 {
     return t->lane;
+}
+
+void ex_trainer_drop_plans(ex_trainer *t)
+{
+    while (t->slot_count > 0)
+        slot_close(&t->slots[--t->slot_count]);
 }
 
 /* --- plans ---------------------------------------------------------------------------------- */
@@ -267,12 +274,32 @@ ex_status ex_trainer_fit(ex_trainer *t, const ex_fit *fit, ex_train_sums *sums, 
 
 /* --- evaluation ----------------------------------------------------------------------------- */
 
+/* Halves the batch until a plan finds memory. It stays so, as does what took the memory; only a
+ * batch of 1 that fails too leaves it as it was. */
+static ex_status evaluate_plan(ex_plan **out, ex_trainer *t)
+{
+    const int wanted = t->evaluate_batch;
+    ex_status status;
+    for (;;) {
+        const ex_plan_spec spec = {.use = EX_USE_EVALUATE, .batch = t->evaluate_batch};
+        status = plan_get(out, t, &spec);
+        if (status != EX_ERR_MEMORY || t->evaluate_batch == 1)
+            break;
+        t->evaluate_batch /= 2;
+    }
+    if (status != EX_OK)
+        t->evaluate_batch = wanted;
+    else if (t->evaluate_batch < wanted)
+        ex_log("memory is short: %d images are evaluated at once, not %d", t->evaluate_batch,
+               wanted);
+    return status;
+}
+
 ex_status ex_trainer_evaluate(ex_trainer *t, const ex_dataset *data, const ex_samples *samples,
                               ex_eval_sums *sums)
 {
-    const ex_plan_spec spec = {.use = EX_USE_EVALUATE, .batch = EVALUATE_BATCH};
     ex_plan *plan;
-    EX_TRY(plan_get(&plan, t, &spec));
+    EX_TRY(evaluate_plan(&plan, t));
     const size_t group =
         (size_t)EVALUATE_BATCH * BATCHES_A_STEP * (size_t)t->lane->device->steps_a_run;
     float *const logits = sums->logits;

@@ -26,6 +26,8 @@ typedef struct ex_fit {
 ex_status ex_trainer_create(ex_trainer **out, ex_lane *lane);
 void ex_trainer_destroy(ex_trainer **t);
 ex_lane *ex_trainer_lane(ex_trainer *t);
+/* Drops the plans that wait for their next use, which then makes them anew. */
+void ex_trainer_drop_plans(ex_trainer *t);
 /* Makes the plans that ex_trainer_fit would, so that the device has chosen its algorithms. */
 ex_status ex_trainer_prepare(ex_trainer *t, const ex_fit *fit);
 /* Trains the lane's values in place; momentum goes on from the call before, ex_lane_load clears it.
@@ -34,6 +36,8 @@ ex_status ex_trainer_prepare(ex_trainer *t, const ex_fit *fit);
  * samples of the last epoch only (its loss and accuracy), sums->count included; *processed (may be
  * NULL) counts the samples of all complete epochs. */
 ex_status ex_trainer_fit(ex_trainer *t, const ex_fit *fit, ex_train_sums *sums, size_t *processed);
+/* Adds to *sums, and fills sums->logits. Short of memory fewer images are evaluated at once, down to
+ * one, which changes logits by rounding alone. */
 ex_status ex_trainer_evaluate(ex_trainer *t, const ex_dataset *data, const ex_samples *samples,
                               ex_eval_sums *sums);
 

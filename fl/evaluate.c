@@ -7,6 +7,7 @@
 
 #include <math.h>
 #include <pthread.h>
+#include <string.h>
 
 enum { CHUNK = 512 };
 
@@ -55,6 +56,28 @@ static ex_status evaluate_chunk(void *context, int item, int lane)
     return status;
 }
 
+/* What a run that failed has counted is to be forgotten. */
+static void clear(work *w)
+{
+    const size_t bytes = (size_t)w->sums->classes * sizeof *w->sums->class_count;
+    w->sums->correct = w->sums->count = 0;
+    memset(w->sums->class_correct, 0, bytes);
+    memset(w->sums->class_count, 0, bytes);
+}
+
+/* Lanes that take memory at once may leave none for the last of them, where one alone would do. */
+static ex_status run_lanes(work *w, int lanes, int chunks)
+{
+    const ex_status status = ex_lanes_run(lanes, chunks, evaluate_chunk, w);
+    if (status != EX_ERR_MEMORY)
+        return status;
+    ex_federation_drop_plans(w->f);
+    clear(w);
+    if (lanes > 1)
+        ex_log("memory is short: one lane evaluates, not %d", lanes);
+    return ex_lanes_run(1, chunks, evaluate_chunk, w);
+}
+
 static ex_status run_chunks(work *w)
 {
     const size_t chunks = (w->samples->count + CHUNK - 1) / CHUNK;
@@ -62,7 +85,7 @@ static ex_status run_chunks(work *w)
     ex_status status;
     EX_TRY_GOTO(ex_alloc(&w->loss, chunks, sizeof *w->loss, "chunks"), done);
     EX_TRY_GOTO(ex_alloc(&w->loaded, lanes, sizeof *w->loaded, "lanes"), done);
-    EX_TRY_GOTO(ex_lanes_run((int)lanes, (int)chunks, evaluate_chunk, w), done);
+    EX_TRY_GOTO(run_lanes(w, (int)lanes, (int)chunks), done);
     for (size_t i = 0; i < chunks; i++)
         w->sums->loss += w->loss[i];
     w->sums->loss = w->sums->count ? w->sums->loss / (double)w->sums->count : NAN;

@@ -166,6 +166,15 @@ ex_status ex_federation_lanes(ex_federation *f)
     return EX_OK;
 }
 
+void ex_federation_drop_plans(ex_federation *f)
+{
+    for (int i = 0; i < f->lane_count; i++)
+        if (f->lanes[i])
+            ex_trainer_drop_plans(f->lanes[i]);
+    if (f->central)
+        ex_trainer_drop_plans(f->central);
+}
+
 ex_status ex_federation_central(ex_federation *f, ex_trainer **out)
 {
     if (!f->central)

@@ -50,6 +50,8 @@ void ex_federation_halt(ex_federation *f);
 ex_status ex_federation_central(ex_federation *f, ex_trainer **out);
 /* Makes sure that the client lanes exist. */
 ex_status ex_federation_lanes(ex_federation *f);
+/* Drops the plans that all lanes keep for their next use, to make room for others. */
+void ex_federation_drop_plans(ex_federation *f);
 
 typedef struct ex_round {
     int number; /* counts from 0; names the random streams */

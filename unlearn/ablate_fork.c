@@ -41,13 +41,17 @@ typedef struct forks {
 
 /* --- plans and room ------------------------------------------------------------------------ */
 
+static void close_worker(worker *k)
+{
+    ex_plan_destroy(&k->plan);
+    ex_free(&k->logits);
+    ex_free(&k->channel);
+}
+
 static void close_plans(forks *w, int workers)
 {
-    for (int i = 0; i < workers; i++) {
-        ex_plan_destroy(&w->workers[i].plan);
-        ex_free(&w->workers[i].logits);
-        ex_free(&w->workers[i].channel);
-    }
+    for (int i = 0; i < workers; i++)
+        close_worker(&w->workers[i]);
     ex_plan_destroy(&w->prefix);
     ex_free(&w->logits);
 }
@@ -75,25 +79,56 @@ static ex_status open_plans(forks *w, ex_lane *prefix_lane, int lanes)
     EX_TRY(ex_alloc(&w->logits, (size_t)w->chunk * classes, sizeof *w->logits, "logits"));
     for (w->lanes = 0; w->lanes < lanes; w->lanes++) {
         const ex_status status = open_worker(w, w->lanes);
-        if (status == EX_ERR_MEMORY && w->lanes > 0)
+        if (status == EX_ERR_MEMORY && w->lanes > 0) {
+            close_worker(&w->workers[w->lanes]);
             break;
+        }
         EX_TRY(status);
     }
     return EX_OK;
 }
 
-/* Smaller batches until they fit. The size does not depend on the number of lanes: it would be
- * visible in the last bits. */
+/* The most images, up to `most`, that leave no chunk of the probe set much smaller than the others:
+ * a chunk takes the time of a full one. */
+static int even_chunk(size_t probe, int most)
+{
+    const size_t chunks = (probe + (size_t)most - 1) / (size_t)most;
+    return (int)((probe + chunks - 1) / chunks);
+}
+
+static void shrink(forks *w)
+{
+    if (w->variants > 1)
+        w->variants = (w->variants + 1) / 2;
+    else
+        w->chunk = even_chunk(w->job->probe->count, (w->chunk + 1) / 2);
+}
+
+/* Where not all of it fits, the plans that wait for another use go first, then batches get smaller
+ * until they fit. Their size does not depend on the number of lanes: it would be visible in the
+ * last bits. */
 static ex_status fit_plans(forks *w, ex_lane *prefix_lane, int lanes)
 {
-    for (;;) {
+    for (bool dropped = false;; dropped = true) {
         const ex_status status = open_plans(w, prefix_lane, lanes);
-        if (status != EX_ERR_MEMORY || (w->variants == 1 && w->chunk == 1))
+        const bool whole = status != EX_ERR_MEMORY && (status != EX_OK || w->lanes == lanes);
+        const bool smallest = w->variants == 1 && w->chunk == 1;
+        if (whole || (dropped && (status == EX_OK || smallest)))
             return status;
         close_plans(w, lanes);
-        int *shrunk = w->variants > 1 ? &w->variants : &w->chunk;
-        *shrunk = (*shrunk + 1) / 2;
+        if (dropped)
+            shrink(w);
+        else
+            ex_federation_drop_plans(w->job->f);
     }
+}
+
+static void tell_of_less(const forks *w, int chunk, int variants, int lanes)
+{
+    if (w->chunk < chunk || w->variants < variants || w->lanes < lanes)
+        ex_log("memory is short: ablation takes %d channels of %d images at once on %d lanes, not "
+               "%d of %d on %d",
+               w->variants, w->chunk, w->lanes, variants, chunk, lanes);
 }
 
 /* --- work ---------------------------------------------------------------------------------- */
@@ -128,15 +163,20 @@ static ex_status ablate_item(void *context, int index, int lane)
     return EX_OK;
 }
 
+/* Each layer's channels in groups that are as large as each other, or one larger. */
 static void make_items(forks *w)
 {
     const ex_model *m = w->job->f->model;
     w->item_count = 0;
-    for (int i = 0; i < m->layer_count; i++)
-        for (int first = 0; first < m->layers[i].channels; first += w->variants) {
-            const int left = m->layers[i].channels - first;
-            w->items[w->item_count++] = (item){i, first, left < w->variants ? left : w->variants};
+    for (int i = 0; i < m->layer_count; i++) {
+        const int channels = m->layers[i].channels;
+        const int groups = (channels + w->variants - 1) / w->variants;
+        for (int g = 0, first = 0; g < groups; g++) {
+            const int count = channels / groups + (g < channels % groups);
+            w->items[w->item_count++] = (item){i, first, count};
+            first += count;
         }
+    }
 }
 
 static ex_status run_chunk(forks *w)
@@ -163,6 +203,7 @@ static ex_status run_forks(const ex_ablate_job *job, int chunk, int variants, in
                          "ablation batches"),
                 done);
     EX_TRY_GOTO(fit_plans(&w, ex_trainer_lane(central), lanes), done);
+    tell_of_less(&w, chunk, variants, lanes);
     for (size_t at = 0; at < probe; at += w.feed.count) {
         const size_t left = probe - at, most = (size_t)w.chunk;
         w.feed =
@@ -182,8 +223,11 @@ done:
 /* What the caller fixed, or the standard; no chunk is larger than the probe set. */
 static int chunk_of(const ex_ablate_job *job, int standard)
 {
-    const int chunk = job->limits.chunk > 0 ? job->limits.chunk : standard;
-    return (size_t)chunk < job->probe->count ? chunk : (int)job->probe->count;
+    const size_t probe = job->probe->count;
+    const int fixed = job->limits.chunk;
+    if (fixed > 0)
+        return (size_t)fixed < probe ? fixed : (int)probe;
+    return even_chunk(probe, standard > 0 ? standard : 1);
 }
 
 static int most_channels(const ex_model *m)
@@ -194,13 +238,61 @@ static int most_channels(const ex_model *m)
     return most;
 }
 
+/* Channels of all batches of so many, empty places included: a batch that is not full takes the
+ * time of a full one. */
+static int places(const ex_model *m, int variants)
+{
+    int sum = 0;
+    for (int i = 0; i < m->layer_count; i++)
+        sum += (m->layers[i].channels + variants - 1) / variants * variants;
+    return sum;
+}
+
+/* Of `most` and less, down to half, what leaves the fewest places empty. */
+static int even_variants(const ex_model *m, int most)
+{
+    int best = most;
+    for (int v = most - 1; v > most / 2; v--)
+        if (places(m, v) < places(m, best))
+            best = v;
+    return best;
+}
+
+/* Bytes of an image's maps at the node that reads and writes the most. */
+static size_t widest_maps(const ex_federation *f)
+{
+    const size_t value = f->config.precision == EX_BF16 ? sizeof(uint16_t) : sizeof(float);
+    size_t widest = 1;
+    for (int i = 1; i < f->model->node_count; i++) {
+        const ex_node *n = &f->model->nodes[i];
+        const size_t in = (size_t)n->C * (size_t)n->H * (size_t)n->W;
+        const size_t out = (size_t)n->K * (size_t)n->out_H * (size_t)n->out_W;
+        const size_t values = in + (n->residual >= 0 ? 2 : 1) * out;
+        widest = values > widest ? values : widest;
+    }
+    return widest * value;
+}
+
+/* As many as fill the device; where the maps of so many leave the cache, fewer: but so many that
+ * the filters, which each batch reads once, are not most of what is read. */
+static int images_of(const ex_federation *f)
+{
+    enum { FILTERS = 32 };
+    const size_t cache = f->device->cache, fit = cache / widest_maps(f);
+    const int most = f->device->images_at_once, least = FILTERS < most ? FILTERS : most;
+    if (cache == 0 || fit >= (size_t)most)
+        return most;
+    return fit > (size_t)least ? (int)fit : least;
+}
+
 static ex_status run_batched(const ex_ablate_job *job)
 {
-    const int images = job->f->device->images_at_once;
-    const int chunk = chunk_of(job, images / BATCHED_VARIANTS);
-    const int wanted = job->limits.variants > 0 ? job->limits.variants : images / chunk;
+    const int images = images_of(job->f);
+    const int chunk = chunk_of(job, images / BATCHED_VARIANTS), fixed = job->limits.variants;
+    const int wanted = fixed > 0 ? fixed : images / chunk;
     const int most = most_channels(job->f->model); /* a batch ablates channels of one layer */
-    const int variants = wanted < 1 ? 1 : wanted < most ? wanted : most;
+    const int fit = wanted < 1 ? 1 : wanted < most ? wanted : most;
+    const int variants = fixed > 0 ? fit : even_variants(job->f->model, fit);
     EX_TRY(ex_federation_lanes(job->f));
     return run_forks(job, chunk, variants, job->f->lane_count);
 }

@@ -102,7 +102,7 @@ static void test_projection_shortcuts_batched_equal_naive_in_every_channel(void 
     for (int flat = 0; flat < b.f->model->channel_count; flat++) {
         if (!ex_test_ablation_differ(tables, 2, 1, flat))
             continue;
-        ex_test_ablation_define(&b, flat); /* only close calls may ex_test_ablation_differ */
+        ex_test_ablation_define(&b, flat); /* only close calls may differ */
         ex_test_ablation_cell(&b, tables[0], 0, flat);
         ex_test_ablation_cell(&b, tables[1], 0, flat);
     }

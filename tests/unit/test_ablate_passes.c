@@ -28,8 +28,7 @@ static void test_one_pass_over_all_classes_equals_a_pass_for_each(void **state)
             const int cell = i * channels + flat;
             assert_true(fabs(alone->loss_delta[flat] - together->loss_delta[cell]) <
                         EX_TEST_LOSS_ROUNDING * (1.0 + fabs(alone->loss_delta[flat])));
-            if (alone->correct[flat] !=
-                together->correct[cell]) { /* only a close call may ex_test_ablation_differ */
+            if (alone->correct[flat] != together->correct[cell]) { /* only close calls may differ */
                 ex_test_ablation_define(&b, flat);
                 ex_test_ablation_cell(&b, together, i, flat);
                 ex_test_ablation_cell(&b, alone, 0, flat);
@@ -152,11 +151,11 @@ static void test_activation_ablation_is_the_same_in_every_strategy(void **state)
     /* Behind a norm whose shift and mean are not zero, the map differs from the filter. */
     ex_effects *filter =
         ex_test_ablation_measure(&b, EX_STRATEGY_BATCHED, EX_ABLATE_FILTER, &label, 1, limits);
-    int ex_test_ablation_differ = 0;
+    int differ = 0;
     for (int flat = 0; flat < b.f->model->channel_count; flat++)
-        ex_test_ablation_differ +=
+        differ +=
             fabs(filter->loss_delta[flat] - e[2]->loss_delta[flat]) > 100 * EX_TEST_LOSS_ROUNDING;
-    assert_true(ex_test_ablation_differ > 20);
+    assert_true(differ > 20);
     ex_effects_destroy(&filter);
     for (int s = 0; s < 3; s++)
         ex_effects_destroy(&e[s]);

@@ -13,7 +13,9 @@ enum { SAMPLES = 83, BATCH = 8, FEEDS_MAX = 4000, RUNS_MAX = 400 };
 
 static struct {
     int plans_made, plans_open;
-    int plans_allowed;       /* open at once; more is EX_ERR_MEMORY */
+    int plans_allowed; /* open at once; more is EX_ERR_MEMORY */
+    int batch_allowed; /* of a plan; larger is EX_ERR_MEMORY */
+    int batches_refused;
     uint32_t fed[FEEDS_MAX]; /* images in the order of all feeds */
     int fed_count;
     int batch_of_run[RUNS_MAX]; /* spec.batch of each run */
@@ -36,6 +38,10 @@ static ex_status fake_plan_create(ex_plan **out, ex_lane *lane, const ex_plan_sp
     *out = NULL;
     if (record.plans_open >= record.plans_allowed)
         return EX_FAIL(EX_ERR_MEMORY, "no room for a plan");
+    if (spec->batch > record.batch_allowed) {
+        record.batches_refused++;
+        return EX_FAIL(EX_ERR_MEMORY, "no room for a batch of %d", spec->batch);
+    }
     EX_TRY(ex_alloc(out, 1, sizeof **out, "plan"));
     **out = (ex_plan){.lane = lane, .spec = *spec};
     record.plans_made++;
@@ -113,7 +119,7 @@ static int open_all(void **state)
 {
     (void)state;
     memset(&record, 0, sizeof record);
-    record.plans_allowed = 1000;
+    record.plans_allowed = record.batch_allowed = 1000;
     const ex_model_shape shape = {.classes = 10, .channels = 3, .height = 16, .width = 16};
     assert_ok(ex_model_create(&model, "resnet20", shape));
     lane = (ex_lane){.device = &device, .model = model, .threads = 1};
@@ -365,6 +371,32 @@ static void test_evaluation_keeps_order_and_places_logits(void **state)
     ex_samples_free(&many);
 }
 
+static void test_evaluation_that_finds_no_memory_halves_its_batch_and_keeps_to_it(void **state)
+{
+    (void)state;
+    record.batch_allowed = 50;
+    for (int i = 0; i < 3; i++) {
+        ex_eval_sums sums = {0};
+        assert_ok(ex_trainer_evaluate(trainer, &data, &samples, &sums));
+        assert_int_equal(sums.count, SAMPLES);
+        assert_int_equal(record.batch_of_run[record.run_count - 1], 32);
+    }
+    assert_int_equal(record.plans_made, 1);
+    assert_int_equal(record.batches_refused, 2); /* 128, 64 */
+}
+
+static void test_evaluation_without_memory_for_one_image_fails_and_may_be_tried_again(void **state)
+{
+    (void)state;
+    ex_eval_sums sums = {0};
+    record.batch_allowed = 0;
+    assert_status(ex_trainer_evaluate(trainer, &data, &samples, &sums), EX_ERR_MEMORY);
+    assert_message("no room for a batch of 1");
+    record.batch_allowed = 1000;
+    assert_ok(ex_trainer_evaluate(trainer, &data, &samples, &sums));
+    assert_int_equal(record.batch_of_run[record.run_count - 1], 128);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, open_all, close_all)
 
 int main(void)
@@ -382,6 +414,8 @@ int main(void)
         TEST(test_interruption_stops_between_steps),
         TEST(test_empty_fit_is_refused),
         TEST(test_evaluation_keeps_order_and_places_logits),
+        TEST(test_evaluation_that_finds_no_memory_halves_its_batch_and_keeps_to_it),
+        TEST(test_evaluation_without_memory_for_one_image_fails_and_may_be_tried_again),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -2,6 +2,7 @@
  * held against what the design predicts (predict.h), and printed as a table. Launches, calls and
  * waits agree exactly, floating-point operations and bytes within 1 %. Nothing is computed: the
  * device only counts. */
+#include "ablate.h"
 #include "device/device.h"
 #include "net_fixture.h"
 #include "predict.h"
@@ -139,6 +140,20 @@ static ex_mask *mask_of(const ex_model *m)
     return mask;
 }
 
+/* A filter of the last convolution, and a row of the classifier. */
+static ex_mask *mask_of_the_end(const ex_model *m)
+{
+    ex_mask *mask;
+    int conv = m->layer_count - 1;
+    while (m->nodes[m->layers[conv].node].op != EX_OP_CONV)
+        conv--;
+    assert_ok(ex_mask_create(&mask, m));
+    assert_ok(ex_mask_select(mask, conv, 0));
+    assert_ok(ex_mask_select(mask, m->layer_count - 1, 0));
+    assert_ok(ex_mask_seal(mask));
+    return mask;
+}
+
 static counted count_training(bench *b, ex_lane *lane, const ex_mask *mask, ex_norm_mode norm)
 {
     enum { WARM = 2 };
@@ -179,6 +194,17 @@ static void check_bf16(bench *b, const counted *fp32)
     assert_int_equal(c.waits, fp32->waits);
 }
 
+/* Where nothing below the last convolution is trained, no gradient is computed there. */
+static void check_the_end(bench *b, const counted *everywhere, long calls, long waits)
+{
+    ex_mask *mask = mask_of_the_end(b->model);
+    const ex_predicted p = ex_predict_step(b->model, BATCH, mask, true);
+    const counted c = count_training(b, b->lane, mask, EX_NORM_FROZEN);
+    check(b, "16 steps, the last layers, frozen", ex_predict_times(p, STEPS), calls, waits, c);
+    assert_true(c.flop < 0.7 * everywhere->flop && 10 * c.launches < 8 * everywhere->launches);
+    ex_mask_destroy(&mask);
+}
+
 /* A run: samples, labels and state in, its launches, losses and predictions out, one wait at the
  * end. */
 static void check_training(bench *b)
@@ -196,6 +222,7 @@ static void check_training(bench *b)
            b->model->name, few.flop / c.flop, few.bytes / c.bytes,
            (double)few.launches / (double)c.launches);
     check_bf16(b, &c);
+    check_the_end(b, &few, calls, WAITS);
     assert_true(few.flop < 0.75 * c.flop && few.bytes < c.bytes && few.launches < c.launches);
     ex_mask_destroy(&mask);
 }
@@ -233,6 +260,49 @@ static counted check_naive(bench *b)
     return c;
 }
 
+/* By the program's own loop, on one lane: what a chunk costs more, once there were enough for all
+ * to be recorded. */
+static counted count_chunk(bench *b, ex_strategy_choice strategy, int chunk, int variants)
+{
+    enum { WARM = 3 };
+    const int label = 0;
+    const ex_ablate_limits limits = {.chunk = chunk, .variants = variants};
+    ex_trainer *lane = NULL;
+    ex_data data = {.train = b->data};
+    ex_federation f = {.model = b->model,
+                       .device = b->device,
+                       .data = &data,
+                       .params = b->params,
+                       .stats = b->stats,
+                       .lanes = &lane,
+                       .lane_count = 1};
+    counted c[3];
+    ex_config_default(&f.config);
+    f.config.unlearn.strategy = strategy;
+    f.config.threads_per_lane = f.config.server.threads = 1;
+    for (int i = 0; i < 3; i++) { /* the first one makes lanes */
+        const ex_samples probe = {.index = b->feed.index,
+                                  .label = b->feed.label,
+                                  .count = (size_t)(chunk * (i < 2 ? WARM : WARM + 1))};
+        ex_effects *e;
+        const ex_emulated_counts before = ex_emulated_count();
+        assert_ok(ex_ablate_samples(&e, &f, &probe, &label, 1, limits));
+        const ex_emulated_counts after = ex_emulated_count();
+        c[i] = between(&before, &after);
+        ex_effects_destroy(&e);
+    }
+    ex_trainer_destroy(&lane);
+    ex_trainer_destroy(&f.central);
+    return (counted){.launches = c[2].launches - c[1].launches,
+                     .calls = c[2].calls - c[1].calls,
+                     .waits = c[2].waits - c[1].waits,
+                     .allocations = c[2].allocations - c[1].allocations,
+                     .depth = c[2].depth - c[1].depth,
+                     .flop = c[2].flop - c[1].flop,
+                     .bytes = c[2].bytes - c[1].bytes};
+}
+
+/* Channel by channel on lanes in turn, so that it is known which lane does what. */
 typedef struct ablation {
     bench *b;
     int chunk, variants, lanes;
@@ -320,12 +390,27 @@ static ex_predicted predict_chunk(const ablation *a, long *calls, long *waits)
     return p;
 }
 
-static counted check_forks(bench *b, const char *what, int chunk, int variants, int lanes)
+static counted check_chunks(bench *b, const char *what, const ablation *a, counted one)
+{
+    const long chunks = PROBE / a->chunk;
+    long calls, waits;
+    const ex_predicted p = predict_chunk(a, &calls, &waits);
+    const counted c = counted_times(one, chunks);
+    check(b, what, ex_predict_times(p, (double)chunks), calls * chunks, waits * chunks, c);
+    return c;
+}
+
+static counted check_strategy(bench *b, const char *what, ex_strategy_choice strategy, int chunk,
+                              int variants)
+{
+    const ablation a = {.b = b, .chunk = chunk, .variants = variants};
+    return check_chunks(b, what, &a, count_chunk(b, strategy, chunk, variants));
+}
+
+static counted check_lanes(bench *b, const char *what, int chunk, int lanes)
 {
     enum { WARM = 2 }; /* queued, captured */
-    const long chunks = PROBE / chunk;
-    ablation a = {.b = b, .chunk = chunk, .variants = variants, .lanes = lanes};
-    long calls, waits;
+    ablation a = {.b = b, .chunk = chunk, .variants = 1, .lanes = lanes};
     open_ablation(&a);
     for (int i = 0; i < WARM; i++)
         run_chunk(&a);
@@ -335,19 +420,17 @@ static counted check_forks(bench *b, const char *what, int chunk, int variants, 
     ex_plan_destroy(&a.from);
     for (int i = 0; i < lanes; i++)
         ex_plan_destroy(&a.to[i]);
-    const ex_predicted p = predict_chunk(&a, &calls, &waits);
-    const counted c = counted_times(between(&before, &after), chunks);
-    check(b, what, ex_predict_times(p, (double)chunks), calls * chunks, waits * chunks, c);
-    return c;
+    return check_chunks(b, what, &a, between(&before, &after));
 }
 
 static void check_ablation(bench *b)
 {
     const counted naive = check_naive(b);
-    const counted small = check_forks(b, "ablation, batched, 32 x 4", 32, 4, 1);
-    const counted large = check_forks(b, "ablation, batched, 256 x 4", 256, 4, 1);
-    const counted one = check_forks(b, "ablation, streams, 1 lane", 256, 1, 1);
-    const counted four = check_forks(b, "ablation, streams, 4 lanes", 256, 1, LANES_MAX);
+    const ex_strategy_choice batched = EX_STRATEGY_BATCHED, streams = EX_STRATEGY_STREAMS;
+    const counted small = check_strategy(b, "ablation, batched, 32 x 4", batched, 32, 4);
+    const counted large = check_strategy(b, "ablation, batched, 256 x 4", batched, 256, 4);
+    const counted one = check_strategy(b, "ablation, streams, 1 lane", streams, 256, 1);
+    const counted four = check_lanes(b, "ablation, streams, 4 lanes", 256, LANES_MAX);
     printf("# %-9s batched over naive: %.3f of the FLOP, %.3f of the bytes\n", b->model->name,
            large.flop / naive.flop, large.bytes / naive.bytes);
     assert_true(large.flop < 0.4 * naive.flop && large.bytes < 0.5 * naive.bytes);
