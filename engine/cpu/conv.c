@@ -53,15 +53,34 @@ ex_status ex_cpu_conv_layouts(ex_plan_core *plan, int node)
     return EX_OK;
 }
 
-/* A step that reorders filters from `in` into *out, a new buffer of so many bytes. */
+/* A step that reorders filters from `in` into *out, a new buffer. */
 static ex_status add_reorder(ex_plan_core *plan, int node, ex_dnn_op *reorder, ex_buffer_ref in,
-                             size_t bytes, ex_buffer_ref *out)
+                             ex_buffer_ref *out)
 {
+    const size_t bytes = ex_dnn_op_bytes(reorder, DNNL_ARG_TO);
     EX_TRY(ex_cpu_op_add(plan, "filter reorder", node, reorder));
     EX_TRY(ex_plan_buffer_add(plan, bytes, out));
     ex_cpu_arg(plan, in, DNNL_ARG_FROM);
     ex_cpu_arg(plan, *out, DNNL_ARG_TO);
     return ex_cpu_op_end(plan);
+}
+
+ex_status ex_cpu_filter_reorders(ex_dnn_op reorders[EX_CPU_REORDERS_MAX], int *count,
+                                 dnnl_engine_t engine, const ex_dnn_op *op, const ex_dnn_filter *f)
+{
+    ex_dnn_filter plain = *f;
+    ex_status status = ex_dnn_filter_in(&reorders[0], engine, op, DNNL_ARG_WEIGHTS, f);
+    *count = status == EX_OK && reorders[0].primitive;
+    if (status != EX_ERR_UNSUPPORTED)
+        return status;
+    EX_TRY(ex_dnn_filter_plain(&reorders[0], engine, f));
+    plain.plain = true;
+    status = ex_dnn_filter_in(&reorders[1], engine, op, DNNL_ARG_WEIGHTS, &plain);
+    if (status != EX_OK)
+        ex_dnn_op_destroy(&reorders[0]);
+    else
+        *count = 1 + (reorders[1].primitive != NULL);
+    return status;
 }
 
 /* *out = the layer's filters in the layout that `op` of `c` reads; where they lie, if they lie so.
@@ -71,24 +90,17 @@ static ex_status filter_in(ex_plan_core *plan, int node, const ex_dnn_conv *c, c
 {
     if (c->algorithm == EX_DNN_TILES)
         return ex_cpu_tiles_filters(plan, node, c, out);
-    ex_buffer_ref flat = plan->maps[node].folded;
-    const size_t bytes = ex_dnn_op_bytes(op, DNNL_ARG_WEIGHTS);
-    const dnnl_engine_t engine = ex_cpu_engine(plan);
-    ex_dnn_filter f = filter_of(&plan->model->nodes[node]);
-    ex_dnn_op reorder;
-    const ex_status status = ex_dnn_filter_in(&reorder, engine, op, DNNL_ARG_WEIGHTS, &f);
-    if (status == EX_ERR_UNSUPPORTED) {
-        ex_dnn_op plain;
-        EX_TRY(ex_dnn_filter_plain(&plain, engine, &f));
-        EX_TRY(add_reorder(plan, node, &plain, flat,
-                           ex_plan_layer_of(plan, node)->row * sizeof(float) * (size_t)f.K, &flat));
-        f.plain = true;
-        EX_TRY(ex_dnn_filter_in(&reorder, engine, op, DNNL_ARG_WEIGHTS, &f));
-    } else {
-        EX_TRY(status);
-    }
-    *out = flat;
-    return reorder.primitive ? add_reorder(plan, node, &reorder, flat, bytes, out) : EX_OK;
+    const ex_dnn_filter f = filter_of(&plan->model->nodes[node]);
+    ex_dnn_op reorders[EX_CPU_REORDERS_MAX];
+    int count;
+    ex_status status = ex_cpu_filter_reorders(reorders, &count, ex_cpu_engine(plan), op, &f);
+    *out = plan->maps[node].folded;
+    for (int i = 0; i < count; i++)
+        if (status == EX_OK)
+            status = add_reorder(plan, node, &reorders[i], *out, out);
+        else
+            ex_dnn_op_destroy(&reorders[i]);
+    return status;
 }
 
 /* The convolution into `out` by `op` of `c`, which the plan takes over. */
