@@ -105,11 +105,11 @@ ex_status ex_cpu_tiles_forward(ex_plan_core *plan, int node, const ex_dnn_conv *
                     plan->maps[plan->model->nodes[node].input].ref, plan->maps[node].weights);
 }
 
-ex_status ex_cpu_tiles_data(ex_plan_core *plan, int node, const ex_dnn_conv *c, ex_buffer_ref dy)
+ex_status ex_cpu_tiles_data(ex_plan_core *plan, int node, const ex_dnn_conv *c, ex_buffer_ref dy,
+                            ex_buffer_ref filters)
 {
     const int input = plan->model->nodes[node].input;
-    ex_buffer_ref filters, dx;
-    EX_TRY(ex_cpu_tiles_filters(plan, node, c, &filters));
+    ex_buffer_ref dx;
     EX_TRY(ex_plan_buffer_add(plan, ex_plan_map_bytes(plan, input), &dx));
     EX_TRY(add_conv(plan, "conv backward data", node, c, dx, dy, filters));
     return ex_plan_gradient_give(plan, input, dx, -1);

@@ -14,7 +14,7 @@
 
 /* --- device ---------------------------------------------------------------------------------- */
 
-/* A choice that was timed once: `key` says shape, pass and threads. */
+/* A choice that was timed once: `key` says shape, layouts, pass and threads. */
 typedef struct ex_cpu_choice {
     char key[128];
     ex_dnn_algorithm algorithm;
@@ -151,10 +151,12 @@ bool ex_cpu_tiles_fit(const ex_dnn_conv *c);
 /* *out = a new buffer with what they read of the filters for c's pass. */
 ex_status ex_cpu_tiles_filters(ex_plan_core *plan, int node, const ex_dnn_conv *c,
                                ex_buffer_ref *out);
-/* The convolution into `out`, with the map's weights; the input's gradient, left there. */
+/* The convolution into `out`, with the map's weights; the input's gradient, left there, with
+ * `filters`, made for it. */
 ex_status ex_cpu_tiles_forward(ex_plan_core *plan, int node, const ex_dnn_conv *c,
                                ex_buffer_ref out);
-ex_status ex_cpu_tiles_data(ex_plan_core *plan, int node, const ex_dnn_conv *c, ex_buffer_ref dy);
+ex_status ex_cpu_tiles_data(ex_plan_core *plan, int node, const ex_dnn_conv *c, ex_buffer_ref dy,
+                            ex_buffer_ref filters);
 /* The gradient of the filters, without one of a bias, into plan->grads. */
 ex_status ex_cpu_tiles_weights(ex_plan_core *plan, int node, ex_buffer_ref dy);
 /* Whether the step is one of those three, and so multiplies. */
