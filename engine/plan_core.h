@@ -61,6 +61,7 @@ typedef struct ex_plan_map {
     ex_buffer_ref workspace;   /* what a pool's gradient needs of the forward pass */
     ex_buffer_ref folded;      /* filters with the norm in them (K, R, S, C), where it is folded */
     ex_buffer_ref weights;     /* as the forward convolution or product reads them */
+    ex_buffer_ref turned;      /* as the input's gradient reads them, where they are kept */
     ex_buffer_ref bias;        /* of the convolution, folded or the layer's own, or nothing */
     ex_buffer_ref before_relu; /* a plan to fork from: the convolution's output, float32 */
     ex_buffer_ref columns;     /* the same: filters (C, R, S, K), of the maps' type */

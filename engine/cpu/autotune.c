@@ -2,13 +2,19 @@
  *
  * oneDNN's own `auto` takes neither Winograd nor the kernels for NHWC. Each shape and pass is timed
  * once per device; the lock makes concurrent lanes wait for the first one's choice, since lanes
- * that chose for themselves would differ in bits. */
+ * that chose for themselves would differ in bits.
+ *
+ * A trial is what a plan's step would run: where training makes filters ready in every step, that
+ * is timed too, since for small batches it takes as long as Winograd saves. It runs alone, again
+ * and again, with its tensors in the cache where they fit; in a plan other lanes run beside it and
+ * other steps before it. */
 #include "algorithms_file.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/memory.h"
 #include "cpu/cpu_impl.h"
 
+#include <float.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,14 +23,17 @@ enum {
     RUNS_MIN = 3,
     RUNS_MAX = 12,
     ARGS_MAX = 5,
+    STEPS_MAX = 1 + EX_CPU_REORDERS_MAX,
     CACHE_LINE = 64,
     FIRST_ROOM = 64,
 };
 
 /* Seconds of runs after which no more are made. */
 static const double ENOUGH = 0.01;
-/* A first run so many times slower than the best will not win when warm. */
+/* What is so many times slower than the best will not win. */
 static const double HOPELESS = 2.0;
+/* Seconds of a first run that neither cold caches nor an interruption make of a short one. */
+static const double LONG = 0.02;
 /* Winograd is less accurate (a few units of 1e-6 against 1e-7): it has to be worth it. */
 static const double WINOGRAD_MARGIN = 0.93;
 
@@ -37,10 +46,18 @@ static void key_of(char *key, size_t size, const ex_dnn_conv *c, int threads)
 {
     const ex_dnn_window *w = &c->window;
     static const char *const passes[] = {"train", "eval", "data", "weights"};
-    snprintf(key, size, "%s n%d c%d h%d w%d k%d r%d s%d stride%d pad%d%s%s%s%s%s threads%d",
+    snprintf(key, size,
+             "%s n%d c%d h%d w%d k%d r%d s%d stride%d pad%d%s%s%s%s%s src%d dst%d threads%d",
              passes[c->pass], c->N, c->C, w->H, w->W, c->K, w->R, w->S, w->stride, w->pad,
              c->bias ? " bias" : "", c->sum ? " sum" : "", c->relu ? " relu" : "",
-             c->bf16 ? " bf16" : "", c->bf16 && c->wide ? " wide" : "", threads);
+             c->bf16 ? " bf16" : "", c->bf16 && c->wide ? " wide" : "", c->src_block, c->dst_block,
+             threads);
+}
+
+/* Keys of earlier versions do not, and what they chose may not fit these layouts. */
+static bool tells_layouts(const char *key)
+{
+    return strstr(key, " src") && strstr(key, " dst");
 }
 
 static const ex_cpu_choice *find(const ex_cpu_device *device, const char *key)
@@ -63,13 +80,20 @@ static ex_status remember(ex_cpu_device *device, const char *key, ex_dnn_algorit
 
 /* --- timing ----------------------------------------------------------------------------------- */
 
-typedef struct trial {
+/* A primitive, on tensors in the lane's arena. */
+typedef struct trial_step {
     ex_dnn_op op;
     dnnl_exec_arg_t args[ARGS_MAX];
-    size_t offset[ARGS_MAX]; /* in the lane's arena */
-    size_t bytes;
+    size_t offset[ARGS_MAX];
     int count;
-    const ex_dnn_conv *tiles; /* what kernels of our own compute; or NULL, and op does */
+} trial_step;
+
+typedef struct trial {
+    trial_step steps[STEPS_MAX]; /* in the order of execution; or none, and: */
+    int count;
+    const ex_dnn_conv *tiles; /* what kernels of our own compute */
+    size_t tiles_at[EX_CPU_TILES_TENSORS];
+    size_t bytes;
 } trial;
 
 static size_t whole_lines(size_t bytes)
@@ -77,53 +101,39 @@ static size_t whole_lines(size_t bytes)
     return (bytes + CACHE_LINE - 1) / CACHE_LINE * CACHE_LINE;
 }
 
-static ex_status trial_arg(trial *t, dnnl_engine_t engine, int arg)
+/* Where a new tensor lies. */
+static size_t trial_tensor(trial *t, size_t bytes)
 {
-    const size_t bytes = ex_dnn_op_bytes(&t->op, arg);
-    if (!bytes)
-        return EX_OK;
-    const int i = t->count++;
-    t->args[i].arg = arg;
-    t->offset[i] = t->bytes;
+    const size_t offset = t->bytes;
     t->bytes += whole_lines(bytes);
-    return ex_dnn_op_memory(&t->args[i].memory, &t->op, arg, engine);
+    return offset;
 }
 
-/* Of kernels of our own. */
-static void trial_tiles(trial *t, const ex_cpu_lane *lane, const ex_dnn_conv *c)
+static ex_status step_arg(trial_step *s, dnnl_engine_t engine, int arg, size_t offset)
 {
-    size_t floats[EX_CPU_TILES_TENSORS];
-    ex_cpu_tiles_trial_floats(floats, c, lane->core.stream);
-    for (int i = 0; i < EX_CPU_TILES_TENSORS; i++) {
-        t->offset[t->count++] = t->bytes;
-        t->bytes += whole_lines(floats[i] * sizeof(float));
-    }
-    t->tiles = c;
+    const int i = s->count++;
+    s->args[i].arg = arg;
+    s->offset[i] = offset;
+    return ex_dnn_op_memory(&s->args[i].memory, &s->op, arg, engine);
 }
 
-/* Nothing else lies in the arena while a plan is made. */
-static ex_status trial_bind(trial *t, ex_cpu_lane *lane)
+/* The same in a new tensor, if the op has such an argument. */
+static ex_status step_new_arg(trial *t, trial_step *s, dnnl_engine_t engine, int arg)
 {
-    EX_TRY(ex_lane_borrow(&lane->core, t->bytes));
-    float *values = (float *)(void *)lane->core.arena;
-    for (size_t i = 0; i < t->bytes / sizeof *values; i++)
-        values[i] = (float)(i % 7) * 0.125f - 0.375f;
-    for (int i = 0; i < t->count; i++)
-        if (t->args[i].memory)
-            EX_TRY(EX_DNN(
-                dnnl_memory_set_data_handle(t->args[i].memory, lane->core.arena + t->offset[i])));
-    return EX_OK;
+    const size_t bytes = ex_dnn_op_bytes(&s->op, arg);
+    return bytes ? step_arg(s, engine, arg, trial_tensor(t, bytes)) : EX_OK;
 }
 
-static void trial_end(trial *t)
+/* Where the step's argument lies. */
+static size_t step_at(const trial_step *s, int arg)
 {
-    for (int i = 0; i < t->count; i++)
-        if (t->args[i].memory)
-            dnnl_memory_destroy(t->args[i].memory);
-    ex_dnn_op_destroy(&t->op);
+    int i = 0;
+    while (i < s->count && s->args[i].arg != arg)
+        i++;
+    return s->offset[i];
 }
 
-static ex_status trial_begin(trial *t, ex_cpu_lane *lane, const ex_dnn_conv *c)
+static ex_status trial_conv(trial *t, trial_step *s, dnnl_engine_t engine, ex_dnn_pass pass)
 {
     static const int args[4][ARGS_MAX] = {
         [EX_DNN_FORWARD_TRAIN] = {DNNL_ARG_SRC, DNNL_ARG_WEIGHTS, DNNL_ARG_BIAS, DNNL_ARG_DST,
@@ -135,14 +145,109 @@ static ex_status trial_begin(trial *t, ex_cpu_lane *lane, const ex_dnn_conv *c)
         [EX_DNN_BACKWARD_WEIGHTS] = {DNNL_ARG_SRC, DNNL_ARG_DIFF_WEIGHTS, DNNL_ARG_DIFF_BIAS,
                                      DNNL_ARG_DIFF_DST, DNNL_ARG_SCRATCHPAD},
     };
-    const dnnl_engine_t engine = ex_cpu_device_of(&lane->core)->engine;
-    if (c->algorithm == EX_DNN_TILES) {
-        trial_tiles(t, lane, c);
-        return trial_bind(t, lane);
+    for (int i = 0; i < ARGS_MAX && args[pass][i]; i++)
+        EX_TRY(step_new_arg(t, s, engine, args[pass][i]));
+    return EX_OK;
+}
+
+/* The step between tensors that are there. */
+static ex_status trial_reorder(trial *t, trial_step *s, dnnl_engine_t engine, size_t from,
+                               size_t to)
+{
+    EX_TRY(step_arg(s, engine, DNNL_ARG_FROM, from));
+    EX_TRY(step_arg(s, engine, DNNL_ARG_TO, to));
+    return step_new_arg(t, s, engine, DNNL_ARG_SCRATCHPAD);
+}
+
+/* The convolution behind the `reorders` steps that make its filters ready. */
+static ex_status trial_behind(trial *t, dnnl_engine_t engine, ex_dnn_pass pass, int reorders)
+{
+    trial_step *conv = &t->steps[reorders];
+    EX_TRY(trial_conv(t, conv, engine, pass));
+    size_t to = step_at(conv, DNNL_ARG_WEIGHTS);
+    for (int i = reorders - 1; i >= 0; i--) {
+        trial_step *s = &t->steps[i];
+        const size_t from = trial_tensor(t, ex_dnn_op_bytes(&s->op, DNNL_ARG_FROM));
+        EX_TRY(trial_reorder(t, s, engine, from, to));
+        to = from;
     }
-    EX_TRY(ex_dnn_conv_create(&t->op, engine, c));
-    for (int i = 0; i < ARGS_MAX && args[c->pass][i]; i++)
-        EX_TRY(trial_arg(t, engine, args[c->pass][i]));
+    return EX_OK;
+}
+
+/* The convolution, which is the first step, and what brings the gradient into place. */
+static ex_status trial_weights(trial *t, dnnl_engine_t engine, const ex_dnn_filter *f)
+{
+    trial_step *conv = &t->steps[0], *reorder = &t->steps[1];
+    EX_TRY(trial_conv(t, conv, engine, EX_DNN_BACKWARD_WEIGHTS));
+    EX_TRY(ex_dnn_filter_out(&reorder->op, engine, &conv->op, DNNL_ARG_DIFF_WEIGHTS, f));
+    if (!reorder->op.primitive)
+        return EX_OK;
+    t->count++;
+    return trial_reorder(t, reorder, engine, step_at(conv, DNNL_ARG_DIFF_WEIGHTS),
+                         trial_tensor(t, ex_dnn_op_bytes(&reorder->op, DNNL_ARG_TO)));
+}
+
+static ex_status trial_steps(trial *t, dnnl_engine_t engine, const ex_dnn_conv *c)
+{
+    const ex_dnn_filter f = {.K = c->K, .C = c->C, .R = c->window.R, .S = c->window.S};
+    ex_dnn_op op, reorders[EX_CPU_REORDERS_MAX];
+    int count = 0;
+    EX_TRY(ex_dnn_conv_create(&op, engine, c));
+    const ex_status status = ex_cpu_pass_makes_filters(c->pass)
+                                 ? ex_cpu_filter_reorders(reorders, &count, engine, &op, &f)
+                                 : EX_OK;
+    for (int i = 0; i < count; i++)
+        t->steps[t->count++].op = reorders[i];
+    t->steps[t->count++].op = op;
+    EX_TRY(status);
+    return c->pass == EX_DNN_BACKWARD_WEIGHTS ? trial_weights(t, engine, &f)
+                                              : trial_behind(t, engine, c->pass, count);
+}
+
+/* Of kernels of our own. */
+static void trial_tiles(trial *t, const ex_cpu_lane *lane, const ex_dnn_conv *c)
+{
+    size_t floats[EX_CPU_TILES_TENSORS];
+    ex_cpu_tiles_trial_floats(floats, c, lane->core.stream);
+    for (int i = 0; i < EX_CPU_TILES_TENSORS; i++)
+        t->tiles_at[i] = trial_tensor(t, floats[i] * sizeof(float));
+    t->tiles = c;
+}
+
+/* Nothing else lies in the arena while a plan is made. It is filled anew for each trial: what the
+ * one before left are numbers too, of sizes that may be slow to compute with. */
+static ex_status trial_bind(trial *t, ex_cpu_lane *lane)
+{
+    EX_TRY(ex_lane_borrow(&lane->core, t->bytes));
+    float *values = (float *)(void *)lane->core.arena;
+    for (size_t i = 0; i < t->bytes / sizeof *values; i++)
+        values[i] = (float)(i % 7) * 0.125f - 0.375f;
+    for (int i = 0; i < t->count; i++) {
+        const trial_step *s = &t->steps[i];
+        for (int j = 0; j < s->count; j++)
+            EX_TRY(EX_DNN(
+                dnnl_memory_set_data_handle(s->args[j].memory, lane->core.arena + s->offset[j])));
+    }
+    return EX_OK;
+}
+
+static void trial_end(trial *t)
+{
+    for (int i = 0; i < t->count; i++) {
+        trial_step *s = &t->steps[i];
+        for (int j = 0; j < s->count; j++)
+            if (s->args[j].memory)
+                dnnl_memory_destroy(s->args[j].memory);
+        ex_dnn_op_destroy(&s->op);
+    }
+}
+
+static ex_status trial_begin(trial *t, ex_cpu_lane *lane, const ex_dnn_conv *c)
+{
+    if (c->algorithm == EX_DNN_TILES)
+        trial_tiles(t, lane, c);
+    else
+        EX_TRY(trial_steps(t, ex_cpu_device_of(&lane->core)->engine, c));
     return trial_bind(t, lane);
 }
 
@@ -150,7 +255,7 @@ static void run_tiles(const trial *t, const ex_cpu_lane *lane)
 {
     float *at[EX_CPU_TILES_TENSORS];
     for (int i = 0; i < EX_CPU_TILES_TENSORS; i++)
-        at[i] = (float *)(void *)(lane->core.arena + t->offset[i]);
+        at[i] = (float *)(void *)(lane->core.arena + t->tiles_at[i]);
     ex_cpu_tiles_try(at, t->tiles, lane->core.stream);
 }
 
@@ -160,27 +265,34 @@ static ex_status trial_run(const trial *t, const ex_cpu_lane *lane, double *seco
     const double start = ex_work_now(threads);
     if (t->tiles)
         run_tiles(t, lane);
-    else
-        EX_TRY(EX_DNN(dnnl_primitive_execute(t->op.primitive, lane->stream, t->count, t->args)));
+    for (int i = 0; i < t->count; i++) {
+        const trial_step *s = &t->steps[i];
+        EX_TRY(EX_DNN(dnnl_primitive_execute(s->op.primitive, lane->stream, s->count, s->args)));
+    }
     *seconds = ex_work_now(threads) - start;
     return EX_OK;
 }
 
-/* *seconds = the fastest of some runs after one to warm up, or of that one if it was hopeless
- * against `best`. The shorter a run, the more of them: a busy machine interrupts some. */
+/* *seconds = the fastest of some runs after one to warm up, or of fewer that were hopeless against
+ * `best`: the first one, where it was long, or that and the second. The shorter a run, the more of
+ * them: a busy machine interrupts some. */
 static ex_status time_conv(ex_cpu_lane *lane, const ex_dnn_conv *c, double best, double *seconds)
 {
+    const double too_slow = best > 0.0 ? HOPELESS * best : DBL_MAX;
     trial t = {0};
-    double taken, spent = 0.0;
+    double first, taken, spent = 0.0;
     ex_status status;
     EX_TRY_GOTO(trial_begin(&t, lane, c), done);
-    EX_TRY_GOTO(trial_run(&t, lane, seconds), done);
-    if (best > 0.0 && *seconds > HOPELESS * best)
+    EX_TRY_GOTO(trial_run(&t, lane, &first), done);
+    *seconds = first;
+    if (first > too_slow && first > LONG)
         goto done;
     for (int run = 0; run < RUNS_MIN || (run < RUNS_MAX && spent < ENOUGH); run++) {
         EX_TRY_GOTO(trial_run(&t, lane, &taken), done);
         *seconds = run == 0 || taken < *seconds ? taken : *seconds;
         spent += taken;
+        if (run == 0 && first > too_slow && taken > too_slow)
+            goto done;
     }
 done:
     trial_end(&t);
@@ -206,7 +318,7 @@ static bool may_use(const ex_dnn_conv *c, ex_dnn_algorithm a)
 static ex_status time_all(ex_cpu_lane *lane, ex_dnn_conv *c)
 {
     ex_dnn_conv candidate = *c;
-    double best = 0.0, seconds;
+    double best = 0.0, seconds = 0.0;
     for (int a = 0; a < EX_DNN_ALGORITHMS; a++) {
         candidate.algorithm = (ex_dnn_algorithm)a;
         if (!may_use(c, candidate.algorithm))
@@ -272,6 +384,7 @@ static ex_status adopt(ex_cpu_device *d, json_t *algorithms, const char *path)
 {
     const char *key;
     json_t *value;
+    int old = 0;
     json_object_foreach(algorithms, key, value)
     {
         const char *name = json_string_value(value);
@@ -285,9 +398,16 @@ static ex_status adopt(ex_cpu_device *d, json_t *algorithms, const char *path)
         if (strlen(key) >= sizeof((ex_cpu_choice){0}.key))
             return EX_FAIL(EX_ERR_INPUT, "%s: \"%.32s...\" is no convolution; delete the file",
                            path, key);
-        if (!find(d, key))
+        if (!tells_layouts(key))
+            old++;
+        else if (!find(d, key))
             EX_TRY(remember(d, key, (ex_dnn_algorithm)a));
     }
+    if (old)
+        ex_log_warn(
+            "%s: choices of an earlier version, which tell no layouts (%d), are timed again, "
+            "and results may differ in their last bits",
+            path, old);
     return EX_OK;
 }
 

@@ -53,15 +53,34 @@ ex_status ex_cpu_conv_layouts(ex_plan_core *plan, int node)
     return EX_OK;
 }
 
-/* A step that reorders filters from `in` into *out, a new buffer of so many bytes. */
+/* A step that reorders filters from `in` into *out, a new buffer. */
 static ex_status add_reorder(ex_plan_core *plan, int node, ex_dnn_op *reorder, ex_buffer_ref in,
-                             size_t bytes, ex_buffer_ref *out)
+                             ex_buffer_ref *out)
 {
+    const size_t bytes = ex_dnn_op_bytes(reorder, DNNL_ARG_TO);
     EX_TRY(ex_cpu_op_add(plan, "filter reorder", node, reorder));
     EX_TRY(ex_plan_buffer_add(plan, bytes, out));
     ex_cpu_arg(plan, in, DNNL_ARG_FROM);
     ex_cpu_arg(plan, *out, DNNL_ARG_TO);
     return ex_cpu_op_end(plan);
+}
+
+ex_status ex_cpu_filter_reorders(ex_dnn_op reorders[EX_CPU_REORDERS_MAX], int *count,
+                                 dnnl_engine_t engine, const ex_dnn_op *op, const ex_dnn_filter *f)
+{
+    ex_dnn_filter plain = *f;
+    ex_status status = ex_dnn_filter_in(&reorders[0], engine, op, DNNL_ARG_WEIGHTS, f);
+    *count = status == EX_OK && reorders[0].primitive;
+    if (status != EX_ERR_UNSUPPORTED)
+        return status;
+    EX_TRY(ex_dnn_filter_plain(&reorders[0], engine, f));
+    plain.plain = true;
+    status = ex_dnn_filter_in(&reorders[1], engine, op, DNNL_ARG_WEIGHTS, &plain);
+    if (status != EX_OK)
+        ex_dnn_op_destroy(&reorders[0]);
+    else
+        *count = 1 + (reorders[1].primitive != NULL);
+    return status;
 }
 
 /* *out = the layer's filters in the layout that `op` of `c` reads; where they lie, if they lie so.
@@ -71,24 +90,17 @@ static ex_status filter_in(ex_plan_core *plan, int node, const ex_dnn_conv *c, c
 {
     if (c->algorithm == EX_DNN_TILES)
         return ex_cpu_tiles_filters(plan, node, c, out);
-    ex_buffer_ref flat = plan->maps[node].folded;
-    const size_t bytes = ex_dnn_op_bytes(op, DNNL_ARG_WEIGHTS);
-    const dnnl_engine_t engine = ex_cpu_engine(plan);
-    ex_dnn_filter f = filter_of(&plan->model->nodes[node]);
-    ex_dnn_op reorder;
-    const ex_status status = ex_dnn_filter_in(&reorder, engine, op, DNNL_ARG_WEIGHTS, &f);
-    if (status == EX_ERR_UNSUPPORTED) {
-        ex_dnn_op plain;
-        EX_TRY(ex_dnn_filter_plain(&plain, engine, &f));
-        EX_TRY(add_reorder(plan, node, &plain, flat,
-                           ex_plan_layer_of(plan, node)->row * sizeof(float) * (size_t)f.K, &flat));
-        f.plain = true;
-        EX_TRY(ex_dnn_filter_in(&reorder, engine, op, DNNL_ARG_WEIGHTS, &f));
-    } else {
-        EX_TRY(status);
-    }
-    *out = flat;
-    return reorder.primitive ? add_reorder(plan, node, &reorder, flat, bytes, out) : EX_OK;
+    const ex_dnn_filter f = filter_of(&plan->model->nodes[node]);
+    ex_dnn_op reorders[EX_CPU_REORDERS_MAX];
+    int count;
+    ex_status status = ex_cpu_filter_reorders(reorders, &count, ex_cpu_engine(plan), op, &f);
+    *out = plan->maps[node].folded;
+    for (int i = 0; i < count; i++)
+        if (status == EX_OK)
+            status = add_reorder(plan, node, &reorders[i], *out, out);
+        else
+            ex_dnn_op_destroy(&reorders[i]);
+    return status;
 }
 
 /* The convolution into `out` by `op` of `c`, which the plan takes over. */
@@ -107,19 +119,77 @@ static ex_status add_conv(ex_plan_core *plan, int node, const ex_dnn_conv *c, ex
     return ex_cpu_op_end(plan);
 }
 
-/* --- evaluation ------------------------------------------------------------------------------- */
+/* --- what is computed ------------------------------------------------------------------------- */
 
+bool ex_cpu_filters_stay(const ex_plan_core *plan, int node)
+{
+    return !ex_plan_trains(plan) || (plan->lane->base.device->options.memory == 0 &&
+                                     !ex_plan_layer_trained(plan, plan->model->nodes[node].layer));
+}
+
+/* Filters that stay as they are are those of evaluation to the convolution. */
+static ex_dnn_pass forward_pass(const ex_plan_core *plan, int node)
+{
+    return ex_cpu_filters_stay(plan, node) ? EX_DNN_FORWARD : EX_DNN_FORWARD_TRAIN;
+}
+
+/* Convolution, bias, residual and ReLU. */
 static ex_dnn_conv folded_of(const ex_plan_core *plan, int node)
 {
     const ex_node *n = &plan->model->nodes[node];
     const ex_layer *l = ex_plan_layer_of(plan, node);
-    ex_dnn_conv c = conv_of(plan, node, ex_cpu_forward_pass(plan));
+    ex_dnn_conv c = conv_of(plan, node, forward_pass(plan, node));
     c.bias = l->scale != EX_NONE || l->bias != EX_NONE;
     c.sum = n->residual >= 0;
     c.wide = ex_plan_conv_output(plan, node).buffer != plan->maps[node].ref.buffer;
     c.relu = n->relu && !c.wide;
     return c;
 }
+
+/* Convolution and bias, before what is a step of its own in training. */
+static ex_dnn_conv trained_of(const ex_plan_core *plan, int node)
+{
+    const ex_node *n = &plan->model->nodes[node];
+    const ex_layer *l = ex_plan_layer_of(plan, node);
+    ex_dnn_conv c = conv_of(plan, node, forward_pass(plan, node));
+    c.bias = l->bias != EX_NONE;
+    c.relu = n->relu && l->scale == EX_NONE && n->residual < 0;
+    return c;
+}
+
+static bool is_folded(const ex_plan_core *plan, int node)
+{
+    return !ex_plan_trains(plan) || ex_cpu_folds(plan, node);
+}
+
+static int readers_of(const ex_model *m, int tensor)
+{
+    int count = 0;
+    for (int i = 0; i < m->node_count; i++)
+        count += (m->nodes[i].input == tensor) + (m->nodes[i].residual == tensor);
+    return count;
+}
+
+/* Images have too few channels for oneDNN's fast kernels: 200 times slower than with the channels
+ * padded to the block of the maps behind. */
+static int input_gradient_block(const ex_plan_core *plan, int node)
+{
+    const int block = plan->maps[node].block;
+    const bool only = readers_of(plan->model, plan->model->nodes[node].input) == 1;
+    return only && (block == 16 || block == 8) ? block : plan->maps[0].block;
+}
+
+/* Chosen as where its filters are made in every step, also for the few layers in the midst of
+ * trained ones that a mask leaves alone. */
+static ex_dnn_conv data_of(const ex_plan_core *plan, int node)
+{
+    ex_dnn_conv c = conv_of(plan, node, EX_DNN_BACKWARD_DATA);
+    if (plan->model->nodes[plan->model->nodes[node].input].op == EX_OP_INPUT)
+        c.src_block = input_gradient_block(plan, node);
+    return c;
+}
+
+/* --- evaluation ------------------------------------------------------------------------------- */
 
 /* The values that the convolution has in common with its layer, or the folded ones. */
 static ex_status set_values(ex_plan_core *plan, int node)
@@ -133,25 +203,33 @@ static ex_status set_values(ex_plan_core *plan, int node)
     return EX_OK;
 }
 
+/* *out = the filters as `c` reads them, in memory of the plan's own. */
+static ex_status keep_filters(ex_plan_core *plan, int node, ex_dnn_conv c, ex_buffer_ref *out)
+{
+    ex_dnn_op op;
+    EX_TRY(conv_op(plan, &c, &op));
+    const ex_status status = filter_in(plan, node, &c, &op, out);
+    ex_dnn_op_destroy(&op);
+    if (status == EX_OK && out->buffer >= 0)
+        ex_plan_buffer_own(plan, *out);
+    return status;
+}
+
 ex_status ex_cpu_conv_prepare(ex_plan_core *plan, int node)
 {
     ex_plan_map *map = &plan->maps[node];
-    ex_dnn_op op;
-    ex_status status;
     EX_TRY(set_values(plan, node));
-    if (ex_plan_trains(plan))
+    if (!ex_plan_trains(plan))
+        EX_TRY(ex_plan_correct_prepare(plan, node));
+    if (!ex_cpu_filters_stay(plan, node))
         return EX_OK;
-    EX_TRY(ex_plan_correct_prepare(plan, node));
     if (ex_cpu_conv_is_small(plan, node))
         return ex_cpu_small_filters(plan, node);
-    ex_dnn_conv c = folded_of(plan, node);
-    EX_TRY(conv_op(plan, &c, &op));
-    EX_TRY_GOTO(filter_in(plan, node, &c, &op, &map->weights), done);
-    if (map->weights.buffer >= 0)
-        ex_plan_buffer_own(plan, map->weights);
-done:
-    ex_dnn_op_destroy(&op);
-    return status;
+    const ex_dnn_conv c = is_folded(plan, node) ? folded_of(plan, node) : trained_of(plan, node);
+    EX_TRY(keep_filters(plan, node, c, &map->weights));
+    return plan->maps[plan->model->nodes[node].input].wanted
+               ? keep_filters(plan, node, data_of(plan, node), &map->turned)
+               : EX_OK;
 }
 
 /* Convolution, bias, residual and ReLU as `op` of `c`, which the plan takes over. */
@@ -163,7 +241,7 @@ static ex_status add_folded(ex_plan_core *plan, int node, const ex_dnn_conv *c, 
 
 static ex_status small_folded(ex_plan_core *plan, int node, const ex_dnn_conv *c)
 {
-    if (ex_plan_trains(plan))
+    if (!ex_cpu_filters_stay(plan, node))
         EX_TRY(ex_cpu_small_filters(plan, node));
     EX_TRY(ex_cpu_small_forward(plan, node, c, ex_plan_conv_output(plan, node)));
     return ex_plan_correct_forward(plan, node);
@@ -173,11 +251,11 @@ static ex_status folded_forward(ex_plan_core *plan, int node)
 {
     const ex_node *n = &plan->model->nodes[node];
     ex_plan_map *map = &plan->maps[node];
-    const bool trains = ex_plan_trains(plan);
+    const bool made = !ex_cpu_filters_stay(plan, node);
     ex_dnn_conv c = folded_of(plan, node);
     ex_dnn_op op;
     const ex_buffer_ref output = ex_plan_conv_output(plan, node);
-    if (trains)
+    if (made)
         EX_TRY(ex_cpu_fold_forward(plan, node));
     if (ex_cpu_conv_is_small(plan, node))
         return small_folded(plan, node, &c);
@@ -186,7 +264,7 @@ static ex_status folded_forward(ex_plan_core *plan, int node)
                                    plan->maps[n->residual].ref, plan->maps[n->residual].type,
                                    ex_plan_map_floats(plan, node)));
     EX_TRY(conv_op(plan, &c, &op));
-    const ex_status status = trains ? filter_in(plan, node, &c, &op, &map->weights) : EX_OK;
+    const ex_status status = made ? filter_in(plan, node, &c, &op, &map->weights) : EX_OK;
     if (status != EX_OK) {
         ex_dnn_op_destroy(&op);
         return status;
@@ -225,12 +303,14 @@ static ex_status train_conv(ex_plan_core *plan, int node, ex_dnn_conv *c)
 {
     ex_plan_map *map = &plan->maps[node];
     ex_dnn_op op;
+    const bool made = !ex_cpu_filters_stay(plan, node);
     if (ex_cpu_conv_is_small(plan, node)) {
-        EX_TRY(ex_cpu_small_filters(plan, node));
+        if (made)
+            EX_TRY(ex_cpu_small_filters(plan, node));
         return ex_cpu_small_forward(plan, node, c, map->inner);
     }
     EX_TRY(conv_op(plan, c, &op));
-    const ex_status status = filter_in(plan, node, c, &op, &map->weights);
+    const ex_status status = made ? filter_in(plan, node, c, &op, &map->weights) : EX_OK;
     if (status != EX_OK) {
         ex_dnn_op_destroy(&op);
         return status;
@@ -241,12 +321,9 @@ static ex_status train_conv(ex_plan_core *plan, int node, ex_dnn_conv *c)
 static ex_status train_forward(ex_plan_core *plan, int node)
 {
     const ex_node *n = &plan->model->nodes[node];
-    const ex_layer *l = ex_plan_layer_of(plan, node);
-    const bool norm = l->scale != EX_NONE;
+    const bool norm = ex_plan_layer_of(plan, node)->scale != EX_NONE;
     ex_plan_map *map = &plan->maps[node];
-    ex_dnn_conv c = conv_of(plan, node, EX_DNN_FORWARD_TRAIN);
-    c.bias = l->bias != EX_NONE;
-    c.relu = n->relu && !norm && n->residual < 0;
+    ex_dnn_conv c = trained_of(plan, node);
     map->inner = map->ref;
     if (norm)
         EX_TRY(ex_plan_buffer_add(plan, ex_plan_map_bytes(plan, node), &map->inner));
@@ -258,8 +335,7 @@ static ex_status train_forward(ex_plan_core *plan, int node)
 
 ex_status ex_cpu_conv_forward(ex_plan_core *plan, int node)
 {
-    return !ex_plan_trains(plan) || ex_cpu_folds(plan, node) ? folded_forward(plan, node)
-                                                             : train_forward(plan, node);
+    return is_folded(plan, node) ? folded_forward(plan, node) : train_forward(plan, node);
 }
 
 static ex_status weights_backward(ex_plan_core *plan, int node, ex_buffer_ref dy, size_t bias)
@@ -300,43 +376,27 @@ static ex_status weights_backward(ex_plan_core *plan, int node, ex_buffer_ref dy
     return ex_cpu_op_end(plan);
 }
 
-static int readers_of(const ex_model *m, int tensor)
-{
-    int count = 0;
-    for (int i = 0; i < m->node_count; i++)
-        count += (m->nodes[i].input == tensor) + (m->nodes[i].residual == tensor);
-    return count;
-}
-
-/* Images have too few channels for oneDNN's fast kernels: 200 times slower than with the channels
- * padded to the block of the maps behind. */
-static int input_gradient_block(const ex_plan_core *plan, int node)
-{
-    const int block = plan->maps[node].block;
-    const bool only = readers_of(plan->model, plan->model->nodes[node].input) == 1;
-    return only && (block == 16 || block == 8) ? block : plan->maps[0].block;
-}
-
-/* The filters are reordered anew, also where the forward convolution reads the same layout: kept
- * from there they would be live while the weights' gradients need most memory. */
+/* Filters that training changes are reordered anew, also where the forward convolution reads the
+ * same layout: kept from there they would be live while the weights' gradients need most memory. */
 static ex_status data_backward(ex_plan_core *plan, int node, ex_buffer_ref dy)
 {
     const ex_node *n = &plan->model->nodes[node];
-    ex_dnn_conv c = conv_of(plan, node, EX_DNN_BACKWARD_DATA);
-    ex_buffer_ref weights;
+    ex_dnn_conv c = data_of(plan, node);
+    ex_buffer_ref weights = plan->maps[node].turned;
     ex_dnn_op op;
     if (ex_cpu_conv_is_small(plan, node))
         return ex_cpu_small_data(plan, node, dy);
     if (plan->model->nodes[n->input].op == EX_OP_INPUT)
-        c.src_block = plan->input_gradient_block = input_gradient_block(plan, node);
+        plan->input_gradient_block = c.src_block;
     EX_TRY(conv_op(plan, &c, &op));
-    if (c.algorithm == EX_DNN_TILES)
-        return ex_cpu_tiles_data(plan, node, &c, dy);
-    const ex_status status = filter_in(plan, node, &c, &op, &weights);
+    const ex_status status =
+        ex_cpu_filters_stay(plan, node) ? EX_OK : filter_in(plan, node, &c, &op, &weights);
     if (status != EX_OK) {
         ex_dnn_op_destroy(&op);
         return status;
     }
+    if (c.algorithm == EX_DNN_TILES)
+        return ex_cpu_tiles_data(plan, node, &c, dy, weights);
     return ex_cpu_gradient_op(plan, "conv backward data", node, &op, dy, weights, DNNL_ARG_WEIGHTS);
 }
 

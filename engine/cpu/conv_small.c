@@ -66,7 +66,7 @@ ex_status ex_cpu_small_filters(ex_plan_core *plan, int node)
     const ex_node *n = &plan->model->nodes[node];
     ex_plan_map *map = &plan->maps[node];
     EX_TRY(add_matrices(plan, n->K, n->C, &map->weights));
-    plan->buffers.list[map->weights.buffer].own = !ex_plan_trains(plan);
+    plan->buffers.list[map->weights.buffer].own = ex_cpu_filters_stay(plan, node);
     return add_call(plan, "filter sums", node, run_filters, map->weights, map->folded);
 }
 

@@ -29,7 +29,7 @@ bool ex_cpu_tiles_fit(const ex_dnn_conv *c)
 
 /* --- steps ------------------------------------------------------------------------------------ */
 
-enum { OUT, IN, FILTERS, SCRATCH, BIAS };
+enum { OUT, IN, FILTERS, SCRATCH, BIAS, FLAT = BIAS /* of a trial */ };
 
 /* What the step holds. */
 static ex_dnn_conv conv_of(const ex_plan_core *plan, const ex_plan_step *step)
@@ -106,11 +106,11 @@ ex_status ex_cpu_tiles_forward(ex_plan_core *plan, int node, const ex_dnn_conv *
                     plan->maps[plan->model->nodes[node].input].ref, plan->maps[node].weights);
 }
 
-ex_status ex_cpu_tiles_data(ex_plan_core *plan, int node, const ex_dnn_conv *c, ex_buffer_ref dy)
+ex_status ex_cpu_tiles_data(ex_plan_core *plan, int node, const ex_dnn_conv *c, ex_buffer_ref dy,
+                            ex_buffer_ref filters)
 {
     const int input = plan->model->nodes[node].input;
-    ex_buffer_ref filters, dx;
-    EX_TRY(ex_cpu_tiles_filters(plan, node, c, &filters));
+    ex_buffer_ref dx;
     EX_TRY(ex_plan_buffer_add(plan, ex_plan_map_bytes(plan, input), &dx));
     EX_TRY(add_conv(plan, "conv backward data", node, c, dx, dy, filters));
     return ex_plan_gradient_give(plan, input, dx, -1);
@@ -166,8 +166,11 @@ void ex_cpu_tiles_trial_floats(size_t floats[EX_CPU_TILES_TENSORS], const ex_dnn
 {
     const ex_winograd_shape s = shape_of(c);
     const size_t pixels = (size_t)s.N * (size_t)s.H * (size_t)s.W;
+    const size_t filters = (size_t)s.K * (size_t)s.C * (size_t)(c->window.R * c->window.S);
+    /* Behind those, what the filters are made of. */
+    floats[FLAT] = ex_cpu_pass_makes_filters(c->pass) ? filters : 0;
     if (c->pass == EX_DNN_BACKWARD_WEIGHTS) {
-        floats[DW] = (size_t)s.K * (size_t)s.C * (size_t)(c->window.R * c->window.S);
+        floats[DW] = filters;
         floats[X] = pixels * (size_t)s.C;
         floats[DY] = pixels * (size_t)s.K;
         floats[SCRATCH] = ex_winograd_weights_scratch_floats(&s, stream.threads);
@@ -183,6 +186,8 @@ void ex_cpu_tiles_try(float *const at[EX_CPU_TILES_TENSORS], const ex_dnn_conv *
 {
     const ex_winograd_shape shape = shape_of(c);
     const ex_winograd_end end = {.add = c->sum, .relu = c->relu};
+    if (ex_cpu_pass_makes_filters(c->pass))
+        ex_winograd_filters(at[FILTERS], at[FLAT], c->pass == EX_DNN_BACKWARD_DATA, c->K, c->C, s);
     if (c->pass == EX_DNN_BACKWARD_WEIGHTS)
         ex_winograd_weights(at[DW], at[X], at[DY], &shape, at[SCRATCH], s);
     else

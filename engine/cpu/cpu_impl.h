@@ -14,9 +14,9 @@
 
 /* --- device ---------------------------------------------------------------------------------- */
 
-/* A choice that was timed once: `key` says shape, pass and threads. */
+/* A choice that was timed once: `key` says shape, layouts, pass and threads. */
 typedef struct ex_cpu_choice {
-    char key[112];
+    char key[128];
     ex_dnn_algorithm algorithm;
 } ex_cpu_choice;
 
@@ -122,6 +122,20 @@ ex_status ex_cpu_conv_layouts(ex_plan_core *plan, int node);
 ex_status ex_cpu_conv_prepare(ex_plan_core *plan, int node);
 ex_status ex_cpu_conv_forward(ex_plan_core *plan, int node);
 ex_status ex_cpu_conv_backward(ex_plan_core *plan, int node);
+/* Whether the node's filters, the same in every step, are made ready in section prepare and kept:
+ * in evaluation, and where a mask leaves the whole layer alone. Trained layers share the memory for
+ * that, one after another; where memory has a limit, a masked plan does so with all. */
+bool ex_cpu_filters_stay(const ex_plan_core *plan, int node);
+/* Whether the pass's filters are made ready in every step, since training changes them. */
+static inline bool ex_cpu_pass_makes_filters(ex_dnn_pass pass)
+{
+    return pass == EX_DNN_FORWARD_TRAIN || pass == EX_DNN_BACKWARD_DATA;
+}
+/* The ops, `count` of them, that bring filters as they lie in the parameters into the layout that
+ * `op` reads, in turn. */
+enum { EX_CPU_REORDERS_MAX = 2 };
+ex_status ex_cpu_filter_reorders(ex_dnn_op reorders[EX_CPU_REORDERS_MAX], int *count,
+                                 dnnl_engine_t engine, const ex_dnn_op *op, const ex_dnn_filter *f);
 /* Whether the convolution and its gradients are made of matrix products: conv_small.c. */
 bool ex_cpu_conv_is_small(const ex_plan_core *plan, int node);
 /* Of such a node: what the products read of the filters, kept in the map's weights; the convolution
@@ -137,16 +151,19 @@ bool ex_cpu_tiles_fit(const ex_dnn_conv *c);
 /* *out = a new buffer with what they read of the filters for c's pass. */
 ex_status ex_cpu_tiles_filters(ex_plan_core *plan, int node, const ex_dnn_conv *c,
                                ex_buffer_ref *out);
-/* The convolution into `out`, with the map's weights; the input's gradient, left there. */
+/* The convolution into `out`, with the map's weights; the input's gradient, left there, with
+ * `filters`, made for it. */
 ex_status ex_cpu_tiles_forward(ex_plan_core *plan, int node, const ex_dnn_conv *c,
                                ex_buffer_ref out);
-ex_status ex_cpu_tiles_data(ex_plan_core *plan, int node, const ex_dnn_conv *c, ex_buffer_ref dy);
+ex_status ex_cpu_tiles_data(ex_plan_core *plan, int node, const ex_dnn_conv *c, ex_buffer_ref dy,
+                            ex_buffer_ref filters);
 /* The gradient of the filters, without one of a bias, into plan->grads. */
 ex_status ex_cpu_tiles_weights(ex_plan_core *plan, int node, ex_buffer_ref dy);
 /* Whether the step is one of those three, and so multiplies. */
 bool ex_cpu_tiles_multiply(const ex_plan_step *step);
-/* To time one: the floats of the tensors that it wants; it, on them. */
-enum { EX_CPU_TILES_TENSORS = 4 };
+/* To time one, with what makes its filters ready where the pass does: the floats of the tensors
+ * that it wants; it, on them. */
+enum { EX_CPU_TILES_TENSORS = 5 };
 void ex_cpu_tiles_trial_floats(size_t floats[EX_CPU_TILES_TENSORS], const ex_dnn_conv *c,
                                ex_stream stream);
 void ex_cpu_tiles_try(float *const at[EX_CPU_TILES_TENSORS], const ex_dnn_conv *c, ex_stream s);

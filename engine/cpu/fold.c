@@ -67,8 +67,8 @@ ex_status ex_cpu_fold_prepare(ex_plan_core *plan, int node)
     if (!kept(plan))
         return EX_OK;
     ex_plan_buffer_own(plan, map->bias);
-    /* Evaluation keeps the filters in the convolution's layout instead. */
-    plan->buffers.list[map->folded.buffer].own = ex_plan_trains(plan);
+    /* Those that stay as they are are kept in the convolution's layout instead. */
+    plan->buffers.list[map->folded.buffer].own = !ex_cpu_filters_stay(plan, node);
     return add_fold(plan, node, run_fold);
 }
 

@@ -141,6 +141,23 @@ present wrong/checkpoint/round-0.bin
 rm wrong/algorithms.json
 succeeds train -o wrong --resume
 
+# --- choices of an earlier version, which told no layouts, are timed again, with a warning
+mkdir older
+cp -r timed/config.yaml timed/metrics.jsonl timed/algorithms.json timed/checkpoint older
+rm older/checkpoint/round-3.bin
+python3 - older/algorithms.json <<'PY' || fail "no layouts are told"
+import json, re, sys
+file = json.load(open(sys.argv[1]))
+old = {re.sub(r" src\d+ dst\d+", "", key): name for key, name in file["algorithms"].items()}
+assert old and not old.keys() & file["algorithms"].keys()
+json.dump({**file, "algorithms": old}, open(sys.argv[1], "w"))
+PY
+succeeds train -o older --resume
+has err "warning: older/algorithms.json: choices of an earlier version, which tell no layouts"
+has older/algorithms.json " src16 dst16 "
+succeeds eval older
+! grep -q "earlier version" err || fail "choices of this version are taken for an earlier one's"
+
 # --- a damaged checkpoint gives way to the one before
 cp -r timed damaged
 printf X | dd of=damaged/checkpoint/round-3.bin bs=1 seek=5000 conv=notrunc status=none

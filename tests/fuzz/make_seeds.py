@@ -451,7 +451,7 @@ def algorithms_seeds() -> dict:
     def file(algorithms, **change) -> bytes:
         return json.dumps({"schema": 1, "device": "$DEVICE", "algorithms": algorithms,
                            **change}).encode()
-    key = "train n128 c16 h32 w32 k16 r3 s3 stride1 pad1 bias relu threads1"
+    key = "train n128 c16 h32 w32 k16 r3 s3 stride1 pad1 bias relu src16 dst16 threads1"
     return {
         "two": file({key: "direct", key.replace("train", "eval"): "winograd"}),
         "none": file({}),
@@ -460,7 +460,8 @@ def algorithms_seeds() -> dict:
         "schema": file({key: "direct"}, schema=2),
         "unknown": file({key: "fft"}),
         "not-text": file({key: 1}),
-        "long-keys": file({"k" * 111 + "a": "direct", "k" * 111 + "b": "pixels"}),
+        "old": file({key.replace(" src16 dst16", ""): "direct"}),
+        "long-keys": file({"k" * 127 + "a": "direct", "k" * 127 + "b": "pixels"}),
         "no-algorithms": json.dumps({"schema": 1, "device": "$DEVICE"}).encode(),
         "list": file(["direct"]),
         "cut": file({key: "direct"})[:-3],

@@ -3,6 +3,7 @@
  * convolutions. */
 #include "base/memory.h"
 #include "bf16.h"
+#include "host.h"
 #include "model/builder.h"
 #include "net_reference.h"
 #include "test.h"
@@ -183,7 +184,56 @@ static void test_sums_and_products_are_the_convolution_and_its_gradients(void **
         check_case((small){.N = 1, .C = 16, .K = 16}, threads);
         check_case((small){.N = 5, .C = 32, .K = 48}, threads);
         check_case((small){.N = 3, .C = 80, .K = 16}, threads);
+        check_case((small){.N = 2, .C = 128, .K = 128}, threads); /* filters that threads share */
     }
+}
+
+typedef struct kernel_results {
+    float *at[5];
+    size_t floats[5];
+} kernel_results;
+
+/* Each of the kernels, with enough to do for threads to share. */
+static kernel_results results_by(int threads, const small *s)
+{
+    const ex_stream stream = {.threads = threads};
+    const size_t maps = (size_t)(s->N * s->C), filters = (size_t)(s->K * s->C);
+    kernel_results r = {
+        .floats = {NINE * maps, 4 * maps, NINE * filters, NINE * filters, (size_t)s->C}};
+    for (int i = 0; i < 5; i++) {
+        assert_true(i == 4 || r.floats[i] >= EX_PARALLEL_MIN);
+        r.at[i] = ex_guard_floats(r.floats[i]);
+    }
+    assert_true(maps >= EX_PARALLEL_MIN);
+    ex_toeplitz_in(r.at[0], s->x, EX_MAP_F32, 0, s->N, s->C, stream);
+    ex_toeplitz_out(r.at[1], EX_MAP_F32, r.at[0], &(ex_toeplitz_end){.relu = 1}, s->N, s->C,
+                    stream);
+    ex_toeplitz_filters(r.at[2], s->w, s->K, s->C, stream);
+    ex_toeplitz_filters_bwd(r.at[3], r.at[2], s->K, s->C, stream);
+    ex_toeplitz_bias_bwd(r.at[4], r.at[0], s->N, s->C, stream);
+    for (int i = 0; i < 5; i++)
+        ex_guard_check(r.at[i], r.floats[i]);
+    return r;
+}
+
+static void test_threads_change_no_bit(void **state)
+{
+    small s = {.N = 1024, .C = 128, .K = 128};
+    (void)state;
+    s.x = random_floats(4 * (size_t)(s.N * s.C), 7);
+    s.w = random_floats(NINE * (size_t)(s.K * s.C), 8);
+    kernel_results one = results_by(1, &s);
+    for (int threads = 2; threads <= 3; threads++) {
+        kernel_results more = results_by(threads, &s);
+        for (int i = 0; i < 5; i++) {
+            assert_memory_equal(more.at[i], one.at[i], one.floats[i] * sizeof(float));
+            ex_guard_free(more.at[i]);
+        }
+    }
+    for (int i = 0; i < 5; i++)
+        ex_guard_free(one.at[i]);
+    ex_guard_free(s.x);
+    ex_guard_free(s.w);
 }
 
 /* Maps of bf16 give what the same values of float32 give, rounded at the end. */
@@ -389,6 +439,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_sums_and_products_are_the_convolution_and_its_gradients),
+        cmocka_unit_test(test_threads_change_no_bit),
         cmocka_unit_test(test_bf16_maps_are_those_of_float32_rounded),
         cmocka_unit_test(test_training_agrees_with_direct_convolutions),
         cmocka_unit_test(test_masked_training_agrees_with_direct_convolutions),
