@@ -90,6 +90,10 @@ has err "engine/cpu/device.c:"
 succeeds devices
 has out "cuda:0    AMD" 2>/dev/null || has out "cuda:0    "
 has out "libraries cuda 98.7, cudnn 9.8.7, cublaslt 98.7.6"
+STAND_IN_OPEN=planted refused "the module opens no device: planted" # a GPU that is too old, say
+STAND_IN_OPEN=planted train --device auto -o on-cpu --overwrite || fail "no run on the CPU"
+has err "warning: the GPU is not used: the module opens no device: planted"
+has err "cpu: "
 has out "auto      takes cuda:0"
 train --device auto -o on-cuda || fail "no run in the module"
 has err "a line?of the module"
