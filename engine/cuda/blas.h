@@ -9,7 +9,7 @@
 #include "backend.h"
 
 typedef enum ex_blas_kind {
-    EX_BLAS_FWD,   /* y "=" x w^T + b, ReLU if relu    a = x, b = w, out = y, bias (K) is read */
+    EX_BLAS_FWD,   /* y "=" x w^T + b                  a = x, b = w, out = y, bias (K) is read */
     EX_BLAS_DGRAD, /* dx "=" dy w                      a = dy, b = w, out = dx */
     EX_BLAS_WGRAD, /* dw "=" dy^T x, db "=" sum of dy  a = dy, b = x, out = dw, bias (K) written */
     EX_BLAS_SUM,   /* db "=" sum of dy over its N rows a = dy, out = db (K); no b, no bias; C unused
@@ -19,7 +19,6 @@ typedef enum ex_blas_kind {
 typedef struct ex_blas_product {
     ex_blas_kind kind;
     int N, C, K;
-    bool relu; /* FWD */
     ex_precision precision;
 } ex_blas_product;
 

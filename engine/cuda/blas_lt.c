@@ -2,7 +2,8 @@
  *
  * cuBLASLt counts by columns: a row-major (N, C) is its C x N. So y = x w^T is asked for as
  * y^T = w x^T, with w first, and no operand moves. Sums over rows are products with a vector of
- * ones: deterministic, which the fused gradient of a bias does not promise to be. */
+ * ones: deterministic, which the fused gradient of a bias does not promise to be. No ReLU is fused:
+ * cuBLASLt's makes 0 of a NaN, and a diverged layer would not show in the loss. */
 #include "cuda/blas_lt_impl.h"
 
 #include "base/memory.h"
@@ -72,7 +73,7 @@ static ex_lt_shape shape_of(const ex_blas_product *p)
     if (p->kind == EX_BLAS_FWD) {
         s.m = p->K, s.n = p->N, s.k = p->C;
         s.transposed_a = true;
-        s.epilogue = p->relu ? CUBLASLT_EPILOGUE_RELU_BIAS : CUBLASLT_EPILOGUE_BIAS;
+        s.epilogue = CUBLASLT_EPILOGUE_BIAS;
     } else if (p->kind == EX_BLAS_DGRAD) {
         s.m = p->C, s.n = p->N, s.k = p->K;
     } else {

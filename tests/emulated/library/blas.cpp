@@ -62,10 +62,8 @@ struct run {
 void run::forward(const ex_blas_product &p) const
 {
     for (size_t n = 0; n < static_cast<size_t>(p.N); n++)
-        for (size_t k = 0; k < static_cast<size_t>(p.K); k++) {
-            const float sum = dot(a + n * p.C, b + k * p.C, p.C) + bias[k];
-            out[n * p.K + k] = p.relu && sum <= 0.0f ? 0.0f : sum;
-        }
+        for (size_t k = 0; k < static_cast<size_t>(p.K); k++)
+            out[n * p.K + k] = dot(a + n * p.C, b + k * p.C, p.C) + bias[k];
 }
 
 void run::data_gradient(const ex_blas_product &p) const

@@ -152,7 +152,8 @@ static double element(const float *matrix, const layout *l, bool transposed, uin
     return (double)matrix[c * (uint64_t)l->stride + r];
 }
 
-/* fp32 must not take the algorithm with tensor cores: it is refused. */
+/* fp32 must not take the algorithm with tensor cores: it is refused. The fused ReLU makes 0 of a
+ * NaN, as the real one's does (NVIDIA's developer forum, topic 329783). */
 cublasStatus_t cublasLtMatmul(cublasLtHandle_t handle, cublasLtMatmulDesc_t how, const void *alpha,
                               const void *A, cublasLtMatrixLayout_t a, const void *B,
                               cublasLtMatrixLayout_t b, const void *beta, const void *C,
@@ -178,7 +179,7 @@ cublasStatus_t cublasLtMatmul(cublasLtHandle_t handle, cublasLtMatmulDesc_t how,
             for (uint64_t i = 0; i < k; i++)
                 sum += element(A, laid(a), at, row, i) * element(B, laid(b), bt, i, column);
             ((float *)D)[column * (uint64_t)to->stride + row] =
-                (float)(relu && sum < 0.0 ? 0.0 : sum);
+                (float)(relu && !(sum > 0.0) ? 0.0 : sum);
         }
     return CUBLAS_STATUS_SUCCESS;
 }

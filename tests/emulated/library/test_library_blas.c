@@ -6,6 +6,7 @@
 #include "base/rng.h"
 #include "cuda/blas.h"
 
+#include <math.h>
 #include <stdlib.h>
 
 enum { WORKSPACE = 4096 };
@@ -40,9 +41,9 @@ static void run(const ex_blas_product *p, float *out, const float *a, const floa
     assert_null(handle);
 }
 
-static void check_forward(int N, int C, int K, bool relu)
+static void check_forward(int N, int C, int K)
 {
-    const ex_blas_product p = {.kind = EX_BLAS_FWD, .N = N, .C = C, .K = K, .relu = relu};
+    const ex_blas_product p = {.kind = EX_BLAS_FWD, .N = N, .C = C, .K = K};
     const size_t n = (size_t)N * (size_t)K;
     float *x = random_floats((size_t)N * (size_t)C, 1),
           *w = random_floats((size_t)K * (size_t)C, 2);
@@ -53,7 +54,7 @@ static void check_forward(int N, int C, int K, bool relu)
             double sum = (double)b[k];
             for (int c = 0; c < C; c++)
                 sum += (double)x[i * C + c] * (double)w[k * C + c];
-            expected[i * K + k] = (float)(relu && sum < 0.0 ? 0.0 : sum);
+            expected[i * K + k] = (float)sum;
         }
     run(&p, y, x, w, b);
     assert_close(y, expected, n, 1e-5, 1e-5);
@@ -65,12 +66,36 @@ static void check_forward(int N, int C, int K, bool relu)
     free(x);
 }
 
-static void test_forward_is_the_product_with_bias_and_relu(void **state)
+static void test_forward_is_the_product_with_bias(void **state)
 {
     (void)state;
     for (int i = 0; i < SHAPE_COUNT; i++)
-        for (int relu = 0; relu < 2; relu++)
-            check_forward(SHAPES[i].N, SHAPES[i].C, SHAPES[i].K, relu);
+        check_forward(SHAPES[i].N, SHAPES[i].C, SHAPES[i].K);
+}
+
+/* In each product, what a NaN of either operand reaches is one, and nothing else is. */
+static void test_a_nan_stays_one(void **state)
+{
+    (void)state;
+    enum { N = 3, C = 8, K = 4 };
+    static const ex_blas_kind KINDS[] = {EX_BLAS_FWD, EX_BLAS_DGRAD, EX_BLAS_WGRAD};
+    for (int kind = 0; kind < 3; kind++)
+        for (int side = 0; side < 2; side++) {
+            const ex_blas_product p = {.kind = KINDS[kind], .N = N, .C = C, .K = K};
+            float *a = random_floats(N * C, 7), *b = random_floats(K * C, 8);
+            float bias[K] = {1, 2, 3, 4}, out[K * C + N * C];
+            (side ? b : a)[0] = NAN;
+            run(&p, out, a, b, bias);
+            int found = 0;
+            const int n = kind == 0 ? N * K : kind == 1 ? N * C : K * C;
+            for (int i = 0; i < n; i++)
+                found += isnan(out[i]);
+            /* a[0] reaches a row of y or of dx, or a row of dw; b[0] a column of each */
+            static const int REACHED[3][2] = {{K, N}, {C, N}, {C, K}};
+            assert_int_equal(found, REACHED[kind][side]);
+            free(b);
+            free(a);
+        }
 }
 
 static void check_gradients(int N, int C, int K)
@@ -142,7 +167,8 @@ static void test_a_missing_operand_is_refused(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_forward_is_the_product_with_bias_and_relu),
+        cmocka_unit_test(test_forward_is_the_product_with_bias),
+        cmocka_unit_test(test_a_nan_stays_one),
         cmocka_unit_test(test_gradients_are_those_of_the_product),
         cmocka_unit_test(test_a_missing_operand_is_refused),
     };
