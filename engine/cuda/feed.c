@@ -29,9 +29,9 @@ static ex_status make_room(ex_cuda_lane *lane, size_t count)
     EX_TRY(ex_cuda_wait(lane));
     ex_cuda_feed_free(f);
     EX_TRY(ex_cuda_alloc(
-        &f->memory, lane->device,
+        &f->memory,
         room * (sizeof *f->index + sizeof *f->loss + sizeof *f->predicted + sizeof *f->label),
-        "samples of a run"));
+        "samples of a run", "lanes or train_samples"));
     f->index = f->memory;
     f->loss = (float *)(f->index + room);
     f->predicted = (int32_t *)(f->loss + room);

@@ -6,7 +6,8 @@
 static ex_status run_graph(ex_plan_core *plan, const ex_plan_step *step)
 {
     (void)plan;
-    return ex_dnn_plan_run(step->own, step->at, step->at[step->count - 1]);
+    return ex_cuda_library(ex_dnn_plan_run(step->own, step->at, step->at[step->count - 1]),
+                           EX_CUDA_LESS_PLAN);
 }
 
 static void free_graph(void *own)
@@ -109,7 +110,8 @@ ex_status ex_cuda_product_add(ex_plan_core *plan, const char *what, int node,
     ex_blas_plan *blas = NULL;
     EX_TRY(ex_plan_buffer_add(plan, EX_CUDA_BLAS_WORKSPACE, &workspace));
     EX_TRY(ex_plan_step_add(plan, what, node, run_product, &step));
-    EX_TRY(ex_blas_plan_create(&blas, handle, p, EX_CUDA_BLAS_WORKSPACE));
+    EX_TRY(ex_cuda_library(ex_blas_plan_create(&blas, handle, p, EX_CUDA_BLAS_WORKSPACE),
+                           EX_CUDA_LESS_PLAN));
     step->own = blas;
     step->own_free = free_product;
     ex_plan_step_ref(plan, out);

@@ -13,18 +13,27 @@
 
 /* --- errors and memory ------------------------------------------------------------------------ */
 
-/* The status of a call of the CUDA runtime; the message names the call and what it was made for. */
+/* The status of a call of the CUDA runtime; the message names the call and what it was made for.
+ * Where it found no memory, EX_ERR_MEMORY with what is free and what lowers it. */
 #define EX_CUDA(call) ex_cuda_check((call), #call, EX_WHERE)
 ex_status ex_cuda_check(cudaError_t error, const char *call, const char *where);
 /* What this thread does, for messages: static text. */
 void ex_cuda_phase(const char *phase);
 /* The first launch of a kernel that failed in this thread. */
 ex_status ex_cuda_launches(void);
+/* The status of a function of dnn_graph.h or blas.h, which know neither phases nor settings: the
+ * message gets both. */
+ex_status ex_cuda_library(ex_status status, const char *lever);
 
-struct ex_cuda_device;
-/* Device memory, at least one byte, not zeroed. EX_ERR_MEMORY says what was needed, what was free
- * and what lowers it. cudaFree waits for the device: whoever frees needs no other wait. */
-ex_status ex_cuda_alloc(void *out, struct ex_cuda_device *device, size_t bytes, const char *what);
+/* What lowers the memory that is needed, in messages: settings, by what needs it. */
+#define EX_CUDA_LESS_DATA "train_samples or test_samples"
+#define EX_CUDA_LESS_LANE "lanes"
+#define EX_CUDA_LESS_PLAN "batch_size, lanes or unlearn.variants"
+/* Device memory, at least one byte, not zeroed, and the host's. EX_ERR_MEMORY says what was needed,
+ * what was free and what lowers it. cudaFree waits for the device: whoever frees needs no other
+ * wait. */
+ex_status ex_cuda_alloc(void *out, size_t bytes, const char *what, const char *lever);
+ex_status ex_cuda_alloc_pinned(void *out, size_t bytes, const char *what, const char *lever);
 void ex_cuda_free(void *pointer); /* takes the address, sets NULL */
 
 /* --- device ----------------------------------------------------------------------------------- */

@@ -90,7 +90,8 @@ ex_status ex_cuda_fastest(ex_dnn_plan **out, float *milliseconds, ex_cuda_lane *
     float taken;
     *out = NULL;
     for (int i = 0; i < count; i++) {
-        status = ex_dnn_plan_create(&plan, lane->dnn, g, i, NULL);
+        status =
+            ex_cuda_library(ex_dnn_plan_create(&plan, lane->dnn, g, i, NULL), EX_CUDA_LESS_PLAN);
         if (status == EX_OK)
             status = time_plan(&taken, lane, g, plan);
         if (status == EX_ERR_UNSUPPORTED || status == EX_ERR_MEMORY) {

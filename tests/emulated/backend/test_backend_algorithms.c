@@ -184,7 +184,7 @@ static void test_what_cannot_be_used_says_why(void **state)
         ex_plan_create(&plan, f.lane, &(ex_plan_spec){.use = EX_USE_TRAIN, .batch = 4096}),
         EX_ERR_MEMORY);
     assert_message("of GPU memory are needed");
-    assert_message("batch_size, lanes or --memory");
+    assert_message("lower batch_size, lanes or unlearn.variants");
     make_plan(&f); /* the lane is as good as before */
     ex_net_fixture_close(&f);
     assert_string_equal(ex_emulated_leaks(), "");
