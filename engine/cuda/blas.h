@@ -31,9 +31,16 @@ void ex_blas_handle_destroy(ex_blas_handle **handle);
 ex_status ex_blas_plan_create(ex_blas_plan **out, ex_blas_handle *handle, const ex_blas_product *p,
                               size_t workspace);
 void ex_blas_plan_destroy(ex_blas_plan **plan);
-/* Queues it on the handle's stream. Device pointers, aligned to 16 bytes where C and K are
- * multiples of 4. */
-ex_status ex_blas_plan_run(const ex_blas_plan *plan, float *out, const float *a, const float *b,
-                           float *bias, void *workspace);
+/* What a run works on: device pointers, aligned to 16 bytes where C and K are multiples of 4. */
+typedef struct ex_blas_operands {
+    float *out;
+    const float *a, *b;
+    float *bias;
+    const float *ones; /* (N) of 1: WGRAD and SUM add by them */
+    void *workspace;
+} ex_blas_operands;
+
+/* Queues it on the handle's stream. */
+ex_status ex_blas_plan_run(const ex_blas_plan *plan, const ex_blas_operands *o);
 
 #endif

@@ -9,7 +9,7 @@
 #include <math.h>
 #include <stdlib.h>
 
-enum { WORKSPACE = 4096 };
+enum { WORKSPACE = 4096, ROWS_MAX = 8 };
 
 static const struct {
     int N, C, K;
@@ -34,7 +34,13 @@ static void run(const ex_blas_product *p, float *out, const float *a, const floa
     ex_blas_plan *plan = NULL;
     assert_ok(ex_blas_handle_create(&handle, NULL));
     assert_ok(ex_blas_plan_create(&plan, handle, p, sizeof workspace));
-    assert_ok(ex_blas_plan_run(plan, out, a, b, bias, workspace));
+    float ones[ROWS_MAX];
+    for (int i = 0; i < ROWS_MAX; i++)
+        ones[i] = 1.0f;
+    const ex_blas_operands o = {
+        .out = out, .a = a, .b = b, .bias = bias, .ones = ones, .workspace = workspace};
+    assert_true(p->N <= ROWS_MAX);
+    assert_ok(ex_blas_plan_run(plan, &o));
     ex_blas_plan_destroy(&plan);
     assert_null(plan);
     ex_blas_handle_destroy(&handle);
@@ -155,11 +161,14 @@ static void test_a_missing_operand_is_refused(void **state)
     (void)state;
     const ex_blas_product p = {.kind = EX_BLAS_WGRAD, .N = 1, .C = 1, .K = 1};
     float out[1], a[1] = {1}, b[1] = {1};
+    const ex_blas_operands no_bias = {.out = out, .a = a, .b = b, .ones = b};
+    const ex_blas_operands no_ones = {.out = out, .a = a, .b = b, .bias = out};
     ex_blas_handle *handle = NULL;
     ex_blas_plan *plan = NULL;
     assert_ok(ex_blas_handle_create(&handle, NULL));
     assert_ok(ex_blas_plan_create(&plan, handle, &p, 0));
-    assert_status(ex_blas_plan_run(plan, out, a, b, NULL, NULL), EX_ERR_INTERNAL);
+    assert_status(ex_blas_plan_run(plan, &no_bias), EX_ERR_INTERNAL);
+    assert_status(ex_blas_plan_run(plan, &no_ones), EX_ERR_INTERNAL);
     ex_blas_plan_destroy(&plan);
     ex_blas_handle_destroy(&handle);
 }
