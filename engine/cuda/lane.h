@@ -114,6 +114,11 @@ ex_status ex_cuda_wait(ex_cuda_lane *lane);
 /* A queued copy between device memory and device or pinned memory, in order with the lane's other
  * work. */
 ex_status ex_cuda_copy(const ex_cuda_lane *lane, void *to, const void *from, size_t bytes);
+/* *out = what `work` queues on the lane instead of running it, ready to be launched; freed by
+ * ex_cuda_graph_free. */
+ex_status ex_cuda_capture_work(cudaGraphExec_t *out, const ex_cuda_lane *lane,
+                               ex_status (*work)(void *context), void *context);
+void ex_cuda_graph_free(cudaGraphExec_t *graph);
 /* lane->constants of the lane's present values. */
 ex_status ex_cuda_constants(ex_cuda_lane *lane);
 

@@ -120,7 +120,6 @@ typedef ex_status (*ex_cuda_work)(ex_cuda_plan *plan, int first, int last);
 /* *out = what `work` queues on the plan's lane, ready to be launched. */
 ex_status ex_cuda_capture(cudaGraphExec_t *out, ex_cuda_plan *plan, ex_cuda_work work, int first,
                           int last);
-void ex_cuda_graph_free(cudaGraphExec_t *graph);
 
 /* Queues the steps [first, last); those that update only if `update`. */
 ex_status ex_cuda_steps(ex_cuda_plan *plan, int first, int last, bool update);
