@@ -138,6 +138,8 @@ struct ex_backend {
     void (*plan_destroy)(ex_plan **plan);
     ex_status (*plan_train)(ex_plan *plan, const ex_dataset *data, const ex_samples *feed,
                             const ex_sgd_coeff *sgd, ex_train_sums *sums);
+    /* NULL where a run takes nothing. */
+    ex_status (*plan_reserve)(ex_plan *plan, const ex_dataset *data, size_t samples);
     ex_status (*plan_gradient)(ex_plan *plan, const ex_dataset *data, const ex_samples *feed,
                                ex_gradient *out);
     ex_status (*plan_evaluate)(ex_plan *plan, const ex_dataset *data, const ex_samples *feed,
@@ -181,6 +183,9 @@ ex_draws ex_plan_draws(const ex_plan *plan, ex_rng_use use);
  * The nodes of a model draw one after the other from one stream. */
 ex_dropout ex_plan_dropout(const ex_plan *plan, int node);
 
+/* TRAIN: takes what ex_plan_train on so many samples of `data` needs beside the plan, so that the
+ * run takes nothing. */
+ex_status ex_plan_reserve(ex_plan *plan, const ex_dataset *data, size_t samples);
 /* Trains on `feed` in order, spec.batch samples a step; feed->count must be a multiple of it. Adds
  * to *sums. A loss that is not finite stops the run: EX_ERR_NUMERIC naming the step, with the steps
  * before it in *sums; on CUDA, where it shows when all steps of the call were run, the lane's

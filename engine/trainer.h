@@ -26,7 +26,8 @@ typedef struct ex_fit {
 ex_status ex_trainer_create(ex_trainer **out, ex_lane *lane);
 void ex_trainer_destroy(ex_trainer **t);
 ex_lane *ex_trainer_lane(ex_trainer *t);
-/* Makes the plans that ex_trainer_fit would, so that the device has chosen its algorithms. */
+/* Makes the plans that ex_trainer_fit would, and what they run on: the device has chosen its
+ * algorithms then, and an epoch on it takes no memory. */
 ex_status ex_trainer_prepare(ex_trainer *t, const ex_fit *fit);
 /* Trains the lane's values in place; momentum goes on from the call before, ex_lane_load clears it.
  * The mask is only read during the call. Looks at ex_interrupted() every few steps:

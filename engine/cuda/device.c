@@ -150,3 +150,4 @@ const ex_backend ex_backend_cuda = {
     .plan_fork = ex_cuda_fork,
     .plan_logits = ex_cuda_logits,
 };
+    .plan_reserve = ex_cuda_reserve,
