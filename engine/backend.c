@@ -128,6 +128,17 @@ ex_status ex_device_write_algorithms(const ex_device *device, const char *path)
     return device->backend->algorithms_write(device, path);
 }
 
+bool ex_device_has_memory(const ex_device *device)
+{
+    return device->backend->memory_left;
+}
+
+ex_status ex_device_memory_left(ex_device *device, size_t *bytes)
+{
+    *bytes = SIZE_MAX;
+    return device->backend->memory_left ? device->backend->memory_left(device, bytes) : EX_OK;
+}
+
 /* --- lanes ------------------------------------------------------------------------------------ */
 
 ex_status ex_lane_create(ex_lane **out, ex_device *device, const ex_model *model, int threads)

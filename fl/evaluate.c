@@ -7,6 +7,7 @@
 
 #include <math.h>
 #include <pthread.h>
+#include <string.h>
 
 enum { CHUNK = 512 };
 
@@ -55,6 +56,14 @@ static ex_status evaluate_chunk(void *context, int item, int lane)
     return status;
 }
 
+static void forget(ex_accuracy *a)
+{
+    a->correct = a->count = 0;
+    a->loss = 0;
+    memset(a->class_correct, 0, (size_t)a->classes * sizeof *a->class_correct);
+    memset(a->class_count, 0, (size_t)a->classes * sizeof *a->class_count);
+}
+
 static ex_status run_chunks(work *w)
 {
     const size_t chunks = (w->samples->count + CHUNK - 1) / CHUNK;
@@ -91,7 +100,9 @@ ex_status ex_federation_evaluate(ex_federation *f, const ex_dataset *data,
     EX_TRY_GOTO(ex_alloc(&out->class_correct, classes, sizeof(size_t), "class counts"), done);
     EX_TRY_GOTO(ex_alloc(&out->class_count, classes, sizeof(size_t), "class counts"), done);
     EX_TRY_GOTO(ex_federation_lanes(f), done);
-    EX_TRY_GOTO(run_chunks(&w), done);
+    while ((status = run_chunks(&w)) == EX_ERR_MEMORY && ex_federation_fewer_lanes(f))
+        forget(out);
+    EX_TRY_GOTO(status, done);
     if (out->count > 0 && !isfinite(out->loss))
         ex_log_warn("the loss on %zu samples is not finite: the model has diverged, and its "
                     "accuracy says nothing; train it with a lower learning rate",
