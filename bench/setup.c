@@ -86,7 +86,7 @@ static ex_status open_device(ex_federation *f, const bench_options *o)
                                        .precision = (ex_precision)o->precision,
                                        .conv = (ex_conv_choice)o->conv};
     EX_TRY(ex_device_open(&f->device, &options));
-    f->lane_count = o->lanes;
+    f->config.lanes = f->lane_count = o->lanes;
     return ex_alloc(&f->lanes, (size_t)f->lane_count, sizeof *f->lanes, "lanes");
 }
 

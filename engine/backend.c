@@ -74,6 +74,8 @@ static void tell_unused_gpu(const char *reason)
         ex_log_warn("the GPU is not used: %s", reason);
 }
 
+/* A device that is there may still not be usable, such as a GPU that is too old: then it is as if
+ * it were not there. The last one's answer is the caller's. */
 static ex_status open_best(ex_device **out, const ex_device_options *options)
 {
     char reasons[1024] = "", reason[512];
@@ -82,7 +84,11 @@ static ex_status open_best(ex_device **out, const ex_device_options *options)
         if (find(&backend, i) == EX_OK) {
             if (i > 0)
                 tell_unused_gpu(reason);
-            return open_on(out, backend, i, options);
+            if (backends[i].prepare)
+                EX_TRY(backends[i].prepare());
+            const ex_status status = backend->device_open(out, options);
+            if (status != EX_ERR_UNSUPPORTED || i == BACKENDS - 1)
+                return status;
         }
         snprintf(reason, sizeof reason, "%s", ex_error_message());
         ex_append(reasons, sizeof reasons, "%s%s: %s", i ? "; " : "", backends[i].name, reason);
@@ -120,6 +126,17 @@ ex_status ex_device_read_algorithms(ex_device *device, const char *path)
 ex_status ex_device_write_algorithms(const ex_device *device, const char *path)
 {
     return device->backend->algorithms_write(device, path);
+}
+
+bool ex_device_has_memory(const ex_device *device)
+{
+    return device->backend->memory_left;
+}
+
+ex_status ex_device_memory_left(ex_device *device, size_t *bytes)
+{
+    *bytes = SIZE_MAX;
+    return device->backend->memory_left ? device->backend->memory_left(device, bytes) : EX_OK;
 }
 
 /* --- lanes ------------------------------------------------------------------------------------ */

@@ -42,7 +42,7 @@ typedef struct ex_device {
     ex_device_options options;
     char name[64];         /* "cpu", "cuda:0" */
     char description[192]; /* processor, instruction set or GPU name */
-    int lanes_default;     /* how many lanes of one thread fill it */
+    int lanes_default;     /* how many lanes of one thread fill it, if its memory holds as many */
     int images_at_once;    /* that fill it in an evaluation */
     size_t cache;          /* of a lane, in bytes; 0: it is not asked for */
     int steps_a_run; /* steps that ex_plan_train is best given at once: it waits for their end */
@@ -127,6 +127,8 @@ struct ex_backend {
     void (*device_close)(ex_device **device);
     ex_status (*algorithms_read)(ex_device *device, const char *path);
     ex_status (*algorithms_write)(const ex_device *device, const char *path);
+    /* Of a device with memory of its own; NULL where it computes in the host's. */
+    ex_status (*memory_left)(ex_device *device, size_t *bytes);
 
     ex_status (*lane_create)(ex_lane **out, ex_device *device, const ex_model *model, int threads);
     void (*lane_destroy)(ex_lane **lane);
@@ -137,6 +139,8 @@ struct ex_backend {
 
     ex_status (*plan_create)(ex_plan **out, ex_lane *lane, const ex_plan_spec *spec);
     void (*plan_destroy)(ex_plan **plan);
+    /* NULL where a run takes nothing. */
+    ex_status (*plan_reserve)(ex_plan *plan, const ex_dataset *data, size_t samples);
     ex_status (*plan_train)(ex_plan *plan, const ex_dataset *data, const ex_samples *feed,
                             const ex_sgd_coeff *sgd, ex_train_sums *sums);
     ex_status (*plan_gradient)(ex_plan *plan, const ex_dataset *data, const ex_samples *feed,
@@ -160,6 +164,11 @@ void ex_device_close(ex_device **device);
  * version, and says so in the log. */
 ex_status ex_device_read_algorithms(ex_device *device, const char *path);
 ex_status ex_device_write_algorithms(const ex_device *device, const char *path);
+/* Whether lanes have to fit into memory of the device's own; they then have no cores of the host
+ * either. */
+bool ex_device_has_memory(const ex_device *device);
+/* Bytes of it that are free and that options.memory allows; SIZE_MAX where there is none. */
+ex_status ex_device_memory_left(ex_device *device, size_t *bytes);
 
 /* --- lanes --------------------------------------------------------------------------------- */
 
@@ -175,6 +184,9 @@ ex_status ex_lane_store_velocity(ex_lane *lane, float *velocity);
 
 ex_status ex_plan_create(ex_plan **out, ex_lane *lane, const ex_plan_spec *spec);
 void ex_plan_destroy(ex_plan **plan);
+/* TRAIN: takes what ex_plan_train on so many samples of `data` needs beside the plan, so that the
+ * run takes nothing. */
+ex_status ex_plan_reserve(ex_plan *plan, const ex_dataset *data, size_t samples);
 
 /* The stream of random words that the step of plan->key has for `use`; for back ends. */
 ex_draws ex_plan_draws(const ex_plan *plan, ex_rng_use use);

@@ -101,7 +101,7 @@ static const ex_field fields[] = {
     {TEXT("device", device), DEFAULT("auto", "auto, cpu, cuda or cuda:N")},
     {CHOICE("precision", precision, "fp32", "tf32", "bf16"), DEFAULT("fp32", "precision of convolutions and matrix products")},
     {CHOICE("conv", conv, "auto", "direct"), DEFAULT("auto", "convolution algorithms: timed and chosen, or direct only")},
-    {INT("lanes", lanes, 0, THREADS_MAX), RESUMABLE, DEFAULT("0", "clients trained at once on the device; 0: as many as fill it")},
+    {INT("lanes", lanes, 0, THREADS_MAX), RESUMABLE, DEFAULT("0", "clients trained at once on the device; 0: as many as fill it, on a GPU as its memory holds")},
     {INT("threads_per_lane", threads_per_lane, 1, THREADS_MAX), DEFAULT("1", "threads of a client's lane")},
     {INT("steps_per_launch", steps_per_launch, 1, LAUNCH_STEPS_MAX), RESUMABLE, DEFAULT("8", "cuda: training steps that are recorded once and launched together; 1: each by itself")},
     {.key = "memory", .type = EX_FIELD_BYTES, AT(memory), RESUMABLE, DEFAULT("0", "memory that plans and their lanes' scratch may take in all, which ablation and evaluation shrink to; 0: no limit. Not in it: each lane's values (three times the model), data sets, logits that are kept")},

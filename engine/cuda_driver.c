@@ -3,6 +3,7 @@
 #include <dlfcn.h>
 #include <stdbool.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 /* Of the driver's API, by its ABI: CUresult and CUdevice are int, CUdevice_attribute an enum. */
@@ -62,11 +63,19 @@ static ex_status check(const driver *d, int code, const char *call)
                    name ? name : "an unknown error", call, text ? text : "no text");
 }
 
+/* Of the hardware's queues, which streams share: the driver makes 8 unless told, so that lanes
+ * beyond them would wait for each other. It reads the variable as it starts. */
+static void ask_for_connections(void)
+{
+    (void)setenv("CUDA_DEVICE_MAX_CONNECTIONS", "32", false);
+}
+
 ex_status ex_cuda_driver_count(int *gpus)
 {
     driver d;
     *gpus = 0;
     EX_TRY(load(&d));
+    ask_for_connections();
     EX_TRY(check(&d, d.init(0), "cuInit"));
     EX_TRY(check(&d, d.count(gpus), "cuDeviceGetCount"));
     if (*gpus < 1)

@@ -37,6 +37,17 @@ ex_status ex_budget_take(ex_budget *budget, size_t bytes)
         ex_bytes_text(allowed, (double)limit));
 }
 
+size_t ex_budget_left(ex_budget *budget)
+{
+    const size_t limit = budget->device->options.memory;
+    pthread_mutex_lock(&budget->lock);
+    const size_t used = budget->used;
+    pthread_mutex_unlock(&budget->lock);
+    if (limit == 0)
+        return SIZE_MAX;
+    return used < limit ? limit - used : 0;
+}
+
 void ex_budget_give_back(ex_budget *budget, size_t bytes)
 {
     pthread_mutex_lock(&budget->lock);

@@ -21,6 +21,8 @@ void ex_budget_init(ex_budget *budget, const ex_device *device);
 void ex_budget_close(ex_budget *budget);
 /* EX_ERR_MEMORY beyond the limit. */
 ex_status ex_budget_take(ex_budget *budget, size_t bytes);
+/* Bytes that are still allowed; SIZE_MAX: any number. */
+size_t ex_budget_left(ex_budget *budget);
 void ex_budget_give_back(ex_budget *budget, size_t bytes);
 
 /* --- lane ------------------------------------------------------------------------------------- */

@@ -48,6 +48,13 @@ ex_status ex_plan_gradient(ex_plan *plan, const ex_dataset *data, const ex_sampl
     return backend_of(plan)->plan_gradient(plan, data, feed, out);
 }
 
+ex_status ex_plan_reserve(ex_plan *plan, const ex_dataset *data, size_t samples)
+{
+    EX_TRY(check_trains(plan));
+    const ex_backend *backend = backend_of(plan);
+    return backend->plan_reserve ? backend->plan_reserve(plan, data, samples) : EX_OK;
+}
+
 /* --- evaluation ------------------------------------------------------------------------------- */
 
 static ex_status check_evaluates(const ex_plan *plan)

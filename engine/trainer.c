@@ -232,10 +232,17 @@ static ex_status run_epoch(ex_trainer *t, const ex_fit *fit, int epoch, ex_train
 ex_status ex_trainer_prepare(ex_trainer *t, const ex_fit *fit)
 {
     const size_t batch = (size_t)fit->batch_size, count = fit->samples->count;
+    const size_t rest = count % batch, group = batch * (size_t)t->lane->device->steps_a_run;
     ex_plan *plan;
-    if (count >= batch)
+    if (count >= batch) {
         EX_TRY(train_plan(&plan, t, fit, fit->batch_size));
-    return count % batch ? train_plan(&plan, t, fit, (int)(count % batch)) : EX_OK;
+        EX_TRY(ex_plan_reserve(plan, fit->data, count - rest < group ? count - rest : group));
+    }
+    if (rest) {
+        EX_TRY(train_plan(&plan, t, fit, (int)rest));
+        EX_TRY(ex_plan_reserve(plan, fit->data, rest));
+    }
+    return EX_OK;
 }
 
 /* The steps before the one that failed have been added to sums. */

@@ -114,7 +114,9 @@ ex_status ex_federation_evaluate(ex_federation *f, const ex_dataset *data,
     EX_TRY_GOTO(ex_alloc(&out->class_correct, classes, sizeof(size_t), "class counts"), done);
     EX_TRY_GOTO(ex_alloc(&out->class_count, classes, sizeof(size_t), "class counts"), done);
     EX_TRY_GOTO(ex_federation_lanes(f), done);
-    EX_TRY_GOTO(run_chunks(&w), done);
+    while ((status = run_chunks(&w)) == EX_ERR_MEMORY && ex_federation_fewer_lanes(f))
+        clear(&w);
+    EX_TRY_GOTO(status, done);
     if (out->count > 0 && !isfinite(out->loss))
         ex_log_warn("the loss on %zu samples is not finite: the model has diverged, and its "
                     "accuracy says nothing; train it with a lower learning rate",

@@ -65,7 +65,7 @@ static ex_status open_model(ex_federation *f)
 /* Sums are split by threads, so their number is the configuration's and is not cut here. */
 static void warn_of_threads(const ex_federation *f, const char *key, int threads)
 {
-    if (threads > f->device->lanes_default)
+    if (!ex_device_has_memory(f->device) && threads > f->device->lanes_default)
         ex_log_warn("%s is %d, on %d cores: threads that wait for each other make this many times "
                     "slower",
                     key, threads, f->device->lanes_default);
@@ -82,7 +82,8 @@ static ex_status open_device(ex_federation *f)
     EX_TRY(ex_device_open(&f->device, &options));
     warn_of_threads(f, "threads_per_lane", c->threads_per_lane);
     warn_of_threads(f, "server.threads", c->server.threads);
-    const int fill = f->device->lanes_default / c->threads_per_lane;
+    const int threads = ex_device_has_memory(f->device) ? 1 : c->threads_per_lane;
+    const int fill = f->device->lanes_default / threads;
     f->lane_count = c->lanes > 0 ? c->lanes : fill;
     if (f->lane_count > c->num_clients)
         f->lane_count = c->num_clients;
@@ -158,12 +159,89 @@ static ex_status open_lane(ex_trainer **out, const ex_federation *f, int threads
     return status;
 }
 
+static void keep_lanes(ex_federation *f, int lanes)
+{
+    for (int i = lanes; i < f->lane_count; i++)
+        ex_trainer_destroy(&f->lanes[i]);
+    f->lane_count = lanes;
+    ex_log("%d lane%s: the memory of %s holds no more", lanes, lanes == 1 ? "" : "s",
+           f->device->name);
+}
+
+/* Whether one more fits, beside one for the server and images that are yet to come. */
+static ex_status has_room(const ex_federation *f, bool *room)
+{
+    const ex_dataset *d = &f->data->test;
+    const size_t images = d->count * (size_t)d->channels * (size_t)d->height * (size_t)d->width;
+    size_t left;
+    EX_TRY(ex_device_memory_left(f->device, &left));
+    *room = left > images && (left - images) / 2 >= f->lane_bytes;
+    return EX_OK;
+}
+
+static ex_status ready_lane(ex_federation *f, int i, ex_lane_setup setup, void *context)
+{
+    if (!f->lanes[i])
+        EX_TRY(open_lane(&f->lanes[i], f, f->config.threads_per_lane));
+    return setup ? setup(context, f->lanes[i]) : EX_OK;
+}
+
+/* The others will take about as much as the first one. */
+static ex_status measure_first(ex_federation *f, ex_lane_setup setup, void *context)
+{
+    size_t before, after;
+    EX_TRY(ex_device_memory_left(f->device, &before));
+    EX_TRY(ready_lane(f, 0, setup, context));
+    EX_TRY(ex_device_memory_left(f->device, &after));
+    if (before > after)
+        f->lane_bytes += before - after;
+    return EX_OK;
+}
+
+/* Lane `fit` did not fit. */
+static ex_status without_lane(ex_federation *f, int fit)
+{
+    char why[512];
+    snprintf(why, sizeof why, "%s", ex_error_message());
+    if (f->config.lanes > 0)
+        return EX_FAIL(EX_ERR_MEMORY,
+                       "lanes is %d, but the memory of %s holds %d; lower lanes, or leave it at 0 "
+                       "(%s)",
+                       f->config.lanes, f->device->name, fit, why);
+    keep_lanes(f, fit);
+    return EX_OK;
+}
+
+ex_status ex_federation_lanes_with(ex_federation *f, ex_lane_setup setup, void *context)
+{
+    EX_TRY(measure_first(f, setup, context));
+    for (int i = 1; i < f->lane_count; i++) {
+        bool room = true;
+        if (!f->lanes[i] && f->config.lanes == 0)
+            EX_TRY(has_room(f, &room));
+        if (!room) {
+            keep_lanes(f, i);
+            return EX_OK;
+        }
+        const ex_status status = ready_lane(f, i, setup, context);
+        if (status == EX_ERR_MEMORY && ex_device_has_memory(f->device))
+            return without_lane(f, i);
+        EX_TRY(status);
+    }
+    return EX_OK;
+}
+
 ex_status ex_federation_lanes(ex_federation *f)
 {
-    for (int i = 0; i < f->lane_count; i++)
-        if (!f->lanes[i])
-            EX_TRY(open_lane(&f->lanes[i], f, f->config.threads_per_lane));
-    return EX_OK;
+    return ex_federation_lanes_with(f, NULL, NULL);
+}
+
+bool ex_federation_fewer_lanes(ex_federation *f)
+{
+    if (f->config.lanes > 0 || f->lane_count < 2 || !ex_device_has_memory(f->device))
+        return false;
+    keep_lanes(f, f->lane_count / 2);
+    return true;
 }
 
 void ex_federation_drop_plans(ex_federation *f)

@@ -29,7 +29,8 @@ typedef struct ex_federation {
     int64_t batches;       /* num_batches_tracked of the file it was read from, else 0 */
     ex_samples *clients;   /* (config.num_clients) */
     ex_samples server;     /* the server's own samples */
-    int lane_count;
+    int lane_count;        /* fewer when the device's memory holds no more */
+    size_t lane_bytes;     /* of it that the first lane took; 0: not known */
     ex_trainer **lanes;  /* one thread_per_lane each, created on first use */
     ex_trainer *central; /* the server's lane, config.server.threads; created on first use */
 } ex_federation;
@@ -48,8 +49,15 @@ void ex_federation_halt(ex_federation *f);
 
 /* The server's lane, loaded with the global values. */
 ex_status ex_federation_central(ex_federation *f, ex_trainer **out);
-/* Makes sure that the client lanes exist. */
+/* Makes sure that the client lanes exist. On a device with memory of its own and with lanes: 0
+ * those that fit, which lowers lane_count; a number of lanes that do not fit is EX_ERR_MEMORY
+ * saying how many do. */
 ex_status ex_federation_lanes(ex_federation *f);
+/* The same; each lane is then prepared by `setup`, and fits if that finds its memory. */
+typedef ex_status (*ex_lane_setup)(void *context, ex_trainer *trainer);
+ex_status ex_federation_lanes_with(ex_federation *f, ex_lane_setup setup, void *context);
+/* After EX_ERR_MEMORY: whether there are fewer lanes now, so that it may be tried again. */
+bool ex_federation_fewer_lanes(ex_federation *f);
 /* Drops the plans that all lanes keep for their next use, to make room for others. */
 void ex_federation_drop_plans(ex_federation *f);
 

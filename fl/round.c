@@ -35,11 +35,7 @@ static ex_status choose_cohort(ex_round_work *w, const ex_strategy *strategy)
 
 static void work_close(ex_round_work *w)
 {
-    for (int i = 0; w->slots && i < w->slot_count; i++) {
-        ex_free(&w->slots[i].params);
-        ex_free(&w->slots[i].stats);
-    }
-    ex_free(&w->slots);
+    ex_round_slots_free(w);
     ex_free(&w->cohort);
     ex_free(&w->samples);
     ex_free(&w->weight);

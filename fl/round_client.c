@@ -8,6 +8,7 @@
 #include "base/range.h"
 
 #include <stdio.h>
+#include <string.h>
 
 static void subtract(float *values, const float *from, const ex_segment *segments, size_t count)
 {
@@ -103,11 +104,41 @@ static double passes(const ex_round_work *w)
     return samples * w->round->local_epochs;
 }
 
-ex_status ex_round_train(ex_round_work *w)
+/* The plans of this rank's clients, so that none has to be made in an epoch, where it would hold up
+ * the other lanes. A last batch has a plan of its own, and clients of unequal numbers of samples as
+ * many as they are: those beyond PREPARED come when they are needed. */
+static ex_status prepare_lane(void *context, ex_trainer *trainer)
 {
-    if (w->f->share && w->f->share->trouble != EX_OK)
-        return w->f->share->trouble;
-    EX_TRY(ex_federation_lanes(w->f));
+    enum { PREPARED = 32 };
+    const ex_round_work *w = context;
+    size_t known[PREPARED];
+    int count = 0;
+    for (int i = w->first; i < w->first + w->count && count < PREPARED; i++) {
+        const ex_fit fit = ex_round_fit(w->f, w->round, w->cohort[i]);
+        bool is_known = fit.samples->count == 0;
+        for (int k = 0; k < count; k++)
+            is_known = is_known || known[k] == fit.samples->count;
+        if (is_known)
+            continue;
+        known[count++] = fit.samples->count;
+        EX_TRY(ex_trainer_prepare(trainer, &fit));
+    }
+    return EX_OK;
+}
+
+void ex_round_slots_free(ex_round_work *w)
+{
+    for (int i = 0; w->slots && i < w->slot_count; i++) {
+        ex_free(&w->slots[i].params);
+        ex_free(&w->slots[i].stats);
+    }
+    ex_free(&w->slots);
+}
+
+static ex_status train_all(ex_round_work *w)
+{
+    const bool prepares = ex_device_has_memory(w->f->device);
+    EX_TRY(ex_federation_lanes_with(w->f, prepares ? prepare_lane : NULL, w));
     EX_TRY(make_slots(w));
     EX_TRY(ex_ordered_init(&w->ordered, w->slot_count));
     char label[32];
@@ -116,5 +147,25 @@ ex_status ex_round_train(ex_round_work *w)
     const ex_status status = ex_lanes_run(w->f->lane_count, w->count, run_item, w);
     ex_progress_end();
     ex_ordered_close(&w->ordered);
+    return status;
+}
+
+/* As if nothing had been trained. */
+static ex_status begin_anew(ex_round_work *w)
+{
+    const ex_strategy *strategy = w->sum.strategy;
+    ex_round_slots_free(w);
+    memset(w->outcomes, 0, (size_t)w->cohort_count * sizeof *w->outcomes);
+    ex_aggregate_close(&w->sum);
+    return ex_aggregate_init(&w->sum, strategy, w->mask, ex_round_extra_places(w));
+}
+
+ex_status ex_round_train(ex_round_work *w)
+{
+    ex_status status;
+    if (w->f->share && w->f->share->trouble != EX_OK)
+        return w->f->share->trouble;
+    while ((status = train_all(w)) == EX_ERR_MEMORY && ex_federation_fewer_lanes(w->f))
+        EX_TRY(begin_anew(w));
     return status;
 }

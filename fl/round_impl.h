@@ -35,6 +35,7 @@ typedef struct ex_round_work {
 
 /* Trains this rank's clients on the lanes and adds their updates (round_client.c). */
 ex_status ex_round_train(ex_round_work *w);
+void ex_round_slots_free(ex_round_work *w);
 /* How many places the ranks need behind the sum of the updates (round_ranks.c). */
 size_t ex_round_extra_places(const ex_round_work *w);
 /* Joins the ranks' sums. `mine`: how this rank fared; the first rank's error is that of all. */

@@ -284,8 +284,8 @@ typedef struct ex_kernels {
 
     /* --- residual blocks -------------------------------------------------------------------- */
 
-    /* out = max(a + b, 0), n elements of any layout (the same for all three); out may be a or b.
-     * A NaN stays one. */
+    /* out = max(a + b, 0), n elements of any layout (the same for all three); b may be NULL
+     * (out = max(a, 0)), out may be a or b. A NaN stays one. */
     void (*add_relu_fwd)(void *out, const void *a, const void *b, size_t n, ex_map_type type,
                          ex_stream s);
 

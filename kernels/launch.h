@@ -19,6 +19,12 @@
 constexpr int EX_WARP = 32;
 #define EX_FULL_WARP 0xffffffffu
 
+/* The line of a launch, for messages. */
+#define EX_LAUNCH_TEXT_(line) #line
+#define EX_LAUNCH_TEXT(line)  EX_LAUNCH_TEXT_(line)
+#define EX_LAUNCHED(kernel)                                                                        \
+    ex_kernels_cuda_keep_error(kernel, __FILE__ ":" EX_LAUNCH_TEXT(__LINE__))
+
 #if defined(__CUDACC__)
 
 #include <cuda_runtime.h>
@@ -27,7 +33,7 @@ constexpr int EX_WARP = 32;
 #define EX_LAUNCH(kernel, grid, block, shared_bytes, s, ...)                                       \
     do {                                                                                           \
         (kernel)<<<(grid), (block), (shared_bytes), (cudaStream_t)(s).queue>>>(__VA_ARGS__);       \
-        ex_kernels_cuda_keep_error(#kernel);                                                       \
+        EX_LAUNCHED(#kernel);                                                                      \
     } while (0)
 /* The same for kernels with barriers or shuffles, which the emulation runs as fibers. */
 #define EX_LAUNCH_TOGETHER EX_LAUNCH
@@ -122,7 +128,7 @@ int ex_emulated_lane(void);
     do {                                                                                           \
         ex_emulated_start({#kernel_, (grid_), (block_), (shared_), (s).queue, (fibers_)},          \
                           (kernel_), __VA_ARGS__);                                                 \
-        ex_kernels_cuda_keep_error(#kernel_);                                                      \
+        EX_LAUNCHED(#kernel_);                                                                     \
     } while (0)
 #define EX_LAUNCH(kernel, grid, block, shared_bytes, s, ...)                                       \
     EX_LAUNCH_AS(kernel, grid, block, shared_bytes, s, false, __VA_ARGS__)

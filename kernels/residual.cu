@@ -8,26 +8,31 @@
 #include "quad.h"
 #include "residual.h"
 
+/* Elements i, ... of out; b may be NULL. */
 template <int WIDTH, typename T>
-static inline __device__ void add_relu_fwd(T *out, const T *a, const T *b)
+static inline __device__ void add_relu_fwd(T *out, const T *a, const T *b, size_t i)
 {
     float left[WIDTH], right[WIDTH];
-    ex_quad_load(left, a);
-    ex_quad_load(right, b);
+    ex_quad_load(left, a + i);
+    if (b) {
+        ex_quad_load(right, b + i);
+        for (int j = 0; j < WIDTH; j++)
+            left[j] += right[j];
+    }
     for (int j = 0; j < WIDTH; j++)
-        left[j] = ex_relu_body(left[j] + right[j]);
-    ex_quad_store(out, left);
+        left[j] = ex_relu_body(left[j]);
+    ex_quad_store(out + i, left);
 }
 
-/* Reads two values an element, writes one. */
+/* Reads a value an element and one for b if it is given, writes one. */
 template <typename T>
 static __global__ void __launch_bounds__(EX_BLOCK)
     add_relu_fwd_kernel(T *out, const T *a, const T *b, size_t quads, size_t n)
 {
     for (size_t i = ex_thread(); i < quads; i += ex_threads())
-        add_relu_fwd<EX_QUAD>(out + i * EX_QUAD, a + i * EX_QUAD, b + i * EX_QUAD);
+        add_relu_fwd<EX_QUAD>(out, a, b, i * EX_QUAD);
     for (size_t i = quads * EX_QUAD + ex_thread(); i < n; i += ex_threads())
-        add_relu_fwd<1>(out + i, a + i, b + i);
+        add_relu_fwd<1>(out, a, b, i);
 }
 
 /* Elements i, ... of dx; g2 and y may be NULL. */

@@ -15,6 +15,13 @@ EX_INLINE void add_relu_fwd(void *out, const void *a, const void *b, ex_map_type
         ex_map_put(out, i, ex_relu_body(ex_map_get(a, i, type) + ex_map_get(b, i, type)), type);
 }
 
+EX_INLINE void relu_fwd(void *out, const void *a, ex_map_type type, size_t begin, size_t end)
+{
+#pragma omp simd
+    for (size_t i = begin; i < end; i++)
+        ex_map_put(out, i, ex_relu_body(ex_map_get(a, i, type)), type);
+}
+
 EX_INLINE void add_relu_bwd(void *dx, const void *g1, const void *g2, const void *y,
                             ex_map_type type, size_t begin, size_t end)
 {
@@ -49,6 +56,12 @@ EX_CLONES static void add_relu_fwd_range(void *out, const void *a, const void *b
     EX_TYPED(type, T, add_relu_fwd(out, a, b, T, begin, end));
 }
 
+EX_CLONES static void relu_fwd_range(void *out, const void *a, ex_map_type type, size_t begin,
+                                     size_t end)
+{
+    EX_TYPED(type, T, relu_fwd(out, a, T, begin, end));
+}
+
 EX_CLONES static void add_relu_bwd_range(void *dx, const void *g1, const void *g2, const void *y,
                                          ex_map_type type, size_t begin, size_t end)
 {
@@ -70,7 +83,10 @@ EX_CLONES static void add_range(void *dx, const void *g1, const void *g2, ex_map
 void ex_add_relu_fwd_host(void *out, const void *a, const void *b, size_t n, ex_map_type type,
                           ex_stream s)
 {
-    EX_SHARE(n, n, s, add_relu_fwd_range(out, a, b, type, begin, end));
+    if (b)
+        EX_SHARE(n, n, s, add_relu_fwd_range(out, a, b, type, begin, end));
+    else
+        EX_SHARE(n, n, s, relu_fwd_range(out, a, type, begin, end));
 }
 
 void ex_add_relu_bwd_host(void *dx, const void *g1, const void *g2, const void *y, size_t n,

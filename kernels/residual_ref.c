@@ -4,7 +4,7 @@
 void ex_add_relu_fwd_ref(float *out, const float *a, const float *b, size_t n)
 {
     for (size_t i = 0; i < n; i++) {
-        out[i] = a[i] + b[i];
+        out[i] = b ? a[i] + b[i] : a[i];
         if (out[i] < 0.0f)
             out[i] = 0.0f;
     }

@@ -42,23 +42,26 @@ static constexpr ex_kernels table()
 const ex_kernels ex_kernels_cuda = table();
 
 static thread_local int kept_error;
-static thread_local const char *kept_kernel;
+static thread_local const char *kept_kernel, *kept_where;
 
-void ex_kernels_cuda_keep_error(const char *kernel)
+void ex_kernels_cuda_keep_error(const char *kernel, const char *where)
 {
     const int error = (int)cudaGetLastError();
     if (error == 0 || kept_error != 0)
         return;
     kept_error = error;
     kept_kernel = kernel;
+    kept_where = where;
 }
 
-int ex_kernels_cuda_error(const char **kernel)
+int ex_kernels_cuda_error(const char **kernel, const char **where)
 {
     const int error = kept_error;
     if (kernel)
         *kernel = kept_kernel;
+    if (where)
+        *where = kept_where;
     kept_error = 0;
-    kept_kernel = NULL;
+    kept_kernel = kept_where = NULL;
     return error;
 }

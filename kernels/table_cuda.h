@@ -11,12 +11,12 @@ extern "C" {
 
 extern const ex_kernels ex_kernels_cuda;
 
-/* The first launch that failed in this host thread since the last call, as a cudaError_t, and its
- * kernel (static text; may be NULL); 0 if none did. Errors of work already launched show up later,
- * as CUDA reports them. */
-int ex_kernels_cuda_error(const char **kernel);
+/* The first launch that failed in this host thread since the last call, as a cudaError_t, with its
+ * kernel and the launch's "file:line" (static texts; NULL: not wanted); 0 if none did. Errors of
+ * work already launched show up later, as CUDA reports them. */
+int ex_kernels_cuda_error(const char **kernel, const char **where);
 /* Called after every launch: takes cudaGetLastError and keeps the first. */
-void ex_kernels_cuda_keep_error(const char *kernel);
+void ex_kernels_cuda_keep_error(const char *kernel, const char *where);
 
 void ex_convert_cuda(void *out, ex_map_type out_type, const void *in, ex_map_type in_type, size_t n,
                      ex_stream s);

@@ -72,7 +72,7 @@ static ex_status first(ex_dnn_plan **out, ex_cuda_lane *lane, const ex_dnn_graph
     ex_status status = EX_ERR_UNSUPPORTED;
     for (int i = 0; i < count && status == EX_ERR_UNSUPPORTED; i++)
         status = ex_dnn_plan_create(out, lane->dnn, g, i, NULL);
-    return status;
+    return ex_cuda_library(status, EX_CUDA_LESS_PLAN);
 }
 
 static bool has_convolution(const ex_dnn_graph *g)
@@ -91,7 +91,7 @@ static ex_status choose(ex_dnn_plan **out, ex_cuda_lane *lane, const ex_dnn_grap
     char *stored = NULL;
     float milliseconds;
     int count;
-    EX_TRY(ex_dnn_plan_count(&count, lane->dnn, g));
+    EX_TRY(ex_cuda_library(ex_dnn_plan_count(&count, lane->dnn, g), EX_CUDA_LESS_PLAN));
     if (timed && count > 1) {
         const int tried = count < CANDIDATES ? count : CANDIDATES;
         EX_TRY(ex_cuda_fastest(out, &milliseconds, lane, g, tried));
@@ -135,7 +135,8 @@ ex_status ex_cuda_choose(ex_dnn_plan **out, ex_cuda_lane *lane, const ex_dnn_gra
     if (!choice)
         status = choose(out, lane, g, text);
     else
-        status = ex_dnn_plan_create(out, lane->dnn, g, 0, choice->stored);
+        status = ex_cuda_library(ex_dnn_plan_create(out, lane->dnn, g, 0, choice->stored),
+                                 EX_CUDA_LESS_PLAN);
     pthread_mutex_unlock(&lane->device->choosing);
     return chosen && status == EX_ERR_UNSUPPORTED ? refused(text, read) : status;
 }

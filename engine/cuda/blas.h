@@ -9,7 +9,7 @@
 #include "backend.h"
 
 typedef enum ex_blas_kind {
-    EX_BLAS_FWD,   /* y "=" x w^T + b, ReLU if relu    a = x, b = w, out = y, bias (K) is read */
+    EX_BLAS_FWD,   /* y "=" x w^T + b                  a = x, b = w, out = y, bias (K) is read */
     EX_BLAS_DGRAD, /* dx "=" dy w                      a = dy, b = w, out = dx */
     EX_BLAS_WGRAD, /* dw "=" dy^T x, db "=" sum of dy  a = dy, b = x, out = dw, bias (K) written */
     EX_BLAS_SUM,   /* db "=" sum of dy over its N rows a = dy, out = db (K); no b, no bias; C unused
@@ -19,7 +19,6 @@ typedef enum ex_blas_kind {
 typedef struct ex_blas_product {
     ex_blas_kind kind;
     int N, C, K;
-    bool relu; /* FWD */
     ex_precision precision;
 } ex_blas_product;
 
@@ -32,9 +31,16 @@ void ex_blas_handle_destroy(ex_blas_handle **handle);
 ex_status ex_blas_plan_create(ex_blas_plan **out, ex_blas_handle *handle, const ex_blas_product *p,
                               size_t workspace);
 void ex_blas_plan_destroy(ex_blas_plan **plan);
-/* Queues it on the handle's stream. Device pointers, aligned to 16 bytes where C and K are
- * multiples of 4. */
-ex_status ex_blas_plan_run(const ex_blas_plan *plan, float *out, const float *a, const float *b,
-                           float *bias, void *workspace);
+/* What a run works on: device pointers, aligned to 16 bytes where C and K are multiples of 4. */
+typedef struct ex_blas_operands {
+    float *out;
+    const float *a, *b;
+    float *bias;
+    const float *ones; /* (N) of 1: WGRAD and SUM add by them */
+    void *workspace;
+} ex_blas_operands;
+
+/* Queues it on the handle's stream. */
+ex_status ex_blas_plan_run(const ex_blas_plan *plan, const ex_blas_operands *o);
 
 #endif

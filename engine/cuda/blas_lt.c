@@ -2,12 +2,11 @@
  *
  * cuBLASLt counts by columns: a row-major (N, C) is its C x N. So y = x w^T is asked for as
  * y^T = w x^T, with w first, and no operand moves. Sums over rows are products with a vector of
- * ones: deterministic, which the fused gradient of a bias does not promise to be. */
+ * ones: deterministic, which the fused gradient of a bias does not promise to be. No ReLU is fused:
+ * cuBLASLt's makes 0 of a NaN, and a diverged layer would not show in the loss. */
 #include "cuda/blas_lt_impl.h"
 
 #include "base/memory.h"
-
-#include <cuda_runtime_api.h>
 
 enum { ALIGNED = 16 }; /* bytes */
 
@@ -20,17 +19,8 @@ struct ex_blas_plan {
     ex_blas_handle *handle;
     ex_blas_product described;
     ex_lt_product main, sum; /* sum: WGRAD's bias */
-    float *ones;             /* (N) for sums */
     size_t workspace;
 };
-
-static ex_status cuda_status(cudaError_t error, const char *call, const char *where)
-{
-    if (error == cudaSuccess)
-        return EX_OK;
-    return ex_fail_at(error == cudaErrorMemoryAllocation ? EX_ERR_MEMORY : EX_ERR_BACKEND, where,
-                      "%s: %s", call, cudaGetErrorString(error));
-}
 
 static ex_status product_run(const ex_blas_plan *plan, const ex_lt_product *p, float *d,
                              const float *a, const float *b, void *workspace)
@@ -72,7 +62,7 @@ static ex_lt_shape shape_of(const ex_blas_product *p)
     if (p->kind == EX_BLAS_FWD) {
         s.m = p->K, s.n = p->N, s.k = p->C;
         s.transposed_a = true;
-        s.epilogue = p->relu ? CUBLASLT_EPILOGUE_RELU_BIAS : CUBLASLT_EPILOGUE_BIAS;
+        s.epilogue = CUBLASLT_EPILOGUE_BIAS;
     } else if (p->kind == EX_BLAS_DGRAD) {
         s.m = p->C, s.n = p->N, s.k = p->K;
     } else {
@@ -93,23 +83,6 @@ static ex_lt_shape sum_shape(const ex_blas_product *p)
                          .alignment = p->K % 4 == 0 ? ALIGNED : sizeof(float)};
 }
 
-static ex_status upload_ones(ex_blas_plan *plan)
-{
-    const size_t bytes = (size_t)plan->described.N * sizeof(float);
-    float *ones = NULL;
-    EX_TRY(ex_alloc(&ones, (size_t)plan->described.N, sizeof *ones, "a vector of ones"));
-    for (int i = 0; i < plan->described.N; i++)
-        ones[i] = 1.0f;
-    cudaError_t error = cudaMalloc((void **)&plan->ones, bytes);
-    if (error == cudaSuccess)
-        error =
-            cudaMemcpyAsync(plan->ones, ones, bytes, cudaMemcpyHostToDevice, plan->handle->stream);
-    if (error == cudaSuccess)
-        error = cudaStreamSynchronize(plan->handle->stream);
-    ex_free(&ones);
-    return cuda_status(error, "a vector of ones on the device", EX_WHERE);
-}
-
 static ex_status open_plan(ex_blas_plan *plan)
 {
     const ex_blas_product *p = &plan->described;
@@ -119,8 +92,7 @@ static ex_status open_plan(ex_blas_plan *plan)
         EX_TRY(ex_lt_product_open(&plan->main, lt, &main, plan->workspace));
     if (p->kind == EX_BLAS_FWD || p->kind == EX_BLAS_DGRAD)
         return EX_OK;
-    EX_TRY(ex_lt_product_open(&plan->sum, lt, &sum, plan->workspace));
-    return upload_ones(plan);
+    return ex_lt_product_open(&plan->sum, lt, &sum, plan->workspace);
 }
 
 ex_status ex_blas_plan_create(ex_blas_plan **out, ex_blas_handle *handle, const ex_blas_product *p,
@@ -143,25 +115,24 @@ void ex_blas_plan_destroy(ex_blas_plan **plan)
         return;
     ex_lt_product_close(&p->main);
     ex_lt_product_close(&p->sum);
-    if (p->ones)
-        cudaFree(p->ones);
     ex_free(plan);
 }
 
-ex_status ex_blas_plan_run(const ex_blas_plan *plan, float *out, const float *a, const float *b,
-                           float *bias, void *workspace)
+ex_status ex_blas_plan_run(const ex_blas_plan *plan, const ex_blas_operands *o)
 {
     const ex_blas_kind kind = plan->described.kind;
+    const bool sums = kind == EX_BLAS_WGRAD || kind == EX_BLAS_SUM;
     const bool wants_bias = kind == EX_BLAS_FWD || kind == EX_BLAS_WGRAD;
-    if (!out || !a || (!b && kind != EX_BLAS_SUM) || (wants_bias && !bias) ||
-        (plan->workspace && !workspace))
+    if (!o->out || !o->a || (!o->b && kind != EX_BLAS_SUM) || (wants_bias && !o->bias) ||
+        (sums && !o->ones) || (plan->workspace && !o->workspace))
         return EX_FAIL(EX_ERR_INTERNAL, "a product lacks an operand, its bias or its workspace");
     if (kind == EX_BLAS_SUM)
-        return product_run(plan, &plan->sum, out, a, plan->ones, workspace);
+        return product_run(plan, &plan->sum, o->out, o->a, o->ones, o->workspace);
     if (kind == EX_BLAS_FWD)
         EX_LT(cublasLtMatmulDescSetAttribute(plan->main.how, CUBLASLT_MATMUL_DESC_BIAS_POINTER,
-                                             &bias, sizeof bias));
-    EX_TRY(product_run(plan, &plan->main, out, b, a, workspace));
-    return kind == EX_BLAS_WGRAD ? product_run(plan, &plan->sum, bias, a, plan->ones, workspace)
-                                 : EX_OK;
+                                             &o->bias, sizeof o->bias));
+    EX_TRY(product_run(plan, &plan->main, o->out, o->b, o->a, o->workspace));
+    return kind == EX_BLAS_WGRAD
+               ? product_run(plan, &plan->sum, o->bias, o->a, o->ones, o->workspace)
+               : EX_OK;
 }

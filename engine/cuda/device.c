@@ -6,8 +6,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* LANES, IMAGES and STEPS_A_RUN are guesses until a GPU is measured. */
-enum { COMPUTE_MIN = 80, LANES = 4, IMAGES = 1024, STEPS_A_RUN = 512 };
+/* LANES, IMAGES and STEPS_A_RUN are guesses until a GPU is measured. Each lane makes the library's
+ * plans anew, so that more lanes than are needed cost more than memory. */
+enum { COMPUTE_MIN = 80, LANES = 8, IMAGES = 1024, STEPS_A_RUN = 512 };
 
 /* The number of devices, or why there are none. */
 static ex_status count_devices(int *count)
@@ -127,6 +128,18 @@ static ex_status device_open(ex_device **out, const ex_device_options *options)
     return status;
 }
 
+static ex_status memory_left(ex_device *device, size_t *bytes)
+{
+    ex_cuda_device *d = (ex_cuda_device *)device;
+    size_t total;
+    ex_cuda_phase("asking for memory");
+    EX_TRY(EX_CUDA(cudaSetDevice(d->index)));
+    EX_TRY(EX_CUDA(cudaMemGetInfo(bytes, &total)));
+    const size_t allowed = ex_budget_left(&d->budget);
+    *bytes = *bytes < allowed ? *bytes : allowed;
+    return EX_OK;
+}
+
 const ex_backend ex_backend_cuda = {
     .name = "cuda",
     .probe = probe,
@@ -134,6 +147,7 @@ const ex_backend ex_backend_cuda = {
     .device_close = device_close,
     .algorithms_read = ex_cuda_algorithms_read,
     .algorithms_write = ex_cuda_algorithms_write,
+    .memory_left = memory_left,
     .lane_create = ex_cuda_lane_create,
     .lane_destroy = ex_cuda_lane_destroy,
     .lane_load = ex_cuda_lane_load,
@@ -142,6 +156,7 @@ const ex_backend ex_backend_cuda = {
     .lane_store_velocity = ex_cuda_lane_store_velocity,
     .plan_create = ex_cuda_plan_create,
     .plan_destroy = ex_cuda_plan_destroy,
+    .plan_reserve = ex_cuda_reserve,
     .plan_train = ex_cuda_train,
     .plan_gradient = ex_cuda_gradient,
     .plan_evaluate = ex_cuda_evaluate,

@@ -1,7 +1,7 @@
 /* What cuDNN can run a graph by: the engines that its heuristics name, less those that do not keep
- * the graph's promises. Every run gives the same bits, so engines that do not are left out; fp32
- * means no rounding for tensor cores, and an engine's notes say so, which an environment variable
- * or a math mode would not. */
+ * the graph's promises. Every run gives the same bits, so engines that do not are left out, and no
+ * precision has inputs made smaller than its own; fp32 means no rounding for tensor cores, and an
+ * engine's notes say so, which an environment variable or a math mode would not. */
 #include "cuda/dnn_graph_cudnn_impl.h"
 
 #include "base/memory.h"
@@ -12,9 +12,9 @@ static bool note_allowed(cudnnBackendNumericalNote_t note, const ex_dnn_graph *g
 {
     switch (note) {
     case CUDNN_NUMERICAL_NOTE_NONDETERMINISTIC:
+    case CUDNN_NUMERICAL_NOTE_DOWN_CONVERT_INPUTS: /* perhaps to fp16, whose range is not bf16's */
         return false;
     case CUDNN_NUMERICAL_NOTE_TENSOR_CORE:
-    case CUDNN_NUMERICAL_NOTE_DOWN_CONVERT_INPUTS:
     case CUDNN_NUMERICAL_NOTE_REDUCED_PRECISION_REDUCTION:
         return g->precision != EX_FP32;
     case CUDNN_NUMERICAL_NOTE_FFT:

@@ -98,15 +98,24 @@ static ex_status lower_conv(ex_cudnn_lowering *l, const ex_graph_op *op)
 
 /* --- pointwise operations --------------------------------------------------------------------- */
 
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wdeprecated-declarations"
+static const cudnnBackendAttributeName_t POINTWISE_NAN = CUDNN_ATTR_POINTWISE_NAN_PROPAGATION;
+#pragma GCC diagnostic pop
+
 ex_status ex_cudnn_lower_pointwise(ex_cudnn_lowering *l, cudnnPointwiseMode_t mode,
                                    const cudnnBackendDescriptor_t *x,
                                    const cudnnBackendDescriptor_t *b,
                                    const cudnnBackendDescriptor_t *y)
 {
     cudnnBackendDescriptor_t pointwise;
-    EX_CUDNN_MAKE(&pointwise, l->owned, CUDNN_BACKEND_POINTWISE_DESCRIPTOR,
-                  EX_CUDNN_ATTR(CUDNN_ATTR_POINTWISE_MODE, CUDNN_TYPE_POINTWISE_MODE, 1, &mode),
-                  DATA_TYPE(CUDNN_ATTR_POINTWISE_MATH_PREC, &COMPUTE));
+    const ex_cudnn_attribute what[] = {
+        EX_CUDNN_ATTR(CUDNN_ATTR_POINTWISE_MODE, CUDNN_TYPE_POINTWISE_MODE, 1, &mode),
+        DATA_TYPE(CUDNN_ATTR_POINTWISE_MATH_PREC, &COMPUTE),
+        NAN_STAYS(POINTWISE_NAN), /* else a ReLU may make 0 of it */
+    };
+    EX_TRY(ex_cudnn_make(&pointwise, l->owned, CUDNN_BACKEND_POINTWISE_DESCRIPTOR, what,
+                         mode == CUDNN_POINTWISE_RELU_FWD ? 3 : 2, EX_WHERE));
     const ex_cudnn_attribute attributes[] = {
         DESCRIPTOR(CUDNN_ATTR_OPERATION_POINTWISE_PW_DESCRIPTOR, &pointwise),
         DESCRIPTOR(CUDNN_ATTR_OPERATION_POINTWISE_XDESC, x),

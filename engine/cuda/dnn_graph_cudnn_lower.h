@@ -20,6 +20,15 @@ typedef struct ex_cudnn_lowering {
 #define INT64(name, value)      EX_CUDNN_ATTR(name, CUDNN_TYPE_INT64, 1, value)
 #define DATA_TYPE(name, value)  EX_CUDNN_ATTR(name, CUDNN_TYPE_DATA_TYPE, 1, value)
 
+/* That a NaN stays one, and is the largest of a window. It can be told only by names that cuDNN 9
+ * calls deprecated. */
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wdeprecated-declarations"
+static const cudnnNanPropagation_t ex_cudnn_nan_stays = CUDNN_PROPAGATE_NAN;
+static const cudnnBackendAttributeType_t ex_cudnn_nan_type = CUDNN_TYPE_NAN_PROPOGATION;
+#pragma GCC diagnostic pop
+#define NAN_STAYS(name) EX_CUDNN_ATTR(name, ex_cudnn_nan_type, 1, &ex_cudnn_nan_stays)
+
 /* Each adds what operation number `index` of the graph becomes. */
 ex_status ex_cudnn_lower_norm(ex_cudnn_lowering *l, int index);
 ex_status ex_cudnn_lower_relu_bwd(ex_cudnn_lowering *l, int index);

@@ -3,13 +3,6 @@
 
 enum { SPATIAL = 2 };
 
-/* That a NaN is the largest can be told only by names that cuDNN 9 calls deprecated. */
-#pragma GCC diagnostic push
-#pragma GCC diagnostic ignored "-Wdeprecated-declarations"
-static const cudnnNanPropagation_t NAN_STAYS = CUDNN_PROPAGATE_NAN;
-static const cudnnBackendAttributeType_t NAN_TYPE = CUDNN_TYPE_NAN_PROPOGATION;
-#pragma GCC diagnostic pop
-
 static ex_status window(ex_cudnn_lowering *l, const ex_graph_op *op, bool largest,
                         cudnnBackendDescriptor_t *out)
 {
@@ -26,7 +19,7 @@ static ex_status window(ex_cudnn_lowering *l, const ex_graph_op *op, bool larges
         EX_CUDNN_ATTR(CUDNN_ATTR_RESAMPLE_MODE, CUDNN_TYPE_RESAMPLE_MODE, 1, &mode),
         DATA_TYPE(CUDNN_ATTR_RESAMPLE_COMP_TYPE, &compute),
         EX_CUDNN_ATTR(CUDNN_ATTR_RESAMPLE_PADDING_MODE, CUDNN_TYPE_PADDING_MODE, 1, &padding),
-        EX_CUDNN_ATTR(CUDNN_ATTR_RESAMPLE_NAN_PROPAGATION, NAN_TYPE, 1, &NAN_STAYS),
+        NAN_STAYS(CUDNN_ATTR_RESAMPLE_NAN_PROPAGATION),
         INT64(CUDNN_ATTR_RESAMPLE_SPATIAL_DIMS, &dimensions),
         EX_CUDNN_ATTR(CUDNN_ATTR_RESAMPLE_WINDOW_DIMS, CUDNN_TYPE_FRACTION, SPATIAL, size),
         EX_CUDNN_ATTR(CUDNN_ATTR_RESAMPLE_PRE_PADDINGS, CUDNN_TYPE_FRACTION, SPATIAL, pad),

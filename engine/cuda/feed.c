@@ -29,9 +29,9 @@ static ex_status make_room(ex_cuda_lane *lane, size_t count)
     EX_TRY(ex_cuda_wait(lane));
     ex_cuda_feed_free(f);
     EX_TRY(ex_cuda_alloc(
-        &f->memory, lane->device,
+        &f->memory,
         room * (sizeof *f->index + sizeof *f->loss + sizeof *f->predicted + sizeof *f->label),
-        "samples of a run"));
+        "samples of a run", "lanes or train_samples"));
     f->index = f->memory;
     f->loss = (float *)(f->index + room);
     f->predicted = (int32_t *)(f->loss + room);
@@ -52,9 +52,23 @@ static size_t staged(size_t samples)
            PARTS * ROUNDING;
 }
 
+static size_t whole_batches(size_t samples, size_t batch)
+{
+    return (samples + batch - 1) / batch * batch;
+}
+
+ex_status ex_cuda_feed_reserve(ex_cuda_lane *lane, size_t samples, size_t batch)
+{
+    const ex_model *m = lane->core.base.model;
+    const size_t padded = whole_batches(samples, batch);
+    EX_TRY(make_room(lane, padded));
+    return ex_cuda_stage_room(lane, (m->param_count + m->stat_count) * sizeof(float) + staged(0) +
+                                        staged(padded));
+}
+
 ex_status ex_cuda_feed_upload(ex_cuda_lane *lane, const ex_samples *feed, size_t batch, size_t more)
 {
-    const size_t count = feed->count, padded = (count + batch - 1) / batch * batch;
+    const size_t count = feed->count, padded = whole_batches(count, batch);
     ex_cuda_feed *f = &lane->feed;
     uint32_t *index;
     uint16_t *label;

@@ -6,7 +6,8 @@
 static ex_status run_graph(ex_plan_core *plan, const ex_plan_step *step)
 {
     (void)plan;
-    return ex_dnn_plan_run(step->own, step->at, step->at[step->count - 1]);
+    return ex_cuda_library(ex_dnn_plan_run(step->own, step->at, step->at[step->count - 1]),
+                           EX_CUDA_LESS_PLAN);
 }
 
 static void free_graph(void *own)
@@ -88,9 +89,13 @@ ex_status ex_cuda_graph_add(ex_plan_core *plan, const char *what, int node, cons
 
 static ex_status run_product(ex_plan_core *plan, const ex_plan_step *step)
 {
-    (void)plan;
-    return ex_blas_plan_run(step->own, step->at[0], step->at[1], step->at[2], step->at[3],
-                            step->at[4]);
+    const ex_blas_operands o = {.out = step->at[0],
+                                .a = step->at[1],
+                                .b = step->at[2],
+                                .bias = step->at[3],
+                                .ones = ex_cuda_plan_of(&plan->base)->ones,
+                                .workspace = step->at[4]};
+    return ex_cuda_library(ex_blas_plan_run(step->own, &o), EX_CUDA_LESS_PLAN);
 }
 
 static void free_product(void *own)
@@ -107,9 +112,13 @@ ex_status ex_cuda_product_add(ex_plan_core *plan, const char *what, int node,
     ex_buffer_ref workspace;
     ex_plan_step *step;
     ex_blas_plan *blas = NULL;
+    ex_cuda_plan *own = ex_cuda_plan_of(&plan->base);
+    if ((p->kind == EX_BLAS_WGRAD || p->kind == EX_BLAS_SUM) && own->ones_count < (size_t)p->N)
+        own->ones_count = (size_t)p->N;
     EX_TRY(ex_plan_buffer_add(plan, EX_CUDA_BLAS_WORKSPACE, &workspace));
     EX_TRY(ex_plan_step_add(plan, what, node, run_product, &step));
-    EX_TRY(ex_blas_plan_create(&blas, handle, p, EX_CUDA_BLAS_WORKSPACE));
+    EX_TRY(ex_cuda_library(ex_blas_plan_create(&blas, handle, p, EX_CUDA_BLAS_WORKSPACE),
+                           EX_CUDA_LESS_PLAN));
     step->own = blas;
     step->own_free = free_product;
     ex_plan_step_ref(plan, out);

@@ -29,9 +29,10 @@ ex_status ex_cuda_copy(const ex_cuda_lane *lane, void *to, const void *from, siz
 
 /* --- memory ----------------------------------------------------------------------------------- */
 
+/* A lane's values come first, and their sizes are the model's; what comes after is of plans. */
 static ex_status alloc(void *out, ex_lane_core *lane, size_t bytes, const char *what)
 {
-    return ex_cuda_alloc(out, ex_cuda_lane_of(&lane->base)->device, bytes, what);
+    return ex_cuda_alloc(out, bytes, what, lane->velocity ? EX_CUDA_LESS_PLAN : EX_CUDA_LESS_LANE);
 }
 
 static ex_status zero(ex_lane_core *lane, void *at, size_t bytes)
@@ -72,8 +73,10 @@ ex_status ex_cuda_lane_create(ex_lane **out, ex_device *device, const ex_model *
     EX_TRY_GOTO(ex_cuda_enter(lane, "making a lane"), fail);
     EX_TRY_GOTO(EX_CUDA(cudaStreamCreateWithFlags(&lane->stream, cudaStreamNonBlocking)), fail);
     lane->core.stream.queue = lane->stream;
-    EX_TRY_GOTO(ex_dnn_handle_create(&lane->dnn, lane->stream), fail);
-    EX_TRY_GOTO(ex_blas_handle_create(&lane->blas, lane->stream), fail);
+    EX_TRY_GOTO(ex_cuda_library(ex_dnn_handle_create(&lane->dnn, lane->stream), EX_CUDA_LESS_LANE),
+                fail);
+    EX_TRY_GOTO(
+        ex_cuda_library(ex_blas_handle_create(&lane->blas, lane->stream), EX_CUDA_LESS_LANE), fail);
     EX_TRY_GOTO(make_values(lane), fail);
     return EX_OK;
 fail:

@@ -13,18 +13,27 @@
 
 /* --- errors and memory ------------------------------------------------------------------------ */
 
-/* The status of a call of the CUDA runtime; the message names the call and what it was made for. */
+/* The status of a call of the CUDA runtime; the message names the call and what it was made for.
+ * Where it found no memory, EX_ERR_MEMORY with what is free and what lowers it. */
 #define EX_CUDA(call) ex_cuda_check((call), #call, EX_WHERE)
 ex_status ex_cuda_check(cudaError_t error, const char *call, const char *where);
 /* What this thread does, for messages: static text. */
 void ex_cuda_phase(const char *phase);
 /* The first launch of a kernel that failed in this thread. */
 ex_status ex_cuda_launches(void);
+/* The status of a function of dnn_graph.h or blas.h, which know neither phases nor settings: the
+ * message gets both. */
+ex_status ex_cuda_library(ex_status status, const char *lever);
 
-struct ex_cuda_device;
-/* Device memory, at least one byte, not zeroed. EX_ERR_MEMORY says what was needed, what was free
- * and what lowers it. cudaFree waits for the device: whoever frees needs no other wait. */
-ex_status ex_cuda_alloc(void *out, struct ex_cuda_device *device, size_t bytes, const char *what);
+/* What lowers the memory that is needed, in messages: settings, by what needs it. */
+#define EX_CUDA_LESS_DATA "train_samples or test_samples"
+#define EX_CUDA_LESS_LANE "lanes"
+#define EX_CUDA_LESS_PLAN "batch_size, lanes or unlearn.variants"
+/* Device memory, at least one byte, not zeroed, and the host's. EX_ERR_MEMORY says what was needed,
+ * what was free and what lowers it. cudaFree waits for the device: whoever frees needs no other
+ * wait. */
+ex_status ex_cuda_alloc(void *out, size_t bytes, const char *what, const char *lever);
+ex_status ex_cuda_alloc_pinned(void *out, size_t bytes, const char *what, const char *lever);
 void ex_cuda_free(void *pointer); /* takes the address, sets NULL */
 
 /* --- device ----------------------------------------------------------------------------------- */
@@ -105,6 +114,11 @@ ex_status ex_cuda_wait(ex_cuda_lane *lane);
 /* A queued copy between device memory and device or pinned memory, in order with the lane's other
  * work. */
 ex_status ex_cuda_copy(const ex_cuda_lane *lane, void *to, const void *from, size_t bytes);
+/* *out = what `work` queues on the lane instead of running it, ready to be launched; freed by
+ * ex_cuda_graph_free. */
+ex_status ex_cuda_capture_work(cudaGraphExec_t *out, const ex_cuda_lane *lane,
+                               ex_status (*work)(void *context), void *context);
+void ex_cuda_graph_free(cudaGraphExec_t *graph);
 /* lane->constants of the lane's present values. */
 ex_status ex_cuda_constants(ex_cuda_lane *lane);
 
@@ -124,6 +138,8 @@ ex_status ex_cuda_fetch(ex_cuda_lane *lane, void *to, const void *from, size_t b
  * waited for. */
 ex_status ex_cuda_feed_upload(ex_cuda_lane *lane, const ex_samples *feed, size_t batch,
                               size_t more);
+/* Makes the room that this takes, with the lane's values sent before it. */
+ex_status ex_cuda_feed_reserve(ex_cuda_lane *lane, size_t samples, size_t batch);
 /* feed.host_loss and host_predicted of `count` samples; waits for the lane. They stay until
  * something else is taken of the stage. */
 ex_status ex_cuda_feed_read(ex_cuda_lane *lane, size_t count);

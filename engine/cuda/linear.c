@@ -9,13 +9,29 @@ static ex_blas_product product_of(const ex_plan_core *plan, int node, ex_blas_ki
                              .N = plan->base.spec.batch,
                              .C = (int)l->row,
                              .K = l->channels,
-                             .relu = kind == EX_BLAS_FWD && plan->model->nodes[node].relu,
                              .precision = ex_cuda_precision(plan)};
 }
 
 static size_t weight_floats(const ex_layer *l)
 {
     return (size_t)l->channels * l->row;
+}
+
+static ex_status run_relu(ex_plan_core *plan, const ex_plan_step *step)
+{
+    plan->k->add_relu_fwd(step->at[0], step->at[0], NULL, step->n, EX_MAP_F32,
+                          ex_plan_stream(plan));
+    return EX_OK;
+}
+
+/* In place, by a kernel of ours: a NaN stays one. */
+static ex_status add_relu(ex_plan_core *plan, int node)
+{
+    ex_plan_step *step;
+    EX_TRY(ex_plan_step_add(plan, "linear ReLU", node, run_relu, &step));
+    step->n = ex_plan_map_floats(plan, node);
+    ex_plan_step_ref(plan, plan->maps[node].ref);
+    return EX_OK;
 }
 
 ex_status ex_cuda_linear_forward(ex_plan_core *plan, int node)
@@ -33,8 +49,9 @@ ex_status ex_cuda_linear_forward(ex_plan_core *plan, int node)
                                  EX_MAP_F32, &map->inner));
     EX_TRY(ex_cuda_aligned(plan, node, ex_plan_param(l->weight), weight_floats(l), &map->weights));
     EX_TRY(ex_cuda_aligned(plan, node, ex_plan_param(l->bias), (size_t)l->channels, &map->bias));
-    return ex_cuda_product_add(plan, "linear forward", node, &p, map->ref, map->inner, map->weights,
-                               map->bias);
+    EX_TRY(ex_cuda_product_add(plan, "linear forward", node, &p, map->ref, map->inner, map->weights,
+                               map->bias));
+    return plan->model->nodes[node].relu ? add_relu(plan, node) : EX_OK;
 }
 
 static ex_status weights_backward(ex_plan_core *plan, int node, ex_buffer_ref dy)

@@ -7,7 +7,7 @@
 /* Bytes of the parts of plan->lists. */
 typedef struct layout {
     size_t state, segments, affine, rows, index, loss, predicted, label, selected;
-    size_t unchanged, variants, total;
+    size_t unchanged, variants, ones, total;
 } layout;
 
 static size_t part(layout *l, size_t bytes)
@@ -33,6 +33,7 @@ static layout layout_of(const ex_cuda_plan *plan, size_t segments, size_t channe
     l.selected = part(&l, channels);
     l.unchanged = part(&l, variants * sizeof *plan->core.unchanged);
     l.variants = part(&l, variants * (sizeof(int32_t) + sizeof(float)));
+    l.ones = part(&l, plan->ones_count * sizeof *plan->ones);
     return l;
 }
 
@@ -52,6 +53,7 @@ static void point_at_lists(ex_cuda_plan *plan, const layout *l, bool masked)
     plan->core.selected = masked ? (void *)(at + l->selected) : NULL;
     plan->core.unchanged = (void *)(at + l->unchanged);
     plan->variants = at + l->variants;
+    plan->ones = (void *)(at + l->ones);
 }
 
 ex_status ex_cuda_lists_upload(ex_cuda_plan *plan)
@@ -62,14 +64,18 @@ ex_status ex_cuda_lists_upload(ex_cuda_plan *plan)
     plan->core.segment_count = mask ? mask->param_segments : 1;
     const layout l = layout_of(plan, plan->core.segment_count, channels);
     char *host;
+    EX_TRY(ex_budget_take(plan->core.lane->budget, l.total));
+    plan->lists_bytes = l.total;
     EX_TRY(ex_alloc(&host, l.total, 1, "lists of a plan"));
     memcpy(host + l.segments, mask ? mask->params : &all, plan->core.segment_count * sizeof all);
     memset(host + l.unchanged, 0xff, l.variants - l.unchanged); /* -1 */
+    for (size_t i = 0; i < plan->ones_count; i++)
+        ((float *)(void *)(host + l.ones))[i] = 1.0f;
     if (mask) {
         ex_plan_rows_list((void *)(host + l.rows), mask);
         memcpy(host + l.selected, mask->selected, channels);
     }
-    ex_status status = ex_cuda_alloc(&plan->lists, plan->lane->device, l.total, "lists of a plan");
+    ex_status status = ex_cuda_alloc(&plan->lists, l.total, "lists of a plan", EX_CUDA_LESS_PLAN);
     if (status == EX_OK)
         status = ex_cuda_send(plan->lane, plan->lists, host, l.total);
     if (status == EX_OK)

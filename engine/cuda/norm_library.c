@@ -63,6 +63,8 @@ static ex_status decide(ex_plan_core *plan, int node)
     map->library = false;
     if (plan->base.spec.norm == EX_NORM_FROZEN || (own.second && !n->relu))
         return EX_OK;
+    if (own.shape.N * own.shape.H * own.shape.W == 1) /* no unbiased variance: n / (n - 1) */
+        return EX_OK;
     ex_cuda_contest c = {
         .graph = {ex_node_graph_norm(n, batch, ex_cuda_precision(plan))},
         .passes = map->wanted ? 2 : 1,

@@ -65,6 +65,7 @@ void ex_cuda_plan_destroy(ex_plan **plan)
     ex_cuda_readers_destroy(&p->readers);
     ex_plan_core_close(&p->core);
     ex_cuda_free(&p->lists);
+    ex_budget_give_back(&p->lane->device->budget, p->lists_bytes);
     ex_free(&p);
     *plan = NULL;
 }

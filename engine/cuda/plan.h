@@ -41,7 +41,10 @@ typedef struct ex_cuda_plan {
     ex_cuda_lane *lane; /* core.lane */
     /* On the device: the mask's lists of core, and ... */
     void *lists;
-    float *affine; /* core.affine */
+    size_t lists_bytes; /* of the device's budget */
+    float *affine;      /* core.affine */
+    float *ones;        /* (ones_count) of 1, for products that sum rows */
+    size_t ones_count;
     /* ... of the step that runs, in training: its samples, and what came out. */
     ex_feed_state *state;
     uint32_t *step_index;                   /* (batch) */
@@ -117,7 +120,6 @@ typedef ex_status (*ex_cuda_work)(ex_cuda_plan *plan, int first, int last);
 /* *out = what `work` queues on the plan's lane, ready to be launched. */
 ex_status ex_cuda_capture(cudaGraphExec_t *out, ex_cuda_plan *plan, ex_cuda_work work, int first,
                           int last);
-void ex_cuda_graph_free(cudaGraphExec_t *graph);
 
 /* Queues the steps [first, last); those that update only if `update`. */
 ex_status ex_cuda_steps(ex_cuda_plan *plan, int first, int last, bool update);

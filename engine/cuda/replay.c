@@ -6,14 +6,14 @@
 #include "base/memory.h"
 #include "cuda/cuda_impl.h"
 
-ex_status ex_cuda_capture(cudaGraphExec_t *out, ex_cuda_plan *plan, ex_cuda_work work, int first,
-                          int last)
+ex_status ex_cuda_capture_work(cudaGraphExec_t *out, const ex_cuda_lane *lane,
+                               ex_status (*work)(void *context), void *context)
 {
-    const cudaStream_t stream = plan->lane->stream;
+    const cudaStream_t stream = lane->stream;
     cudaGraph_t graph = NULL;
     *out = NULL;
     EX_TRY(EX_CUDA(cudaStreamBeginCapture(stream, cudaStreamCaptureModeThreadLocal)));
-    ex_status status = work(plan, first, last);
+    ex_status status = work(context);
     const cudaError_t ended = cudaStreamEndCapture(stream, &graph); /* also after a failure */
     if (status == EX_OK)
         status = ex_cuda_check(ended, "cudaStreamEndCapture", EX_WHERE);
@@ -28,6 +28,25 @@ ex_status ex_cuda_capture(cudaGraphExec_t *out, ex_cuda_plan *plan, ex_cuda_work
     if (status != EX_OK)
         ex_cuda_graph_free(out);
     return status;
+}
+
+typedef struct part {
+    ex_cuda_plan *plan;
+    ex_cuda_work work;
+    int first, last;
+} part;
+
+static ex_status queue_part(void *context)
+{
+    const part *p = context;
+    return p->work(p->plan, p->first, p->last);
+}
+
+ex_status ex_cuda_capture(cudaGraphExec_t *out, ex_cuda_plan *plan, ex_cuda_work work, int first,
+                          int last)
+{
+    part p = {.plan = plan, .work = work, .first = first, .last = last};
+    return ex_cuda_capture_work(out, plan->lane, queue_part, &p);
 }
 
 void ex_cuda_graph_free(cudaGraphExec_t *graph)

@@ -53,7 +53,7 @@ static bool is_same(const ex_cuda_resident *a, const ex_cuda_resident *b)
 static ex_status send_bytes(ex_cuda_lane *lane, ex_cuda_resident *r)
 {
     ex_status status;
-    EX_TRY(ex_cuda_alloc(&r->at, lane->device, r->bytes, "the data set"));
+    EX_TRY(ex_cuda_alloc(&r->at, r->bytes, "the data set", EX_CUDA_LESS_DATA));
     EX_TRY_GOTO(
         EX_CUDA(cudaMemcpyAsync(r->at, r->images, r->bytes, cudaMemcpyHostToDevice, lane->stream)),
         fail);

@@ -24,7 +24,7 @@ static ex_status enlarge(ex_cuda_lane *lane, size_t room)
     void *at = NULL;
     EX_TRY(ex_cuda_wait(lane));
     ex_cuda_stage_free(s);
-    EX_TRY(EX_CUDA(cudaMallocHost(&at, room)));
+    EX_TRY(ex_cuda_alloc_pinned(&at, room, "the stage of a lane", "lanes or train_samples"));
     *s = (ex_cuda_stage){.at = at, .room = room};
     return EX_OK;
 }

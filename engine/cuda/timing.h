@@ -12,11 +12,11 @@ typedef struct ex_cuda_timed {
     size_t scratch; /* bytes */
 } ex_cuda_timed;
 
-/* *milliseconds of some runs, after one to warm up. */
+/* *milliseconds of some runs in a recording, after others to warm up. */
 ex_status ex_cuda_time(float *milliseconds, ex_cuda_lane *lane, const ex_dnn_graph *g,
                        const ex_cuda_timed *work);
-/* *out = the fastest of the first `count` candidates; those that cannot be built, or whose memory
- * does not fit beside others, are passed over. */
+/* *out = the fastest of the first `count` candidates; those that cannot be built or run, or whose
+ * memory does not fit beside others, are passed over. */
 ex_status ex_cuda_fastest(ex_dnn_plan **out, float *milliseconds, ex_cuda_lane *lane,
                           const ex_dnn_graph *g, int count);
 

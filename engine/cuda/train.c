@@ -4,6 +4,16 @@
 #include "cuda/cuda_impl.h"
 #include "plan_checks.h"
 
+ex_status ex_cuda_reserve(ex_plan *plan, const ex_dataset *data, size_t samples)
+{
+    ex_cuda_lane *lane = ex_cuda_plan_of(plan)->lane;
+    const uint8_t *images;
+    EX_TRY(ex_cuda_enter(lane, "preparing a run"));
+    EX_TRY(ex_plan_check_data(lane->core.base.model, data));
+    EX_TRY(ex_cuda_images(&images, lane, data));
+    return ex_cuda_feed_reserve(lane, samples, (size_t)plan->spec.batch);
+}
+
 ex_status ex_cuda_train(ex_plan *plan, const ex_dataset *data, const ex_samples *feed,
                         const ex_sgd_coeff *sgd, ex_train_sums *sums)
 {

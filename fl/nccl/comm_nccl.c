@@ -11,6 +11,8 @@
 #include <stdio.h>
 #include <string.h>
 
+enum { LEAVE_SECONDS = 5 };
+
 typedef enum state {
     IDLE,
     PREPARING, /* NCCL takes the collective up */
@@ -119,12 +121,14 @@ static ex_status nccl_join(ex_comm *comm, const ex_comm_options *options)
     return status;
 }
 
+/* Nothing is owed to the others any more: one of them may have ended without leaving. */
 static void finalize(nccl_comm *c)
 {
     char error[EX_COMM_TEXT];
+    const double patience = c->base.timeout < LEAVE_SECONDS ? c->base.timeout : LEAVE_SECONDS;
     const bool finalized =
         check_nccl(ncclCommFinalize(c->comm), c, "ncclCommFinalize", error) == EX_OK &&
-        wait_ready(c, "leaving the ranks", c->base.timeout, error) == EX_OK;
+        wait_ready(c, "leaving the ranks", patience, error) == EX_OK;
     if (finalized)
         ncclCommDestroy(c->comm);
     else

@@ -264,16 +264,20 @@ static void test_candidates_keep_the_graphs_promises(void **state)
     static const ex_graph_op_kind KINDS[] = {EX_GRAPH_CONV_FWD, EX_GRAPH_CONV_DGRAD,
                                              EX_GRAPH_CONV_WGRAD};
     ex_dnn_handle *handle = open_gpu();
-    for (int i = 0; i < 6; i++) {
-        const ex_precision precision = i < 3 ? EX_FP32 : EX_TF32;
+    for (int i = 0; i < 9; i++) {
+        static const ex_precision PRECISIONS[] = {EX_FP32, EX_TF32, EX_BF16};
+        const ex_precision precision = PRECISIONS[i / 3];
         ex_dnn_graph g = small_conv(KINDS[i % 3], precision);
         int count;
         g.direct = true;
+        for (int t = 0; t < 3; t++)
+            g.tensor[t].type = precision == EX_BF16 ? EX_GRAPH_BF16 : EX_GRAPH_F32;
         assert_ok(ex_dnn_plan_count(&count, handle, &g));
-        assert_true(precision == EX_TF32 || handle->choices->found > count);
+        assert_true(precision != EX_FP32 || handle->choices->found > count);
         for (int k = 0; k < count; k++) {
             const cudnnBackendDescriptor_t config = handle->choices->config[k];
             assert_false(has_note(config, CUDNN_NUMERICAL_NOTE_NONDETERMINISTIC));
+            assert_false(has_note(config, CUDNN_NUMERICAL_NOTE_DOWN_CONVERT_INPUTS));
             assert_false(has_note(config, CUDNN_NUMERICAL_NOTE_WINOGRAD));
             assert_false(has_note(config, CUDNN_NUMERICAL_NOTE_FFT));
             if (precision == EX_FP32)

@@ -51,6 +51,12 @@ STAND_IN_INIT=100 refused "CUDA_ERROR_NO_DEVICE to cuInit (no CUDA-capable devic
 STAND_IN_INIT=999 refused "an unknown error to cuInit"
 STAND_IN_GPUS=0 refused "shows no GPU"
 
+# --- as many hardware queues as there are, unless the user says another number
+STAND_IN_CONNECTIONS=$work/connections succeeds devices
+[ "$(cat connections)" = 32 ] || fail "the driver starts with $(cat connections) connections"
+CUDA_DEVICE_MAX_CONNECTIONS=5 STAND_IN_CONNECTIONS=$work/connections succeeds devices
+[ "$(cat connections)" = 5 ] || fail "the user's 5 connections become $(cat connections)"
+
 # --- a GPU, but no module that can be used
 refused "EXCISE_CUDA_MODULE is $work/nowhere.so: No such file"
 echo "no library" >"$work/text.so"
@@ -83,6 +89,10 @@ STAND_IN_PROBE=planted refused "the probe of the module fails: planted"
 grep -q '"onednn": "' <("$excise" devices --json 2>/dev/null) || { echo "without oneDNN no device: the rest is skipped"; exit 0; }
 STAND_IN_PROBE=planted train --device auto -o on-cpu --overwrite || fail "no run on the CPU"
 has err "warning: the GPU is not used: the probe of the module fails: planted"
+has err "cpu: "
+STAND_IN_OPEN=planted refused "the module opens no device: planted" # a GPU that is too old, say
+STAND_IN_OPEN=planted train --device auto -o on-cpu --overwrite || fail "no run on the CPU"
+has err "warning: the GPU is not used: the module opens no device: planted"
 has err "cpu: "
 refuses 2 "tf32 is for GPUs" train -c tiny.yaml --device cuda:0 --precision tf32 -o new
 excise train -c tiny.yaml --device cuda:0 --precision tf32 -o new --verbose

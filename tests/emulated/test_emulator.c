@@ -16,14 +16,14 @@ enum { SCAN = PLANTED_BLOCKS * PLANTED_THREADS, INVALID_CONFIGURATION = 9, LAUNC
 static void assert_failed(int error, const char *kernel, const char *text)
 {
     const char *name = NULL, *violation = ex_emulated_violation();
-    assert_int_equal(ex_kernels_cuda_error(&name), error);
+    assert_int_equal(ex_kernels_cuda_error(&name, NULL), error);
     assert_string_equal(name, kernel);
     if (text) {
         assert_non_null(violation);
         if (!strstr(violation, text))
             fail_msg("\"%s\" lacks \"%s\"", violation, text);
     }
-    assert_int_equal(ex_kernels_cuda_error(&name), 0);
+    assert_int_equal(ex_kernels_cuda_error(&name, NULL), 0);
     assert_null(name);
 }
 
@@ -45,7 +45,7 @@ static void test_shuffles_and_barriers_give_the_sums(void **state)
         planted_scan(out);
         assert_true(right_scan(out));
     }
-    assert_int_equal(ex_kernels_cuda_error(NULL), 0);
+    assert_int_equal(ex_kernels_cuda_error(NULL, NULL), 0);
 }
 
 static void test_every_thread_of_every_block_runs_once(void **state)

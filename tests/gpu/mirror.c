@@ -161,7 +161,7 @@ const char *mirror_finish(mirror *m, const char *operation)
 {
     static char text[256];
     const char *kernel = NULL, *what = NULL;
-    int error = ex_kernels_cuda_error(&kernel), operand = 0;
+    int error = ex_kernels_cuda_error(&kernel, NULL), operand = 0;
     if (error == 0)
         error = (int)cudaStreamSynchronize(queue);
     if (error != 0) {

@@ -1,5 +1,6 @@
 /* libcuda.so.1 as far as excise asks it. STAND_IN_GPUS: how many GPUs it shows (1); STAND_IN_INIT:
- * what cuInit answers (0). */
+ * what cuInit answers (0); STAND_IN_CONNECTIONS: a file that cuInit writes
+ * CUDA_DEVICE_MAX_CONNECTIONS to. */
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -24,7 +25,13 @@ static int setting(const char *name, int otherwise)
 
 int cuInit(unsigned flags)
 {
+    const char *connections = getenv("CUDA_DEVICE_MAX_CONNECTIONS");
+    FILE *file = getenv("STAND_IN_CONNECTIONS") ? fopen(getenv("STAND_IN_CONNECTIONS"), "w") : NULL;
     (void)flags;
+    if (file) {
+        fprintf(file, "%s\n", connections ? connections : "unset");
+        fclose(file);
+    }
     return setting("STAND_IN_INIT", 0);
 }
 

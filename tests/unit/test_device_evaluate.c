@@ -156,6 +156,28 @@ static void test_nan_logits_count_as_wrong(void **state)
     ex_net_fixture_close(&f);
 }
 
+/* From every layer's filters, by whatever stands behind it: convolutions with their ReLUs, norms,
+ * pools, linear layers. */
+static void test_a_nan_of_any_layer_reaches_the_loss(void **state)
+{
+    (void)state;
+    for (int which = 0; which < EX_TEST_MODELS; which++) {
+        ex_net_fixture f;
+        ex_net_fixture_open(&f, which, IMAGES, 1, EX_CONV_AUTO);
+        for (int layer = 0; layer < f.model->layer_count; layer++) {
+            float *const weight = &f.params[f.model->layers[layer].weight], kept = *weight;
+            ex_eval_sums sums = {0};
+            *weight = NAN;
+            assert_ok(ex_lane_load(f.lane, f.params, f.stats));
+            *weight = kept;
+            evaluate(&f, 8, false, &sums);
+            if (!isnan(sums.loss))
+                fail_msg("model %d: a NaN in layer %d gives a loss of %g", which, layer, sums.loss);
+        }
+        ex_net_fixture_close(&f);
+    }
+}
+
 static void test_wrong_samples_are_named(void **state)
 {
     (void)state;
@@ -183,6 +205,7 @@ int main(void)
         cmocka_unit_test(test_results_do_not_depend_on_batch_size),
         cmocka_unit_test(test_folded_norms_follow_new_values),
         cmocka_unit_test(test_nan_logits_count_as_wrong),
+        cmocka_unit_test(test_a_nan_of_any_layer_reaches_the_loss),
         cmocka_unit_test(test_wrong_samples_are_named),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

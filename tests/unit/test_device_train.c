@@ -34,6 +34,32 @@ static void test_steps_lower_the_loss_on_a_fixed_batch(void **state)
     }
 }
 
+/* "A loss that is not finite stops the run": whichever layer diverged. */
+static void test_a_nan_of_any_layer_stops_the_run(void **state)
+{
+    (void)state;
+    for (int which = 0; which < EX_TEST_MODELS; which++) {
+        ex_net_fixture f;
+        ex_plan *plan;
+        ex_net_fixture_open(&f, which, BATCH, 1, EX_CONV_AUTO);
+        assert_ok(
+            ex_plan_create(&plan, f.lane, &(ex_plan_spec){.use = EX_USE_TRAIN, .batch = BATCH}));
+        for (int layer = 0; layer < f.model->layer_count; layer++) {
+            float *const weight = &f.params[f.model->layers[layer].weight], kept = *weight;
+            ex_train_sums sums = {0};
+            *weight = NAN;
+            assert_ok(ex_lane_load(f.lane, f.params, f.stats));
+            *weight = kept;
+            const ex_status status = ex_plan_train(plan, &f.data, &f.feed, &SGD, &sums);
+            if (status != EX_ERR_NUMERIC)
+                fail_msg("model %d: a NaN in layer %d gives %s and a loss of %g", which, layer,
+                         ex_status_name(status), sums.loss);
+        }
+        ex_plan_destroy(&plan);
+        ex_net_fixture_close(&f);
+    }
+}
+
 static bool inside(const ex_segment *segments, size_t count, size_t i)
 {
     for (size_t s = 0; s < count; s++)
@@ -259,6 +285,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_steps_lower_the_loss_on_a_fixed_batch),
+        cmocka_unit_test(test_a_nan_of_any_layer_stops_the_run),
         cmocka_unit_test(test_mask_leaves_unmasked_bytes_identical),
         cmocka_unit_test(test_masked_gradient_is_part_of_the_full_one),
         cmocka_unit_test(test_two_lanes_on_two_threads_give_the_bits_of_one),

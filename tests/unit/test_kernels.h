@@ -46,7 +46,7 @@ static inline void check_launches(void)
 {
 #if defined(EX_TEST_EMULATED) && !defined(EX_TEST_MIRRORED)
     const char *kernel = NULL, *violation = ex_emulated_violation();
-    const int error = ex_kernels_cuda_error(&kernel);
+    const int error = ex_kernels_cuda_error(&kernel, NULL);
     if (error != 0)
         fail_msg("%s: error %d: %s", kernel, error, violation ? violation : "launch refused");
 #endif

@@ -38,6 +38,16 @@ static void test_add_relu_equals_the_reference(void **state)
             k->add_relu_fwd(o.out, o.a, o.out, n, EX_MAP_F32, s);
             assert_same_floats(o.out, o.expected, n);
         }
+        ex_add_relu_fwd_ref(o.expected, o.a, NULL, n);
+        for (int t = 0; t < KERNEL_THREADS_COUNT; t++) {
+            const ex_stream s = threads_stream(KERNEL_THREADS[t]);
+            poison(o.out, n);
+            k->add_relu_fwd(o.out, o.a, NULL, n, EX_MAP_F32, s);
+            assert_same_floats(o.out, o.expected, n);
+            memcpy(o.out, o.a, n * sizeof *o.out);
+            k->add_relu_fwd(o.out, o.out, NULL, n, EX_MAP_F32, s);
+            assert_same_floats(o.out, o.expected, n);
+        }
         free_operands(&o);
     }
 }
@@ -105,6 +115,8 @@ static void test_add_relu_keeps_nan(void **state)
         operands o = make_operands(n);
         o.a[n - 1] = NAN;
         k->add_relu_fwd(o.out, o.a, o.b, n, EX_MAP_F32, threads_stream(1));
+        assert_true(isnan(o.out[n - 1]));
+        k->add_relu_fwd(o.out, o.a, NULL, n, EX_MAP_F32, threads_stream(1));
         assert_true(isnan(o.out[n - 1]));
         for (size_t i = 0; i + 1 < n; i++)
             assert_true(o.out[i] >= 0.0f);

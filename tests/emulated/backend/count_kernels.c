@@ -84,6 +84,13 @@ static void norm_train_bwd(const ex_norm_train_gradient *g, const ex_norm_train 
     ex_kernels_cuda.norm_train_bwd(g, n, s);
 }
 
+static void add_relu_fwd(void *out, const void *a, const void *b, size_t n, ex_map_type type,
+                         ex_stream s)
+{
+    ex_emulated_cost(0, element(type) * (double)n * (b ? 3 : 2));
+    ex_kernels_cuda.add_relu_fwd(out, a, b, n, type, s);
+}
+
 static void add_relu_bwd(void *dx, const void *g1, const void *g2, const void *y, size_t n,
                          ex_map_type type, ex_stream s)
 {
@@ -230,6 +237,7 @@ const ex_kernels ex_kernels_counted = {
     .norm_train_fwd = norm_train_fwd,
     .norm_train_bwd = norm_train_bwd,
     .norm_train_scratch = norm_train_scratch,
+    .add_relu_fwd = add_relu_fwd,
     .add_relu_bwd = add_relu_bwd,
     .shortcut_a_fwd = shortcut_a_fwd,
     .shortcut_a_bwd = shortcut_a_bwd,

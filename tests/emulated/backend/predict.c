@@ -108,6 +108,8 @@ static ex_predicted evaluated(const ex_model *m, int node, int batch, bool kept)
         if (flattens(n))
             add(&p, 1, 0, 2 * in);
         add(&p, 1, flop(m, n, batch), in + filters(m, n) + out);
+        if (n->relu)
+            add(&p, 1, 0, 2 * out);
         break;
     case EX_OP_SHORTCUT_A: {
         const double read = in / (n->stride * n->stride);

@@ -161,6 +161,31 @@ static void test_direct_is_asked_of_the_library(void **state)
     ex_net_fixture_close(&f);
 }
 
+/* It is as good as one that cannot be built: another is taken, and kernels of ours where the
+ * library has no other. */
+static void test_a_candidate_that_does_not_run_is_passed_over(void **state)
+{
+    (void)state;
+    char path[] = "/tmp/excise-algorithms-XXXXXX";
+    ex_net_fixture f;
+    close(mkstemp(path));
+    ex_emulated_reset(1);
+    ex_emulated_set_clock(1.0, 0.1); /* the library would win */
+    ex_emulated_library_fail_runs(0);
+    ex_net_fixture_open(&f, 0, 2, 1, EX_CONV_AUTO);
+    make_plan(&f);
+    ex_emulated_library_fail_runs(-1);
+    assert_ok(ex_device_write_algorithms(f.device, path));
+    const char *text = read_text(path);
+    assert_null(strstr(text, "\"candidate 0 of "));
+    assert_non_null(strstr(text, "\"candidate 2 of "));
+    assert_non_null(strstr(text, "\"kernels\""));
+    assert_null(strstr(text, "\"library\""));
+    unlink(path);
+    ex_net_fixture_close(&f);
+    assert_string_equal(ex_emulated_leaks(), "");
+}
+
 /* Devices that are not there, and memory that does not suffice. */
 static void test_what_cannot_be_used_says_why(void **state)
 {
@@ -184,7 +209,7 @@ static void test_what_cannot_be_used_says_why(void **state)
         ex_plan_create(&plan, f.lane, &(ex_plan_spec){.use = EX_USE_TRAIN, .batch = 4096}),
         EX_ERR_MEMORY);
     assert_message("of GPU memory are needed");
-    assert_message("batch_size, lanes or --memory");
+    assert_message("lower batch_size, lanes or unlearn.variants");
     make_plan(&f); /* the lane is as good as before */
     ex_net_fixture_close(&f);
     assert_string_equal(ex_emulated_leaks(), "");
@@ -197,6 +222,7 @@ int main(void)
         cmocka_unit_test(test_who_made_a_choice_is_blamed_for_it),
         cmocka_unit_test(test_direct_times_nothing),
         cmocka_unit_test(test_direct_is_asked_of_the_library),
+        cmocka_unit_test(test_a_candidate_that_does_not_run_is_passed_over),
         cmocka_unit_test(test_what_cannot_be_used_says_why),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -31,7 +31,7 @@ static bool capture(job *j)
     if (cudaStreamBeginCapture(j->stream, cudaStreamCaptureModeThreadLocal))
         return false;
     device_test_add(j->device, j->device, j->device, N, j->stream);
-    const bool launched = ex_kernels_cuda_error(NULL) == cudaSuccess;
+    const bool launched = ex_kernels_cuda_error(NULL, NULL) == cudaSuccess;
     return !cudaStreamEndCapture(j->stream, &j->graph) && launched &&
            !cudaGraphInstantiate(&j->exec, j->graph, 0);
 }
@@ -108,7 +108,7 @@ static void test_failed_work_breaks_the_device(void **state)
     assert_done(cudaMemsetAsync(a, 0, BYTES, NULL));
     device_test_add(a, a, a, N, NULL);
     assert_done(cudaMemsetAsync(a, 0, BYTES, NULL));
-    assert_int_equal(ex_kernels_cuda_error(NULL), cudaSuccess);
+    assert_int_equal(ex_kernels_cuda_error(NULL, NULL), cudaSuccess);
     assert_cuda(cudaDeviceSynchronize(), cudaErrorLaunchFailure);
     assert_non_null(strstr(ex_emulated_failure(), "add_relu"));
     assert_int_equal(ex_emulated_count().works_run, 2);
@@ -123,14 +123,14 @@ static void test_failing_kernel_is_told_by_whoever_waits_for_it(void **state)
 {
     (void)state;
     planted_divergent_barrier();
-    assert_int_equal(ex_kernels_cuda_error(NULL), cudaSuccess);
+    assert_int_equal(ex_kernels_cuda_error(NULL, NULL), cudaSuccess);
     assert_cuda(cudaDeviceSynchronize(), cudaErrorLaunchFailure);
     assert_non_null(strstr(ex_emulated_failure(), "divergent_kernel: block (0, 0, 0)"));
     planted_empty_grid();
-    assert_int_equal(ex_kernels_cuda_error(NULL), cudaErrorLaunchFailure);
+    assert_int_equal(ex_kernels_cuda_error(NULL, NULL), cudaErrorLaunchFailure);
     ex_emulated_reset(0);
     planted_empty_grid();
-    assert_int_equal(ex_kernels_cuda_error(NULL), cudaErrorInvalidConfiguration);
+    assert_int_equal(ex_kernels_cuda_error(NULL, NULL), cudaErrorInvalidConfiguration);
     assert_done(cudaDeviceSynchronize());
 }
 
@@ -196,7 +196,7 @@ static void test_wrong_launch_is_refused_at_the_call(void **state)
     const char *kernel = NULL;
     assert_done(cudaMalloc((void **)&a, BYTES));
     device_test_add(a, a, a, N, (cudaStream_t)(uintptr_t)0x1230);
-    assert_int_equal(ex_kernels_cuda_error(&kernel), cudaErrorInvalidResourceHandle);
+    assert_int_equal(ex_kernels_cuda_error(&kernel, NULL), cudaErrorInvalidResourceHandle);
     assert_non_null(strstr(kernel, "add_relu"));
     assert_int_equal(ex_emulated_count().works, 0);
     assert_null(ex_emulated_failure());

@@ -309,7 +309,7 @@ static void test_legacy_stream_meets_a_captured_blocking_stream(void **state)
     assert_done(cudaStreamCreate(&s));
     begin(s);
     device_test_add(a, a, a, N, NULL);
-    assert_int_equal(ex_kernels_cuda_error(NULL), cudaErrorStreamCaptureImplicit);
+    assert_int_equal(ex_kernels_cuda_error(NULL, NULL), cudaErrorStreamCaptureImplicit);
     assert_cuda(cudaStreamEndCapture(s, &graph), cudaErrorStreamCaptureInvalidated);
 }
 

@@ -22,7 +22,7 @@ static void test_values_go_through_the_device_and_back(void **state)
         assert_done(cudaMemcpy(a, host, BYTES, cudaMemcpyHostToDevice));
         assert_done(cudaMemset(b, 0, BYTES));
         device_test_add(b, a, b, N, NULL);
-        assert_int_equal(ex_kernels_cuda_error(NULL), 0);
+        assert_int_equal(ex_kernels_cuda_error(NULL, NULL), 0);
         assert_done(cudaMemcpy(back, b, BYTES, cudaMemcpyDeviceToHost));
         for (int i = 0; i < N; i++)
             assert_true(back[i] == fmaxf(host[i], 0.0f));

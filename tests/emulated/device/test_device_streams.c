@@ -277,10 +277,10 @@ static void test_kernel_on_the_stream_of_another_device_is_refused(void **state)
     const cudaStream_t s = new_stream(0);
     assert_done(cudaSetDevice(1));
     device_test_add(a, a, a, N, s);
-    assert_int_equal(ex_kernels_cuda_error(NULL), cudaErrorInvalidResourceHandle);
+    assert_int_equal(ex_kernels_cuda_error(NULL, NULL), cudaErrorInvalidResourceHandle);
     assert_done(cudaSetDevice(0));
     device_test_add(a, a, a, N, s);
-    assert_int_equal(ex_kernels_cuda_error(NULL), cudaSuccess);
+    assert_int_equal(ex_kernels_cuda_error(NULL, NULL), cudaSuccess);
 }
 
 /* Doubles ones in its own stream, ten times. */

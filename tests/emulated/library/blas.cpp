@@ -50,6 +50,7 @@ struct run {
     float *out;
     const float *a, *b;
     float *bias;
+    const float *ones;
     void *workspace;
 
     void operator()() const;
@@ -62,10 +63,8 @@ struct run {
 void run::forward(const ex_blas_product &p) const
 {
     for (size_t n = 0; n < static_cast<size_t>(p.N); n++)
-        for (size_t k = 0; k < static_cast<size_t>(p.K); k++) {
-            const float sum = dot(a + n * p.C, b + k * p.C, p.C) + bias[k];
-            out[n * p.K + k] = p.relu && sum <= 0.0f ? 0.0f : sum;
-        }
+        for (size_t k = 0; k < static_cast<size_t>(p.K); k++)
+            out[n * p.K + k] = dot(a + n * p.C, b + k * p.C, p.C) + bias[k];
 }
 
 void run::data_gradient(const ex_blas_product &p) const
@@ -89,7 +88,7 @@ void run::sum(float *to, const ex_blas_product &p) const
 {
     memset(to, 0, sizeof *to * p.K);
     for (size_t n = 0; n < static_cast<size_t>(p.N); n++)
-        add_scaled(to, 1.0f, a + n * p.K, p.K);
+        add_scaled(to, ones[n], a + n * p.K, p.K);
 }
 
 void run::operator()() const
@@ -148,18 +147,19 @@ static void say_cost(const ex_blas_product &p)
         ex_emulated_cost(2 * N * C * K, (N * C + K * C + N * K) * size);
 }
 
-ex_status ex_blas_plan_run(const ex_blas_plan *plan, float *out, const float *a, const float *b,
-                           float *bias, void *workspace)
+ex_status ex_blas_plan_run(const ex_blas_plan *plan, const ex_blas_operands *o)
 {
     const ex_blas_kind kind = plan->product.kind;
+    const bool sums = kind == EX_BLAS_WGRAD || kind == EX_BLAS_SUM;
     const bool wants_bias = kind == EX_BLAS_FWD || kind == EX_BLAS_WGRAD;
-    if (!out || !a || (!b && kind != EX_BLAS_SUM) || (wants_bias && !bias) ||
-        (plan->workspace && !workspace))
+    if (!o->out || !o->a || (!o->b && kind != EX_BLAS_SUM) || (wants_bias && !o->bias) ||
+        (sums && !o->ones) || (plan->workspace && !o->workspace))
         return EX_FAIL(EX_ERR_INTERNAL, "a product lacks an operand, its bias or its workspace");
-    const void *const operands[] = {out, a, b, bias, workspace};
+    const void *const operands[] = {o->out, o->a, o->b, o->bias, o->ones, o->workspace};
     ex_emulated_operands("ex_blas_plan_run", operands, sizeof operands / sizeof *operands);
     say_cost(plan->product);
-    ex_emulated_enqueue(plan->stream, "ex_blas_plan_run", run{*plan, out, a, b, bias, workspace});
+    ex_emulated_enqueue(plan->stream, "ex_blas_plan_run",
+                        run{*plan, o->out, o->a, o->b, o->bias, o->ones, o->workspace});
     return EX_OK;
 }
 

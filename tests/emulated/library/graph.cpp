@@ -258,6 +258,7 @@ static void say_cost(const ex_dnn_graph &g)
 /* --- the header's functions ------------------------------------------------------------------- */
 
 static std::atomic<bool> fused_refused;
+static std::atomic<int> broken_candidate{-1};
 
 static ex_status supported(const ex_dnn_graph *g)
 {
@@ -274,6 +275,11 @@ extern "C" {
 void ex_emulated_library_refuse_fused(bool refuse)
 {
     fused_refused = refuse;
+}
+
+void ex_emulated_library_fail_runs(int candidate)
+{
+    broken_candidate = candidate;
 }
 
 void ex_dnn_library(char *text, size_t size)
@@ -369,6 +375,8 @@ ex_status ex_dnn_plan_run(const ex_dnn_plan *plan, void *const *data, void *work
     if (!workspace)
         return EX_FAIL(EX_ERR_INTERNAL, "a plan that needs %zu bytes of workspace has none",
                        plan->workspace);
+    if (plan->candidate == broken_candidate)
+        return EX_FAIL(EX_ERR_BACKEND, "candidate %d was made to fail", plan->candidate);
     ex_emulated_operands("ex_dnn_plan_run", data, (size_t)plan->graph.tensor_count);
     ex_emulated_operands("ex_dnn_plan_run", &workspace, 1);
     say_cost(plan->graph);

@@ -11,6 +11,9 @@ extern "C" {
 /* From now on it takes graphs of one operation alone, as cuDNN does where nothing fits. */
 void ex_emulated_library_refuse_fused(bool refuse);
 
+/* From now on that candidate of a graph (its number; -1: none) is built, and does not run. */
+void ex_emulated_library_fail_runs(int candidate);
+
 #ifdef __cplusplus
 }
 #endif

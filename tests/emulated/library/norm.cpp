@@ -44,7 +44,7 @@ void norm_fwd(const norm_values &v, float *y, const float *x, const channels &s,
         var[c] /= count;
         v.mean[c] = static_cast<float>(mean[c]);
         v.inverse[c] = static_cast<float>(1.0 / std::sqrt(var[c] + static_cast<double>(eps)));
-        const double unbiased = s.count > 1 ? var[c] * count / (count - 1.0) : var[c];
+        const double unbiased = var[c] * (count / (count - 1.0)); /* NaN of one value: 0 * inf */
         /* As a running statistic with a factor of 1. */
         v.running_mean[c] = 0.0f * v.a[c] + v.mean[c];
         v.running_var[c] = 0.0f * v.b[c] + static_cast<float>(unbiased);

@@ -3,6 +3,8 @@
 #include "ops.h"
 
 #include <cmath>
+#include <cstdio>
+#include <cstdlib>
 #include <cstring>
 
 namespace ex_library
@@ -56,6 +58,11 @@ void maxpool_fwd(float *y, signed char *index, const float *x, const window &s)
 void maxpool_bwd(float *dx, const float *dy, const signed char *index, const window &s)
 {
     memset(dx, 0, inputs(s) * sizeof *dx);
+    for (size_t i = 0; i < outputs(s); i++)
+        if (index[i] < 0 || index[i] >= s.R * s.S) { /* a library would write anywhere */
+            fprintf(stderr, "maxpool_bwd: index %d of a window of %d\n", index[i], s.R * s.S);
+            abort();
+        }
     each_value(s, [&](size_t in, size_t out, int tap) {
         if (index[out] == s.R * s.S - 1 - tap)
             dx[in] += dy[out];

@@ -6,9 +6,10 @@
 #include "base/rng.h"
 #include "cuda/blas.h"
 
+#include <math.h>
 #include <stdlib.h>
 
-enum { WORKSPACE = 4096 };
+enum { WORKSPACE = 4096, ROWS_MAX = 8 };
 
 static const struct {
     int N, C, K;
@@ -33,16 +34,22 @@ static void run(const ex_blas_product *p, float *out, const float *a, const floa
     ex_blas_plan *plan = NULL;
     assert_ok(ex_blas_handle_create(&handle, NULL));
     assert_ok(ex_blas_plan_create(&plan, handle, p, sizeof workspace));
-    assert_ok(ex_blas_plan_run(plan, out, a, b, bias, workspace));
+    float ones[ROWS_MAX];
+    for (int i = 0; i < ROWS_MAX; i++)
+        ones[i] = 1.0f;
+    const ex_blas_operands o = {
+        .out = out, .a = a, .b = b, .bias = bias, .ones = ones, .workspace = workspace};
+    assert_true(p->N <= ROWS_MAX);
+    assert_ok(ex_blas_plan_run(plan, &o));
     ex_blas_plan_destroy(&plan);
     assert_null(plan);
     ex_blas_handle_destroy(&handle);
     assert_null(handle);
 }
 
-static void check_forward(int N, int C, int K, bool relu)
+static void check_forward(int N, int C, int K)
 {
-    const ex_blas_product p = {.kind = EX_BLAS_FWD, .N = N, .C = C, .K = K, .relu = relu};
+    const ex_blas_product p = {.kind = EX_BLAS_FWD, .N = N, .C = C, .K = K};
     const size_t n = (size_t)N * (size_t)K;
     float *x = random_floats((size_t)N * (size_t)C, 1),
           *w = random_floats((size_t)K * (size_t)C, 2);
@@ -53,7 +60,7 @@ static void check_forward(int N, int C, int K, bool relu)
             double sum = (double)b[k];
             for (int c = 0; c < C; c++)
                 sum += (double)x[i * C + c] * (double)w[k * C + c];
-            expected[i * K + k] = (float)(relu && sum < 0.0 ? 0.0 : sum);
+            expected[i * K + k] = (float)sum;
         }
     run(&p, y, x, w, b);
     assert_close(y, expected, n, 1e-5, 1e-5);
@@ -65,12 +72,36 @@ static void check_forward(int N, int C, int K, bool relu)
     free(x);
 }
 
-static void test_forward_is_the_product_with_bias_and_relu(void **state)
+static void test_forward_is_the_product_with_bias(void **state)
 {
     (void)state;
     for (int i = 0; i < SHAPE_COUNT; i++)
-        for (int relu = 0; relu < 2; relu++)
-            check_forward(SHAPES[i].N, SHAPES[i].C, SHAPES[i].K, relu);
+        check_forward(SHAPES[i].N, SHAPES[i].C, SHAPES[i].K);
+}
+
+/* In each product, what a NaN of either operand reaches is one, and nothing else is. */
+static void test_a_nan_stays_one(void **state)
+{
+    (void)state;
+    enum { N = 3, C = 8, K = 4 };
+    static const ex_blas_kind KINDS[] = {EX_BLAS_FWD, EX_BLAS_DGRAD, EX_BLAS_WGRAD};
+    for (int kind = 0; kind < 3; kind++)
+        for (int side = 0; side < 2; side++) {
+            const ex_blas_product p = {.kind = KINDS[kind], .N = N, .C = C, .K = K};
+            float *a = random_floats(N * C, 7), *b = random_floats(K * C, 8);
+            float bias[K] = {1, 2, 3, 4}, out[K * C + N * C];
+            (side ? b : a)[0] = NAN;
+            run(&p, out, a, b, bias);
+            int found = 0;
+            const int n = kind == 0 ? N * K : kind == 1 ? N * C : K * C;
+            for (int i = 0; i < n; i++)
+                found += isnan(out[i]);
+            /* a[0] reaches a row of y or of dx, or a row of dw; b[0] a column of each */
+            static const int REACHED[3][2] = {{K, N}, {C, N}, {C, K}};
+            assert_int_equal(found, REACHED[kind][side]);
+            free(b);
+            free(a);
+        }
 }
 
 static void check_gradients(int N, int C, int K)
@@ -130,11 +161,14 @@ static void test_a_missing_operand_is_refused(void **state)
     (void)state;
     const ex_blas_product p = {.kind = EX_BLAS_WGRAD, .N = 1, .C = 1, .K = 1};
     float out[1], a[1] = {1}, b[1] = {1};
+    const ex_blas_operands no_bias = {.out = out, .a = a, .b = b, .ones = b};
+    const ex_blas_operands no_ones = {.out = out, .a = a, .b = b, .bias = out};
     ex_blas_handle *handle = NULL;
     ex_blas_plan *plan = NULL;
     assert_ok(ex_blas_handle_create(&handle, NULL));
     assert_ok(ex_blas_plan_create(&plan, handle, &p, 0));
-    assert_status(ex_blas_plan_run(plan, out, a, b, NULL, NULL), EX_ERR_INTERNAL);
+    assert_status(ex_blas_plan_run(plan, &no_bias), EX_ERR_INTERNAL);
+    assert_status(ex_blas_plan_run(plan, &no_ones), EX_ERR_INTERNAL);
     ex_blas_plan_destroy(&plan);
     ex_blas_handle_destroy(&handle);
 }
@@ -142,7 +176,8 @@ static void test_a_missing_operand_is_refused(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_forward_is_the_product_with_bias_and_relu),
+        cmocka_unit_test(test_forward_is_the_product_with_bias),
+        cmocka_unit_test(test_a_nan_stays_one),
         cmocka_unit_test(test_gradients_are_those_of_the_product),
         cmocka_unit_test(test_a_missing_operand_is_refused),
     };

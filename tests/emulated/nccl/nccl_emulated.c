@@ -1,6 +1,7 @@
 #include "nccl_emulated.h"
 
 #include <cuda_runtime.h>
+#include <limits.h>
 #include <nccl.h>
 #include <pthread.h>
 #include <stdbool.h>
@@ -52,6 +53,7 @@ static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static group groups[GROUPS];
 static int group_count, inits, aborts, left, gpus;
 static int fail_rank, fail_from, hang_rank, hang_from;
+static bool stays;
 static char violation[256];
 static _Thread_local int device;
 
@@ -63,6 +65,7 @@ void ex_nccl_reset(void)
     memset(groups, 0, sizeof groups);
     group_count = inits = aborts = left = 0;
     fail_rank = hang_rank = -1;
+    stays = false;
     gpus = EX_EMULATED_GPUS;
     violation[0] = '\0';
 }
@@ -80,6 +83,11 @@ void ex_nccl_fail(int rank, int first)
 void ex_nccl_hang(int rank, int first)
 {
     hang_rank = rank, hang_from = first;
+}
+
+void ex_nccl_stay(void)
+{
+    stays = true;
 }
 
 void ex_nccl_set_gpus(int count)
@@ -345,7 +353,7 @@ ncclResult_t ncclBroadcast(const void *from, void *to, size_t count, ncclDataTyp
 
 ncclResult_t ncclCommFinalize(ncclComm_t comm)
 {
-    comm->polls = POLLS;
+    comm->polls = stays ? INT_MAX : POLLS;
     return ncclInProgress;
 }
 

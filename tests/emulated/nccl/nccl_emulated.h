@@ -15,6 +15,8 @@ const char *ex_nccl_violation(void);
 /* The collectives of `rank` from its `first` one (0, 1, ...) on: an error of NCCL's, or no end. */
 void ex_nccl_fail(int rank, int first);
 void ex_nccl_hang(int rank, int first);
+/* Leaving takes for ever, as where a peer is gone. */
+void ex_nccl_stay(void);
 /* How many GPUs answer; EX_EMULATED_GPUS after a reset. */
 void ex_nccl_set_gpus(int count);
 /* Since the reset. */

@@ -140,6 +140,25 @@ static void test_an_error_of_nccl_is_told_and_ends_the_others(void **state)
     check_end();
 }
 
+static void sum_once(rank *r)
+{
+    int64_t value = 1;
+    r->status = ex_comm_sum(r->comm, &value, 1);
+}
+
+/* A peer that died behind the last sum never leaves; comm_timeout is for ranks that work. */
+static void test_leaving_does_not_wait_for_the_dead(void **state)
+{
+    (void)state;
+    rank ranks[2] = {0};
+    ex_nccl_stay();
+    run_ranks(ranks, 2, 2, "cuda", sum_once, 1e6);
+    for (int i = 0; i < 2; i++)
+        assert_int_equal(ranks[i].status, EX_OK);
+    assert_int_equal(ex_nccl_aborts(), 2);
+    check_end();
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -147,6 +166,7 @@ int main(void)
         cmocka_unit_test_setup(test_the_first_ranks_error_becomes_that_of_all, reset_ranks),
         cmocka_unit_test_setup(test_a_rank_that_hangs_is_given_up_within_the_timeout, reset_ranks),
         cmocka_unit_test_setup(test_an_error_of_nccl_is_told_and_ends_the_others, reset_ranks),
+        cmocka_unit_test_setup(test_leaving_does_not_wait_for_the_dead, reset_ranks),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
