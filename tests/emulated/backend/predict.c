@@ -8,7 +8,7 @@ enum {
     NORM_FROZEN = 1,
     NORM_BACKWARD = 3, /* partial sums, their sum, the map */
     CORRECTION = 2,    /* planes of differences, outputs */
-    ROWS = 2,          /* partial sums, their sum */
+    ROWS = 2,          /* partial sums, their sum: of filters and of dy */
     FEW_ROWS = 4,      /* one selected filter in so many: a kernel of their own */
     CORRECTED_MIN = 4, /* input channels of a convolution that is corrected */
 };
@@ -252,7 +252,7 @@ static void weight_gradient(const step *s, int node, ex_predicted *p)
     if (rows == 0)
         return;
     if (n->op == EX_OP_CONV && s->mask && FEW_ROWS * rows <= n->K) {
-        add(p, ROWS + has_bias(s->m, n), full * rows / n->K, in + out * rows / n->K);
+        add(p, ROWS, full * rows / n->K, in + out * rows / n->K);
         return;
     }
     add(p, 1, full, in + out + filters(s->m, n));
