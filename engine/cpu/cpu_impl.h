@@ -9,6 +9,7 @@
 #ifndef EX_CPU_IMPL_H
 #define EX_CPU_IMPL_H
 
+#include "algorithms_cache.h"
 #include "cpu/dnnl_adapter.h"
 #include "plan_nodes.h"
 
@@ -27,6 +28,7 @@ typedef struct ex_cpu_device {
     ex_budget budget;
     ex_cpu_choice *choices;
     int choice_count, choice_room;
+    ex_algorithms_cache cache; /* of choices, too */
 } ex_cpu_device;
 
 static inline ex_cpu_device *ex_cpu_device_of(const ex_lane_core *lane)
