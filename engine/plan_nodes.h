@@ -18,6 +18,22 @@ ex_status ex_plan_norm_backward(ex_plan_core *plan, int node, ex_buffer_ref *out
 /* Running statistics; after the loss was seen to be finite. */
 ex_status ex_plan_norm_update(ex_plan_core *plan, int node);
 
+/* Norms by fixed statistics, put into the filters and the bias of their convolution (plan_fold.c).
+ * Whether the node's is; and whether every step of training folds it anew, at least in part. */
+bool ex_plan_folds(const ex_plan_core *plan, int node);
+bool ex_plan_refolds(const ex_plan_core *plan, int node);
+/* Buffers for the folded values, the map's folded and bias; folds those that are kept from run to
+ * run: in section prepare. */
+ex_status ex_plan_fold_prepare(ex_plan_core *plan, int node);
+/* Training: folds what the last step may have changed. */
+ex_status ex_plan_fold_forward(ex_plan_core *plan, int node);
+/* Turns the folded filters' and bias's gradients, which lie at the weight's and the norm's shift's
+ * place in plan->grads, into those of the layer's values. */
+ex_status ex_plan_fold_backward(ex_plan_core *plan, int node);
+/* Where in the parameters lies what has the sums of a convolution's dy as its gradient: its bias,
+ * or the shift of a folded norm; EX_NONE: nowhere. */
+size_t ex_plan_bias_at(const ex_plan_core *plan, int node);
+
 /* Whether a LINEAR node's input is brought into rows first: where its layout is another, and in
  * training where values are dropped. */
 bool ex_plan_flattens(const ex_plan_core *plan, int node);

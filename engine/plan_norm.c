@@ -1,6 +1,5 @@
-/* Batch norm of training plans, with residual, ReLU and the sum of gradients fused in. By the
- * batch's statistics, or by the lane's where norms are frozen and the back end does not fold them.
- */
+/* Batch norm of training plans by the batch's statistics, with residual, ReLU and the sum of
+ * gradients fused in. Frozen norms are folded: plan_fold.c. */
 #include "plan_nodes.h"
 
 /* The statistics to normalise by. */
@@ -8,11 +7,6 @@ static ex_status add_statistics(ex_plan_core *plan, int node)
 {
     const ex_layer *l = ex_plan_layer_of(plan, node);
     ex_plan_map *map = &plan->maps[node];
-    if (plan->base.spec.norm == EX_NORM_FROZEN) {
-        map->mean = (ex_buffer_ref){.buffer = EX_BUFFER_STATS, .offset = l->mean};
-        map->var = (ex_buffer_ref){.buffer = EX_BUFFER_STATS, .offset = l->var};
-        return EX_OK;
-    }
     EX_TRY(ex_plan_buffer_add(plan, (size_t)l->channels * sizeof(float), &map->mean));
     return ex_plan_buffer_add(plan, (size_t)l->channels * sizeof(float), &map->var);
 }
@@ -29,7 +23,6 @@ static ex_norm_train norm_of(const ex_plan_core *plan, const ex_plan_step *step)
                            .mean = step->at[MEAN],
                            .var = step->at[VAR],
                            .eps = EX_NORM_EPS,
-                           .frozen = plan->base.spec.norm == EX_NORM_FROZEN,
                            .relu = step->relu,
                            .scratch = step->at[SCRATCH]};
 }

@@ -3,7 +3,8 @@
 #include "plan_nodes.h"
 
 /* With more than one filter in so many of a layer's, the library's kernel for all is as fast: on
- * the CPU, where it was measured; no GPU has been asked. */
+ * the CPU, where it was measured. No GPU has been asked, nor whether it is faster there to gather
+ * the selected channels of dy and let the library compute their filters alone. */
 enum { FEW = 4 };
 
 void ex_plan_rows_list(int32_t *rows, const ex_mask *mask)

@@ -69,7 +69,7 @@ void ex_accumulate_fixed_host(int64_t *acc, uint64_t *outside, const float *x, d
                               size_t n, ex_stream s);
 void ex_norm_fold_host(float *weight_out, float *bias_out, const float *weight, const float *bias,
                        const float *scale, const float *shift, const float *mean, const float *var,
-                       float eps, int K, size_t row, ex_stream s);
+                       float eps, const int32_t *channel, int channels, size_t row, ex_stream s);
 void ex_norm_fold_bwd_host(const ex_norm_fold_gradient *g, const int32_t *channel, int channels,
                            ex_stream s);
 void ex_norm_running_host(float *running_mean, float *running_var, const float *batch_mean,

@@ -249,16 +249,16 @@ typedef struct ex_kernels {
 
     /* --- batch norm ------------------------------------------------------------------------- */
 
-    /* Folds an evaluation-mode norm into the filter before it, row by row:
+    /* Folds a norm whose statistics are given into the filter before it, row by row, for each k in
+     * channel (channels; distinct), or for the first `channels` where that is NULL:
      * r = scale / sqrt(var + eps); weight_out[k, :] = weight[k, :] * r[k];
      * bias_out[k] = shift[k] + (bias ? bias[k] - mean[k] : -mean[k]) * r[k].
-     * weight, weight_out (K, row); the rest (K). weight_out may be weight. */
+     * weight, weight_out (K, row); the rest (K). weight_out may be weight. Other channels stay. */
     void (*norm_fold)(float *weight_out, float *bias_out, const float *weight, const float *bias,
                       const float *scale, const float *shift, const float *mean, const float *var,
-                      float eps, int K, size_t row, ex_stream s);
+                      float eps, const int32_t *channel, int channels, size_t row, ex_stream s);
 
-    /* The reverse, for a norm whose statistics are given: with r as above, for each k in channel
-     * (channels; distinct), or for the first `channels` where that is NULL:
+    /* The reverse, for the same channels and with r as above:
      *   dscale[k] = (sum of weight[k, :] * dweight[k, :] + (bias[k] - mean[k]) * dshift[k])
      *               / sqrt(var[k] + eps)
      *   dbias[k] = dshift[k] * r[k]        dweight[k, :] = dweight[k, :] * r[k]

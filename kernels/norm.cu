@@ -27,10 +27,11 @@ static inline __device__ void scale_row(float *out, const float *in, float ratio
 
 /* Reads 4 bytes a weight and 20 a filter, writes 4 a weight and 4 a filter. W' may be W. */
 static __global__ void __launch_bounds__(EX_BLOCK)
-    norm_fold_kernel(float *weight_out, float *bias_out, const float *weight, terms f, int K,
-                     size_t row, bool quads)
+    norm_fold_kernel(float *weight_out, float *bias_out, const float *weight, terms f,
+                     const int32_t *channel, int channels, size_t row, bool quads)
 {
-    for (int k = (int)blockIdx.x; k < K; k += (int)gridDim.x) {
+    for (int i = (int)blockIdx.x; i < channels; i += (int)gridDim.x) {
+        const int k = channel ? channel[i] : i;
         const float ratio = ex_norm_ratio_body(f.scale[k], f.var[k], f.eps);
         if (threadIdx.x == 0)
             bias_out[k] = f.shift[k] + ((f.bias ? f.bias[k] : 0.0f) - f.mean[k]) * ratio;
@@ -58,14 +59,14 @@ static __global__ void __launch_bounds__(EX_BLOCK)
 
 void ex_norm_fold_cuda(float *weight_out, float *bias_out, const float *weight, const float *bias,
                        const float *scale, const float *shift, const float *mean, const float *var,
-                       float eps, int K, size_t row, ex_stream s)
+                       float eps, const int32_t *channel, int channels, size_t row, ex_stream s)
 {
-    if (K <= 0)
+    if (channels <= 0)
         return;
     const terms f = {bias, scale, shift, mean, var, eps};
     const bool quads = row % EX_QUAD == 0 && ex_aligned(weight_out, weight);
-    EX_LAUNCH(norm_fold_kernel, ex_launch_blocks((size_t)K * EX_BLOCK), EX_BLOCK, 0, s, weight_out,
-              bias_out, weight, f, K, row, quads);
+    EX_LAUNCH(norm_fold_kernel, ex_launch_blocks((size_t)channels * EX_BLOCK), EX_BLOCK, 0, s,
+              weight_out, bias_out, weight, f, channel, channels, row, quads);
 }
 
 void ex_norm_running_cuda(float *running_mean, float *running_var, const float *batch_mean,

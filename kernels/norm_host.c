@@ -14,12 +14,14 @@ typedef struct norm {
     float eps;
 } norm;
 
-/* Rows [begin, end). W' may be W, element for element: hence omp simd, not restrict. */
+/* Rows [begin, end) of those in channel, or of all where that is NULL. W' may be W, element for
+ * element: hence omp simd, not restrict. */
 EX_CLONES static void fold_range(float *weight_out, float *bias_out, const float *weight,
-                                 const float *bias, const norm *f, size_t row, size_t begin,
-                                 size_t end)
+                                 const float *bias, const norm *f, const int32_t *channel,
+                                 size_t row, size_t begin, size_t end)
 {
-    for (size_t k = begin; k < end; k++) {
+    for (size_t c = begin; c < end; c++) {
+        const size_t k = channel ? (size_t)channel[c] : c;
         const float ratio = ex_norm_ratio_body(f->scale[k], f->var[k], f->eps);
         bias_out[k] = f->shift[k] + ((bias ? bias[k] : 0.0f) - f->mean[k]) * ratio;
 #pragma omp simd
@@ -30,11 +32,11 @@ EX_CLONES static void fold_range(float *weight_out, float *bias_out, const float
 
 void ex_norm_fold_host(float *weight_out, float *bias_out, const float *weight, const float *bias,
                        const float *scale, const float *shift, const float *mean, const float *var,
-                       float eps, int K, size_t row, ex_stream s)
+                       float eps, const int32_t *channel, int channels, size_t row, ex_stream s)
 {
     const norm f = {.scale = scale, .shift = shift, .mean = mean, .var = var, .eps = eps};
-    EX_SHARE((size_t)K, (size_t)K * row, s,
-             fold_range(weight_out, bias_out, weight, bias, &f, row, begin, end));
+    EX_SHARE((size_t)channels, (size_t)channels * row, s,
+             fold_range(weight_out, bias_out, weight, bias, &f, channel, row, begin, end));
 }
 
 /* A few hundred channels: never worth threads. */

@@ -5,9 +5,10 @@
 
 void ex_norm_fold_ref(float *weight_out, float *bias_out, const float *weight, const float *bias,
                       const float *scale, const float *shift, const float *mean, const float *var,
-                      float eps, int K, size_t row)
+                      float eps, const int32_t *channel, int channels, size_t row)
 {
-    for (int k = 0; k < K; k++) {
+    for (int c = 0; c < channels; c++) {
+        const int k = channel ? channel[c] : c;
         const float r = scale[k] / sqrtf(var[k] + eps);
         for (size_t i = 0; i < row; i++)
             weight_out[(size_t)k * row + i] = weight[(size_t)k * row + i] * r;

@@ -34,7 +34,7 @@ void ex_accumulate_fixed_ref(int64_t *acc, uint64_t *outside, const float *x, do
                              size_t n);
 void ex_norm_fold_ref(float *weight_out, float *bias_out, const float *weight, const float *bias,
                       const float *scale, const float *shift, const float *mean, const float *var,
-                      float eps, int K, size_t row);
+                      float eps, const int32_t *channel, int channels, size_t row);
 void ex_norm_fold_bwd_ref(const ex_norm_fold_gradient *g, const int32_t *channel, int channels);
 void ex_norm_running_ref(float *running_mean, float *running_var, const float *batch_mean,
                          const float *batch_var, const uint8_t *selected, size_t count,

@@ -19,6 +19,7 @@ EXCISE_BUILD=${EXCISE_BUILD:-$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)/bu
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 
 build=${build:?} # common.sh
+export EXCISE_CACHE=off # what is measured is timed by this build, here
 out=${EXCISE_OUT:-$root/gpu_check}
 # Where nvcc and compute-sanitizer are, if not on PATH; of several toolkits the newest.
 for folder in /usr/local/cuda $(printf '%s\n' /usr/local/cuda-* | sort -rV); do

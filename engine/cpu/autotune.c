@@ -1,8 +1,9 @@
 /* Choosing the algorithm of each convolution, by time.
  *
  * oneDNN's own `auto` takes neither Winograd nor the kernels for NHWC. Each shape and pass is timed
- * once per device; the lock makes concurrent lanes wait for the first one's choice, since lanes
- * that chose for themselves would differ in bits.
+ * once per device, unless a run before on this machine did (algorithms_cache.h); the lock makes
+ * concurrent lanes wait for the first one's choice, since lanes that chose for themselves would
+ * differ in bits.
  *
  * A trial is what a plan's step would run: where training makes filters ready in every step, that
  * is timed too, since for small batches it takes as long as Winograd saves. It runs alone, again
@@ -338,6 +339,26 @@ static ex_status time_all(ex_cpu_lane *lane, ex_dnn_conv *c)
     return EX_OK;
 }
 
+/* EX_DNN_ALGORITHMS for no name of one. */
+static ex_dnn_algorithm algorithm_of(const char *name)
+{
+    int a = 0;
+    while (a < EX_DNN_ALGORITHMS && strcmp(name, names[a]) != 0)
+        a++;
+    return (ex_dnn_algorithm)a;
+}
+
+/* Takes what another run on this machine chose, if it can be computed here. */
+static bool recall(ex_cpu_device *device, ex_dnn_conv *c, const char *key)
+{
+    const char *name = ex_algorithms_cache_find(&device->cache, &device->base, key);
+    const ex_dnn_algorithm found = name ? algorithm_of(name) : EX_DNN_ALGORITHMS;
+    if (found == EX_DNN_ALGORITHMS || !may_use(c, found))
+        return false;
+    c->algorithm = found;
+    return true;
+}
+
 ex_status ex_cpu_choose(ex_cpu_lane *lane, ex_dnn_conv *c)
 {
     ex_cpu_device *device = ex_cpu_device_of(&lane->core);
@@ -358,9 +379,11 @@ ex_status ex_cpu_choose(ex_cpu_lane *lane, ex_dnn_conv *c)
     } else if (choice) {
         c->algorithm = choice->algorithm;
     } else {
-        status = time_all(lane, c);
+        status = recall(device, c, key) ? EX_OK : time_all(lane, c);
         if (status == EX_OK)
             status = remember(device, key, c->algorithm);
+        if (status == EX_OK)
+            ex_algorithms_cache_add(&device->cache, &device->base, key, names[c->algorithm]);
     }
     pthread_mutex_unlock(&device->timing);
     return status;
@@ -376,6 +399,7 @@ ex_status ex_cpu_algorithms_write(const ex_device *device, const char *path)
     for (int i = 0; i < d->choice_count; i++)
         json_object_set_new(algorithms, d->choices[i].key,
                             json_string(names[d->choices[i].algorithm]));
+    ex_algorithms_cache_write(&d->cache, device);
     pthread_mutex_unlock(&d->timing);
     return ex_algorithms_file_write(device, algorithms, path);
 }
@@ -387,10 +411,7 @@ static ex_status adopt(ex_cpu_device *d, json_t *algorithms, const char *path)
     int old = 0;
     json_object_foreach(algorithms, key, value)
     {
-        const char *name = json_string_value(value);
-        int a = 0;
-        while (a < EX_DNN_ALGORITHMS && strcmp(name, names[a]) != 0)
-            a++;
+        const ex_dnn_algorithm a = algorithm_of(json_string_value(value));
         if (a == EX_DNN_ALGORITHMS)
             return EX_FAIL(EX_ERR_INPUT,
                            "%s: \"%s\" must be direct, pixels, winograd or tiles; delete the file",
@@ -401,7 +422,7 @@ static ex_status adopt(ex_cpu_device *d, json_t *algorithms, const char *path)
         if (!tells_layouts(key))
             old++;
         else if (!find(d, key))
-            EX_TRY(remember(d, key, (ex_dnn_algorithm)a));
+            EX_TRY(remember(d, key, a));
     }
     if (old)
         ex_log_warn(

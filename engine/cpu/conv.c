@@ -1,8 +1,8 @@
 /* Convolution nodes.
  *
  * Training: convolution, norm (plan_norm.c), residual. Evaluation, and training with frozen norms:
- * the norm is folded into filters and bias (fold.c), and convolution, bias, residual and ReLU are
- * one primitive, or one of our own (conv_small.c, conv_tiles.c). */
+ * the norm is folded into filters and bias (plan_fold.c), and convolution, bias, residual and ReLU
+ * are one primitive, or one of our own (conv_small.c, conv_tiles.c). */
 #include "cpu/cpu_impl.h"
 
 static ex_dnn_conv conv_of(const ex_plan_core *plan, int node, ex_dnn_pass pass)
@@ -159,7 +159,7 @@ static ex_dnn_conv trained_of(const ex_plan_core *plan, int node)
 
 static bool is_folded(const ex_plan_core *plan, int node)
 {
-    return !ex_plan_trains(plan) || ex_cpu_folds(plan, node);
+    return !ex_plan_trains(plan) || ex_plan_folds(plan, node);
 }
 
 static int readers_of(const ex_model *m, int tensor)
@@ -196,8 +196,13 @@ static ex_status set_values(ex_plan_core *plan, int node)
 {
     const ex_layer *l = ex_plan_layer_of(plan, node);
     ex_plan_map *map = &plan->maps[node];
-    if (ex_cpu_folds(plan, node))
-        return ex_cpu_fold_prepare(plan, node);
+    if (ex_plan_folds(plan, node)) {
+        EX_TRY(ex_plan_fold_prepare(plan, node));
+        /* Filters that stay as they are are kept in the convolution's layout instead. */
+        if (ex_cpu_filters_stay(plan, node))
+            plan->buffers.list[map->folded.buffer].own = false;
+        return EX_OK;
+    }
     map->folded = ex_plan_param(l->weight);
     map->bias = l->bias == EX_NONE ? EX_NO_REF : ex_plan_param(l->bias);
     return EX_OK;
@@ -256,7 +261,7 @@ static ex_status folded_forward(ex_plan_core *plan, int node)
     ex_dnn_op op;
     const ex_buffer_ref output = ex_plan_conv_output(plan, node);
     if (made)
-        EX_TRY(ex_cpu_fold_forward(plan, node));
+        EX_TRY(ex_plan_fold_forward(plan, node));
     if (ex_cpu_conv_is_small(plan, node))
         return small_folded(plan, node, &c);
     if (n->residual >= 0 && output.buffer != plan->maps[n->residual].ref.buffer)
@@ -400,13 +405,6 @@ static ex_status data_backward(ex_plan_core *plan, int node, ex_buffer_ref dy)
     return ex_cpu_gradient_op(plan, "conv backward data", node, &op, dy, weights, DNNL_ARG_WEIGHTS);
 }
 
-/* Where the sums of dy go: the gradient of the bias, or of the shift of a folded norm. */
-static size_t bias_at(const ex_plan_core *plan, int node)
-{
-    const ex_layer *l = ex_plan_layer_of(plan, node);
-    return ex_cpu_folds(plan, node) ? l->shift : l->bias;
-}
-
 static bool rows_are_few(const ex_plan_core *plan, int node)
 {
     const int block = plan->maps[plan->model->nodes[node].input].block;
@@ -417,16 +415,16 @@ static bool rows_are_few(const ex_plan_core *plan, int node)
 /* Gradients of the layer's values, given that of the convolution's output. */
 static ex_status values_backward(ex_plan_core *plan, int node, ex_buffer_ref dy)
 {
-    const size_t bias = bias_at(plan, node);
+    const size_t bias = ex_plan_bias_at(plan, node);
     EX_TRY(rows_are_few(plan, node) ? ex_plan_rows_backward(plan, node, dy, bias)
                                     : weights_backward(plan, node, dy, bias));
-    return ex_cpu_folds(plan, node) ? ex_cpu_fold_backward(plan, node) : EX_OK;
+    return ex_plan_folds(plan, node) ? ex_plan_fold_backward(plan, node) : EX_OK;
 }
 
 ex_status ex_cpu_conv_backward(ex_plan_core *plan, int node)
 {
     const ex_node *n = &plan->model->nodes[node];
-    const bool norm = ex_plan_layer_of(plan, node)->scale != EX_NONE && !ex_cpu_folds(plan, node);
+    const bool norm = ex_plan_layer_of(plan, node)->scale != EX_NONE && !ex_plan_folds(plan, node);
     ex_buffer_ref dy;
     EX_TRY(norm ? ex_plan_norm_backward(plan, node, &dy) : ex_plan_conv_gradient(plan, node, &dy));
     if (ex_plan_layer_trained(plan, n->layer))

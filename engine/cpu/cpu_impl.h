@@ -3,12 +3,13 @@
  * Plans are those of plan_core.h; here are the steps that oneDNN computes, as primitives, and what
  * runs them. A primitive's step names its tensors with oneDNN's argument numbers.
  *
- * Reading order: plan.c (layouts, what makes which node), conv.c conv_small.c conv_tiles.c fold.c
- * pool.c linear.c (the nodes), autotune.c (which algorithm is faster), step.c (primitives as
+ * Reading order: plan.c (layouts, what makes which node), conv.c conv_small.c conv_tiles.c pool.c
+ * linear.c (the nodes), autotune.c (which algorithm is faster), step.c (primitives as
  * steps), run.c (what runs them), correct.c ablate.c. */
 #ifndef EX_CPU_IMPL_H
 #define EX_CPU_IMPL_H
 
+#include "algorithms_cache.h"
 #include "cpu/dnnl_adapter.h"
 #include "plan_nodes.h"
 
@@ -27,6 +28,7 @@ typedef struct ex_cpu_device {
     ex_budget budget;
     ex_cpu_choice *choices;
     int choice_count, choice_room;
+    ex_algorithms_cache cache; /* of choices, too */
 } ex_cpu_device;
 
 static inline ex_cpu_device *ex_cpu_device_of(const ex_lane_core *lane)
@@ -167,15 +169,6 @@ enum { EX_CPU_TILES_TENSORS = 5 };
 void ex_cpu_tiles_trial_floats(size_t floats[EX_CPU_TILES_TENSORS], const ex_dnn_conv *c,
                                ex_stream stream);
 void ex_cpu_tiles_try(float *const at[EX_CPU_TILES_TENSORS], const ex_dnn_conv *c, ex_stream s);
-/* Whether the node's norm is folded into its filters. */
-bool ex_cpu_folds(const ex_plan_core *plan, int node);
-/* Buffers for the folded values; folds those that are kept from run to run: in section prepare. */
-ex_status ex_cpu_fold_prepare(ex_plan_core *plan, int node);
-/* Training: folds what the last step may have changed. */
-ex_status ex_cpu_fold_forward(ex_plan_core *plan, int node);
-/* Turns the folded filters' and bias's gradients, which lie at the weight's and the norm's shift's
- * place in plan->grads, into those of the layer's values. */
-ex_status ex_cpu_fold_backward(ex_plan_core *plan, int node);
 bool ex_cpu_corrects(const ex_plan_core *plan, int node);
 ex_status ex_cpu_columns(ex_plan_core *plan, int node);
 ex_status ex_cpu_linear_prepare(ex_plan_core *plan, int node); /* evaluation: filters as bf16 */

@@ -92,6 +92,7 @@ static void device_close(ex_device **device)
     ex_cpu_device *d = (ex_cpu_device *)*device;
     if (d->engine)
         dnnl_engine_destroy(d->engine);
+    ex_algorithms_cache_close(&d->cache, &d->base);
     pthread_mutex_destroy(&d->timing);
     ex_budget_close(&d->budget);
     ex_free(&d->choices);

@@ -1,6 +1,7 @@
 /* What is taken for each graph: a candidate of the library, or kernels of ours where they compute
  * the same. All lanes and plans of a device take the same: lanes that chose for themselves would
- * differ in bits. Convolutions are timed once, and so are norms and pools against our kernels. */
+ * differ in bits. Convolutions are timed once, and so are norms and pools against our kernels,
+ * unless a run before on this machine did (algorithms_cache.h). */
 #include "algorithms_file.h"
 #include "base/memory.h"
 #include "cuda/cuda_impl.h"
@@ -26,6 +27,7 @@ static const float WORTH = 0.95f;
 
 void ex_cuda_choices_free(ex_cuda_device *device)
 {
+    ex_algorithms_cache_close(&device->cache, &device->base);
     for (int i = 0; i < device->choice_count; i++) {
         ex_free(&device->choices[i].graph);
         ex_free(&device->choices[i].stored);
@@ -65,6 +67,22 @@ fail:
     return status;
 }
 
+/* The same of what this run made, and keeps for others; what is not timed costs them nothing. */
+static ex_status keep(ex_cuda_device *device, const char *graph, const char *stored)
+{
+    if (device->base.options.conv == EX_CONV_AUTO)
+        ex_algorithms_cache_add(&device->cache, &device->base, graph, stored);
+    return remember(device, graph, stored, false);
+}
+
+/* What another run on this machine chose, or NULL. */
+static const char *recall(ex_cuda_device *device, const char *graph)
+{
+    return device->base.options.conv == EX_CONV_AUTO
+               ? ex_algorithms_cache_find(&device->cache, &device->base, graph)
+               : NULL;
+}
+
 /* --- choosing --------------------------------------------------------------------------------- */
 
 static ex_status first(ex_dnn_plan **out, ex_cuda_lane *lane, const ex_dnn_graph *g, int count)
@@ -84,23 +102,31 @@ static bool has_convolution(const ex_dnn_graph *g)
     return false;
 }
 
-static ex_status choose(ex_dnn_plan **out, ex_cuda_lane *lane, const ex_dnn_graph *g,
-                        const char *text)
+static ex_status best(ex_dnn_plan **out, ex_cuda_lane *lane, const ex_dnn_graph *g)
 {
     const bool timed = lane->device->base.options.conv == EX_CONV_AUTO && has_convolution(g);
-    char *stored = NULL;
     float milliseconds;
     int count;
     EX_TRY(ex_cuda_library(ex_dnn_plan_count(&count, lane->dnn, g), EX_CUDA_LESS_PLAN));
-    if (timed && count > 1) {
-        const int tried = count < CANDIDATES ? count : CANDIDATES;
-        EX_TRY(ex_cuda_fastest(out, &milliseconds, lane, g, tried));
+    return timed && count > 1 ? ex_cuda_fastest(out, &milliseconds, lane, g,
+                                                count < CANDIDATES ? count : CANDIDATES)
+                              : first(out, lane, g, count);
+}
+
+static ex_status choose(ex_dnn_plan **out, ex_cuda_lane *lane, const ex_dnn_graph *g,
+                        const char *text)
+{
+    const char *recalled = recall(lane->device, text);
+    char *stored = NULL;
+    ex_status status;
+    if (recalled && ex_dnn_plan_create(out, lane->dnn, g, 0, recalled) == EX_OK) {
+        status = remember(lane->device, text, recalled, false);
     } else {
-        EX_TRY(first(out, lane, g, count));
+        EX_TRY(best(out, lane, g));
+        status = ex_dnn_plan_store(*out, &stored);
+        if (status == EX_OK)
+            status = keep(lane->device, text, stored);
     }
-    ex_status status = ex_dnn_plan_store(*out, &stored);
-    if (status == EX_OK)
-        status = remember(lane->device, text, stored, false);
     ex_free(&stored);
     if (status != EX_OK)
         ex_dnn_plan_destroy(out);
@@ -176,7 +202,7 @@ static ex_status remember_plan(ex_cuda_device *device, const ex_dnn_graph *g,
     if (find(device, text)) /* of another contest: its backward pass differs */
         return EX_OK;
     EX_TRY(ex_dnn_plan_store(plan, &stored));
-    const ex_status status = remember(device, text, stored, false);
+    const ex_status status = keep(device, text, stored);
     ex_free(&stored);
     return status;
 }
@@ -189,10 +215,21 @@ static ex_status hold_contest(bool *library, ex_cuda_lane *lane, const ex_cuda_c
     for (int i = 0; i < c->passes && *library && status == EX_OK; i++)
         status = remember_plan(lane->device, &c->graph[i], plan[i]);
     if (status == EX_OK)
-        status = remember(lane->device, key, *library ? LIBRARY : KERNELS, false);
+        status = keep(lane->device, key, *library ? LIBRARY : KERNELS);
     for (int i = 0; i < c->passes; i++)
         ex_dnn_plan_destroy(&plan[i]);
     return status;
+}
+
+/* By what another run on this machine found, or anew. */
+static ex_status decide(bool *library, ex_cuda_lane *lane, const ex_cuda_contest *c,
+                        const char *key)
+{
+    const char *recalled = recall(lane->device, key);
+    *library = recalled && strcmp(recalled, LIBRARY) == 0;
+    if (*library || (recalled && strcmp(recalled, KERNELS) == 0))
+        return remember(lane->device, key, recalled, false);
+    return hold_contest(library, lane, c, key);
 }
 
 ex_status ex_cuda_prefer_library(bool *library, ex_cuda_lane *lane, const ex_cuda_contest *c)
@@ -211,7 +248,7 @@ ex_status ex_cuda_prefer_library(bool *library, ex_cuda_lane *lane, const ex_cud
     const ex_cuda_choice *choice = find(lane->device, key);
     *library = choice && strcmp(choice->stored, LIBRARY) == 0;
     if (!choice)
-        status = hold_contest(library, lane, c, key);
+        status = decide(library, lane, c, key);
     else if (!*library && strcmp(choice->stored, KERNELS) != 0)
         status = EX_FAIL(EX_ERR_INPUT,
                          "the file of algorithms has \"%.32s\" for \"%s\"; %s or %s is "
@@ -230,6 +267,7 @@ ex_status ex_cuda_algorithms_write(const ex_device *device, const char *path)
     pthread_mutex_lock(&d->choosing);
     for (int i = 0; i < d->choice_count; i++)
         json_object_set_new(algorithms, d->choices[i].graph, json_string(d->choices[i].stored));
+    ex_algorithms_cache_write(&d->cache, device);
     pthread_mutex_unlock(&d->choosing);
     return ex_algorithms_file_write(device, algorithms, path);
 }

@@ -1,7 +1,8 @@
 /* Convolution nodes.
  *
- * Training: convolution, norm (norm_library.c). Evaluation, and layers without a norm: one graph of
- * convolution, bias, residual and ReLU; a norm is folded into filters and bias. */
+ * Training: convolution, norm (norm_library.c). Evaluation, training with frozen norms, and layers
+ * without a norm: one graph of convolution, bias, residual and ReLU; a norm is folded into filters
+ * and bias (plan_fold.c). */
 #include "cuda/cuda_impl.h"
 #include "cuda/node_graph.h"
 
@@ -56,38 +57,27 @@ static ex_status plain_weights(ex_plan_core *plan, int node)
                                                 (size_t)l->channels, &map->bias);
 }
 
-static ex_status run_fold(ex_plan_core *plan, const ex_plan_step *step)
+/* The folded filters, as the convolution reads them. */
+static ex_status folded_weights(ex_plan_core *plan, int node)
 {
-    const ex_layer *l = ex_plan_layer_of(plan, step->node);
-    const float *params = plan->lane->params, *stats = plan->lane->stats;
-    plan->k->norm_fold(step->at[0], step->at[1], params + l->weight,
-                       l->bias == EX_NONE ? NULL : params + l->bias, params + l->scale,
-                       params + l->shift, stats + l->mean, stats + l->var, EX_NORM_EPS, l->channels,
-                       l->row, ex_plan_stream(plan));
-    return EX_OK;
+    const ex_layer *l = ex_plan_layer_of(plan, node);
+    ex_plan_map *map = &plan->maps[node];
+    map->weights = map->folded;
+    return ex_cuda_type(plan) == EX_MAP_F32
+               ? EX_OK
+               : ex_cuda_converted(plan, node, map->folded, EX_MAP_F32,
+                                   (size_t)l->channels * l->row, EX_MAP_BF16, &map->weights);
 }
 
 ex_status ex_cuda_conv_prepare(ex_plan_core *plan, int node)
 {
-    const ex_layer *l = ex_plan_layer_of(plan, node);
-    ex_plan_map *map = &plan->maps[node];
-    const size_t channels = (size_t)l->channels, floats = channels * l->row;
-    ex_buffer_ref folded;
-    if (ex_plan_trains(plan))
-        return EX_OK;
-    if (l->scale == EX_NONE)
-        return ex_plan_correct_prepare(plan, node);
-    EX_TRY(ex_plan_buffer_add(plan, floats * sizeof(float), &folded));
-    EX_TRY(ex_plan_buffer_add(plan, channels * sizeof(float), &map->bias));
-    EX_TRY(ex_plan_step_add(plan, "norm fold", node, run_fold, NULL));
-    ex_plan_step_ref(plan, folded);
-    ex_plan_step_ref(plan, map->bias);
-    map->weights = folded;
-    if (ex_cuda_type(plan) != EX_MAP_F32)
-        EX_TRY(
-            ex_cuda_converted(plan, node, folded, EX_MAP_F32, floats, EX_MAP_BF16, &map->weights));
-    ex_plan_buffer_own(plan, map->weights);
-    ex_plan_buffer_own(plan, map->bias);
+    if (ex_plan_folds(plan, node)) {
+        EX_TRY(ex_plan_fold_prepare(plan, node));
+        if (!ex_plan_refolds(plan, node)) {
+            EX_TRY(folded_weights(plan, node));
+            ex_plan_buffer_own(plan, plan->maps[node].weights);
+        }
+    }
     return ex_plan_correct_prepare(plan, node);
 }
 
@@ -98,15 +88,23 @@ static ex_status whole_step(ex_plan_core *plan, int node)
     return ex_plan_correct_forward(plan, node);
 }
 
+static ex_status folded_forward(ex_plan_core *plan, int node)
+{
+    if (ex_plan_refolds(plan, node)) {
+        EX_TRY(ex_plan_fold_forward(plan, node));
+        EX_TRY(folded_weights(plan, node));
+    }
+    return whole_step(plan, node);
+}
+
 ex_status ex_cuda_conv_forward(ex_plan_core *plan, int node)
 {
-    const bool norm = ex_plan_layer_of(plan, node)->scale != EX_NONE;
     ex_plan_map *map = &plan->maps[node];
-    if (norm && !ex_plan_trains(plan))
-        return whole_step(plan, node);
+    if (ex_plan_folds(plan, node))
+        return folded_forward(plan, node);
     EX_TRY(plain_weights(plan, node));
     map->inner = map->ref;
-    if (!norm)
+    if (ex_plan_layer_of(plan, node)->scale == EX_NONE)
         return whole_step(plan, node);
     EX_TRY(ex_plan_map_add(plan, node, &map->inner));
     EX_TRY(conv_step(plan, node, false, map->inner));
@@ -115,11 +113,11 @@ ex_status ex_cuda_conv_forward(ex_plan_core *plan, int node)
 
 /* --- backward --------------------------------------------------------------------------------- */
 
-static ex_status bias_backward(ex_plan_core *plan, int node, ex_buffer_ref dy)
+/* The sums of dy. */
+static ex_status bias_backward(ex_plan_core *plan, int node, ex_buffer_ref dy, size_t bias)
 {
-    const ex_layer *l = ex_plan_layer_of(plan, node);
-    const ex_buffer_ref to = ex_plan_grad(plan, l->bias);
-    const size_t channels = (size_t)l->channels;
+    const ex_buffer_ref to = ex_plan_grad(plan, bias);
+    const size_t channels = (size_t)ex_plan_layer_of(plan, node)->channels;
     const ex_map_shape s = ex_plan_map_shape(plan, node);
     const ex_blas_product p = {
         .kind = EX_BLAS_SUM, .N = s.N * s.H * s.W, .K = s.C, .precision = ex_cuda_precision(plan)};
@@ -132,7 +130,7 @@ static ex_status bias_backward(ex_plan_core *plan, int node, ex_buffer_ref dy)
     return ex_cuda_aligned_end(plan, node, to, db, channels);
 }
 
-static ex_status weights_backward(ex_plan_core *plan, int node, ex_buffer_ref dy)
+static ex_status weights_backward(ex_plan_core *plan, int node, ex_buffer_ref dy, size_t bias)
 {
     const ex_node *n = &plan->model->nodes[node];
     const ex_layer *l = ex_plan_layer_of(plan, node);
@@ -150,7 +148,16 @@ static ex_status weights_backward(ex_plan_core *plan, int node, ex_buffer_ref dy
     EX_TRY(type == EX_MAP_F32
                ? ex_cuda_aligned_end(plan, node, to, dw, floats)
                : ex_plan_convert_add(plan, "convert", node, to, EX_MAP_F32, dw, type, floats));
-    return l->bias == EX_NONE ? EX_OK : bias_backward(plan, node, dy);
+    return bias == EX_NONE ? EX_OK : bias_backward(plan, node, dy, bias);
+}
+
+/* Gradients of the layer's values, given that of the convolution's output. */
+static ex_status values_backward(ex_plan_core *plan, int node, ex_buffer_ref dy)
+{
+    const size_t bias = ex_plan_bias_at(plan, node);
+    EX_TRY(ex_plan_rows_are_few(plan, node) ? ex_plan_rows_backward(plan, node, dy, bias)
+                                            : weights_backward(plan, node, dy, bias));
+    return ex_plan_folds(plan, node) ? ex_plan_fold_backward(plan, node) : EX_OK;
 }
 
 static ex_status data_backward(ex_plan_core *plan, int node, ex_buffer_ref dy)
@@ -169,12 +176,10 @@ static ex_status data_backward(ex_plan_core *plan, int node, ex_buffer_ref dy)
 ex_status ex_cuda_conv_backward(ex_plan_core *plan, int node)
 {
     const ex_node *n = &plan->model->nodes[node];
+    const bool norm = ex_plan_layer_of(plan, node)->scale != EX_NONE && !ex_plan_folds(plan, node);
     ex_buffer_ref dy;
-    const ex_layer *l = ex_plan_layer_of(plan, node);
-    EX_TRY(l->scale != EX_NONE ? ex_cuda_norm_backward(plan, node, &dy)
-                               : ex_plan_conv_gradient(plan, node, &dy));
+    EX_TRY(norm ? ex_cuda_norm_backward(plan, node, &dy) : ex_plan_conv_gradient(plan, node, &dy));
     if (ex_plan_layer_trained(plan, n->layer))
-        EX_TRY(ex_plan_rows_are_few(plan, node) ? ex_plan_rows_backward(plan, node, dy, l->bias)
-                                                : weights_backward(plan, node, dy));
+        EX_TRY(values_backward(plan, node, dy));
     return plan->maps[n->input].wanted ? data_backward(plan, node, dy) : EX_OK;
 }

@@ -21,7 +21,7 @@
  * predictions. */
 ex_status ex_cuda_begin(ex_cuda_plan *plan, const ex_dataset *data, const ex_samples *feed,
                         size_t more);
-/* Folds an evaluation plan's norms if the lane's values changed. */
+/* Folds the norms that are kept folded if the lane's values changed. */
 ex_status ex_cuda_prepare(ex_cuda_plan *plan);
 /* Points the plan at the samples from `first` on. */
 void ex_cuda_batch(ex_cuda_plan *plan, size_t first);

@@ -4,6 +4,7 @@
 #ifndef EX_CUDA_LANE_H
 #define EX_CUDA_LANE_H
 
+#include "algorithms_cache.h"
 #include "cuda/blas.h"
 #include "cuda/dnn_graph.h"
 #include "lane_core.h"
@@ -63,6 +64,7 @@ typedef struct ex_cuda_device {
     int resident_count, resident_room;
     ex_cuda_choice *choices;
     int choice_count, choice_room;
+    ex_algorithms_cache cache; /* of choices, too */
 } ex_cuda_device;
 
 ex_status ex_cuda_algorithms_read(ex_device *device, const char *path);

@@ -61,7 +61,7 @@ static ex_status decide(ex_plan_core *plan, int node)
                           .second = readers(plan->model, node) > 1,
                           .stream = ex_plan_stream(plan)};
     map->library = false;
-    if (plan->base.spec.norm == EX_NORM_FROZEN || (own.second && !n->relu))
+    if (own.second && !n->relu)
         return EX_OK;
     if (own.shape.N * own.shape.H * own.shape.W == 1) /* no unbiased variance: n / (n - 1) */
         return EX_OK;

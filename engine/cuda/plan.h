@@ -126,7 +126,7 @@ ex_status ex_cuda_steps(ex_cuda_plan *plan, int first, int last, bool update);
 
 /* --- nodes ------------------------------------------------------------------------------------ */
 
-ex_status ex_cuda_conv_prepare(ex_plan_core *plan, int node); /* evaluation: fold */
+ex_status ex_cuda_conv_prepare(ex_plan_core *plan, int node); /* folds */
 ex_status ex_cuda_conv_forward(ex_plan_core *plan, int node);
 ex_status ex_cuda_conv_backward(ex_plan_core *plan, int node);
 /* ex_plan_norm_forward and _backward, or the same by the library's graphs, if they are faster. */

@@ -23,7 +23,7 @@ static ex_status queue_step(ex_cuda_plan *plan)
     plan->core.predicted = plan->step_predicted;
     plan->core.k->feed_next(plan->step_index, plan->step_label, plan->state, f->index, f->label,
                             batch, s);
-    EX_TRY(ex_cuda_steps(plan, 0, plan->core.step_count, true));
+    EX_TRY(ex_cuda_steps(plan, plan->core.prepared, plan->core.step_count, true));
     plan->core.k->feed_log(f->loss, f->predicted, plan->state, plan->step_loss,
                            plan->step_predicted, batch, s);
     return ex_cuda_launches();

@@ -31,6 +31,7 @@ ex_status ex_cuda_train(ex_plan *plan, const ex_dataset *data, const ex_samples 
     for (size_t first = 0; first < feed->count; first += batch)
         EX_TRY(ex_plan_add_trained(sums, feed, first, batch, f->host_loss + first,
                                    f->host_predicted + first));
+    p->core.version = p->core.lane->version; /* each step folds what the one before it changed */
     return EX_OK;
 }
 
@@ -75,7 +76,7 @@ ex_status ex_cuda_gradient(ex_plan *plan, const ex_dataset *data, const ex_sampl
     EX_TRY(ex_cuda_begin(p, data, feed, 0));
     EX_TRY(ex_cuda_state_upload(p));
     ex_cuda_batch(p, 0);
-    EX_TRY(ex_cuda_steps(p, 0, p->core.step_count, false));
+    EX_TRY(ex_cuda_steps(p, p->core.prepared, p->core.step_count, false));
     EX_TRY(ex_cuda_feed_read(p->lane, feed->count));
     EX_TRY(ex_plan_add_trained(&sums, feed, 0, feed->count, f->host_loss, f->host_predicted));
     out->loss = sums.loss / (double)feed->count;

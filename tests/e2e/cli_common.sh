@@ -6,6 +6,7 @@ tests=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 cd "$work" || exit 1
+export EXCISE_CACHE=off # the user's is not the tests'
 
 cat >tiny.yaml <<'YAML'
 dataset: synthetic

@@ -8,6 +8,7 @@
 # target, lies in BUILD/tests/fuzz/findings and makes this script fail; fix it and commit the input
 # as corpus/NAME/finding-WHAT. BUILD/tests/fuzz/fuzz_NAME FILE runs one input.
 set -euo pipefail
+export EXCISE_CACHE=off
 
 build=${1:?name the build folder} seconds=${2:-20}
 shift $(($# < 2 ? $# : 2))

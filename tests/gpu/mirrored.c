@@ -176,15 +176,25 @@ static void accumulate_fixed(int64_t *acc, uint64_t *outside, const float *x, do
 
 /* --- batch norm ------------------------------------------------------------------------------- */
 
+/* How many there are up to the last one in `channel`, or in all where that is NULL. */
+static size_t channels_of(const int32_t *channel, int channels)
+{
+    size_t count = channel ? 0 : (size_t)channels;
+    for (int i = 0; channel && i < channels; i++)
+        count = (size_t)channel[i] >= count ? (size_t)channel[i] + 1 : count;
+    return count;
+}
+
 static void norm_fold(float *weight_out, float *bias_out, const float *weight, const float *bias,
                       const float *scale, const float *shift, const float *mean, const float *var,
-                      float eps, int K, size_t row, ex_stream s)
+                      float eps, const int32_t *channel, int channels, size_t row, ex_stream s)
 {
     mirror m = mirror_begin(s);
-    const size_t k = (size_t)K;
+    const size_t k = channels_of(channel, channels);
     cuda->norm_fold(out(&m, weight_out, k * row), out(&m, bias_out, k), in(&m, weight, k * row),
                     in(&m, bias, k), in(&m, scale, k), in(&m, shift, k), in(&m, mean, k),
-                    in(&m, var, k), eps, K, row, m.stream);
+                    in(&m, var, k), eps, mirror_in(&m, channel, (size_t)channels * sizeof *channel),
+                    channels, row, m.stream);
     mirror_end(&m, __func__);
 }
 
@@ -193,9 +203,7 @@ static void norm_fold_bwd(const ex_norm_fold_gradient *g, const int32_t *channel
 {
     mirror m = mirror_begin(s);
     ex_norm_fold_gradient own = *g;
-    size_t k = channel ? 0 : (size_t)channels;
-    for (int i = 0; channel && i < channels; i++)
-        k = (size_t)channel[i] >= k ? (size_t)channel[i] + 1 : k;
+    const size_t k = channels_of(channel, channels);
     own.dweight = out(&m, g->dweight, k * g->row);
     own.dscale = out(&m, g->dscale, k);
     own.dbias = out(&m, g->dbias, k);

@@ -166,7 +166,19 @@ static void check_part(const ex_net_fixture *f, ex_plan *masked)
     ex_guard_free(part);
 }
 
-/* At first, after steps of the plan's own, and after the lane's values came from outside. */
+/* A step of another plan of the lane. */
+static void train_all(const ex_net_fixture *f, ex_norm_mode norm)
+{
+    ex_train_sums sums = {0};
+    ex_plan *plan;
+    assert_ok(ex_plan_create(&plan, f->lane,
+                             &(ex_plan_spec){.use = EX_USE_TRAIN, .batch = BATCH, .norm = norm}));
+    assert_ok(ex_plan_train(plan, &f->data, &f->feed, &SGD, &sums));
+    ex_plan_destroy(&plan);
+}
+
+/* At first, after steps of the plan's own, after those of another, and after the lane's values came
+ * from outside. */
 static void check_masked_gradient(int which, ex_norm_mode norm, int channel_step)
 {
     ex_net_fixture f;
@@ -180,6 +192,8 @@ static void check_masked_gradient(int which, ex_norm_mode norm, int channel_step
     check_part(&f, plan);
     for (int i = 0; i < 3; i++)
         assert_ok(ex_plan_train(plan, &f.data, &f.feed, &SGD, &sums));
+    check_part(&f, plan);
+    train_all(&f, norm);
     check_part(&f, plan);
     ex_test_values(f.model, 6, f.params, f.stats);
     assert_ok(ex_lane_load(f.lane, f.params, f.stats));

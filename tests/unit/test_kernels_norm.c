@@ -29,28 +29,45 @@ static void free_norm(norm_case *c)
     ex_guard_free(c->shift), ex_guard_free(c->mean), ex_guard_free(c->var);
 }
 
-static void check_fold(int K, size_t row, bool with_bias)
+/* Channels 1, 3, 5 ... of K. */
+static int odd_channels(int32_t channel[64], int K)
+{
+    for (int i = 0; i < K / 2; i++)
+        channel[i] = 2 * i + 1;
+    return K / 2;
+}
+
+/* selected: odd channels alone; the others keep what the outputs had before. */
+static void check_fold(int K, size_t row, bool with_bias, bool selected)
 {
     norm_case c = make_norm(K, row);
-    const size_t n = (size_t)K * row;
+    const size_t n = (size_t)K * row, all = (size_t)K;
     const float *bias = with_bias ? c.bias : NULL, eps = 1e-5f;
-    float *weight = ex_guard_floats(n), *expected = ex_guard_floats(n);
-    float *bias_out = ex_guard_floats((size_t)K), *bias_expected = ex_guard_floats((size_t)K);
+    int32_t list[64];
+    const int channels = selected ? odd_channels(list, K) : K;
+    const int32_t *channel = selected ? list : NULL;
+    float *before = random_floats(n, 7), *bias_before = random_floats(all, 8);
+    float *weight = ex_guard_floats(n), *expected = copied_floats(before, n);
+    float *bias_out = ex_guard_floats(all), *bias_expected = copied_floats(bias_before, all);
     ex_norm_fold_ref(expected, bias_expected, c.weight, bias, c.scale, c.shift, c.mean, c.var, eps,
-                     K, row);
+                     channel, channels, row);
     for (int t = 0; t < KERNEL_THREADS_COUNT; t++) {
         const ex_stream s = threads_stream(KERNEL_THREADS[t]);
-        poison(weight, n), poison(bias_out, (size_t)K);
-        k->norm_fold(weight, bias_out, c.weight, bias, c.scale, c.shift, c.mean, c.var, eps, K, row,
-                     s);
+        memcpy(weight, before, n * sizeof *weight);
+        memcpy(bias_out, bias_before, all * sizeof *bias_out);
+        k->norm_fold(weight, bias_out, c.weight, bias, c.scale, c.shift, c.mean, c.var, eps,
+                     channel, channels, row, s);
         assert_same_floats(weight, expected, n);
-        assert_same_floats(bias_out, bias_expected, (size_t)K);
+        assert_same_floats(bias_out, bias_expected, all);
+        if (selected)
+            continue;
         memcpy(weight, c.weight, n * sizeof *weight); /* in place */
-        k->norm_fold(weight, bias_out, weight, bias, c.scale, c.shift, c.mean, c.var, eps, K, row,
-                     s);
+        k->norm_fold(weight, bias_out, weight, bias, c.scale, c.shift, c.mean, c.var, eps, channel,
+                     channels, row, s);
         assert_same_floats(weight, expected, n);
     }
     ex_guard_free(weight), ex_guard_free(expected), ex_guard_free(bias_out);
+    ex_guard_free(before), ex_guard_free(bias_before);
     ex_guard_free(bias_expected), free_norm(&c);
 }
 
@@ -62,7 +79,18 @@ static void test_fold_equals_the_reference(void **state)
     for (size_t i = 0; i < sizeof channels / sizeof *channels; i++)
         for (size_t j = 0; j < sizeof rows / sizeof *rows; j++)
             for (int bias = 0; bias < 2; bias++)
-                check_fold(channels[i], rows[j], bias);
+                check_fold(channels[i], rows[j], bias, false);
+}
+
+static void test_fold_of_selected_channels_leaves_the_others(void **state)
+{
+    (void)state;
+    static const int channels[] = {1, 7, 33};
+    static const size_t rows[] = {1, 27, 32};
+    for (size_t i = 0; i < sizeof channels / sizeof *channels; i++)
+        for (size_t j = 0; j < sizeof rows / sizeof *rows; j++)
+            for (int bias = 0; bias < 2; bias++)
+                check_fold(channels[i], rows[j], bias, true);
 }
 
 /* Channels 1, 3, 5 ... of K, or all. */
@@ -71,8 +99,7 @@ static void check_fold_backward(int K, size_t row, bool with_bias, bool selected
     norm_case c = make_norm(K, row);
     const size_t n = (size_t)K * row, channels = (size_t)K;
     int32_t channel[64];
-    for (int i = 0; i < K / 2; i++)
-        channel[i] = 2 * i + 1;
+    (void)odd_channels(channel, K);
     float *dweight = random_floats(n, 7), *dshift = random_floats(channels, 8);
     float *d[3], *expected[3]; /* dweight, dscale, dbias */
     for (int i = 0; i < 3; i++) {
@@ -127,14 +154,14 @@ static void test_fold_at_any_alignment(void **state)
     enum { K = 5, ROW = 36, N = K * ROW };
     norm_case c = make_norm(K, ROW);
     float *expected = ex_guard_floats(N), *bias = ex_guard_floats(K);
-    ex_norm_fold_ref(expected, bias, c.weight, c.bias, c.scale, c.shift, c.mean, c.var, 1e-5f, K,
-                     ROW);
+    ex_norm_fold_ref(expected, bias, c.weight, c.bias, c.scale, c.shift, c.mean, c.var, 1e-5f, NULL,
+                     K, ROW);
     for (size_t i = 0; i < 16; i++) {
         const size_t shift = i % 4, shift_out = i / 4;
         float *weight = shifted_output(N, shift), *out = shifted_output(N, shift_out);
         memcpy(weight, c.weight, N * sizeof *weight);
-        k->norm_fold(out, bias, weight, c.bias, c.scale, c.shift, c.mean, c.var, 1e-5f, K, ROW,
-                     threads_stream(1));
+        k->norm_fold(out, bias, weight, c.bias, c.scale, c.shift, c.mean, c.var, 1e-5f, NULL, K,
+                     ROW, threads_stream(1));
         assert_same_shifted(out, shift_out, expected, N);
         free_shifted(weight, shift), free_shifted(out, shift_out);
     }
@@ -149,8 +176,8 @@ static void test_folded_filter_gives_the_norm_of_the_filter(void **state)
     norm_case c = make_norm(K, ROW);
     float *x = random_floats(ROW, 7), *weight = ex_guard_floats(K * ROW),
           *bias = ex_guard_floats(K);
-    k->norm_fold(weight, bias, c.weight, c.bias, c.scale, c.shift, c.mean, c.var, 1e-3f, K, ROW,
-                 threads_stream(1));
+    k->norm_fold(weight, bias, c.weight, c.bias, c.scale, c.shift, c.mean, c.var, 1e-3f, NULL, K,
+                 ROW, threads_stream(1));
     for (int i = 0; i < K; i++) {
         const double y = dot(c.weight + i * ROW, x, ROW) + (double)c.bias[i];
         const float expected =
@@ -219,6 +246,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_fold_equals_the_reference),
+        cmocka_unit_test(test_fold_of_selected_channels_leaves_the_others),
         cmocka_unit_test(test_fold_backward_is_that_of_the_reference_and_others_stay),
         cmocka_unit_test(test_fold_at_any_alignment),
         cmocka_unit_test(test_folded_filter_gives_the_norm_of_the_filter),

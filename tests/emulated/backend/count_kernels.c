@@ -60,11 +60,19 @@ static void softmax_xent(float *dlogits, float *loss, int32_t *predicted, const 
 
 static void norm_fold(float *weight_out, float *bias_out, const float *weight, const float *bias,
                       const float *scale, const float *shift, const float *mean, const float *var,
-                      float eps, int K, size_t row, ex_stream s)
+                      float eps, const int32_t *channel, int channels, size_t row, ex_stream s)
 {
-    ex_emulated_cost(0, 8.0 * K * (double)row);
-    ex_kernels_cuda.norm_fold(weight_out, bias_out, weight, bias, scale, shift, mean, var, eps, K,
-                              row, s);
+    ex_emulated_cost(0, 8.0 * channels * (double)row);
+    ex_kernels_cuda.norm_fold(weight_out, bias_out, weight, bias, scale, shift, mean, var, eps,
+                              channel, channels, row, s);
+}
+
+/* Filters and their gradients are read, those written. */
+static void norm_fold_bwd(const ex_norm_fold_gradient *g, const int32_t *channel, int channels,
+                          ex_stream s)
+{
+    ex_emulated_cost(0, 12.0 * channels * (double)g->row);
+    ex_kernels_cuda.norm_fold_bwd(g, channel, channels, s);
 }
 
 /* Statistics read the map, the second pass reads and writes it. */
@@ -233,6 +241,7 @@ const ex_kernels ex_kernels_counted = {
     .feed_log = feed_log,
     .sgd_segments = sgd_segments,
     .norm_fold = norm_fold,
+    .norm_fold_bwd = norm_fold_bwd,
     .norm_running = norm_running,
     .norm_train_fwd = norm_train_fwd,
     .norm_train_bwd = norm_train_bwd,

@@ -4,11 +4,10 @@
 
 /* Launches of an operation of the kernels' table that has more than one. */
 enum {
-    NORM_FORWARD = 3, /* partial statistics, their sum, the map */
-    NORM_FROZEN = 1,
+    NORM_FORWARD = 3,  /* partial statistics, their sum, the map */
     NORM_BACKWARD = 3, /* partial sums, their sum, the map */
     CORRECTION = 2,    /* planes of differences, outputs */
-    ROWS = 2,          /* partial sums, their sum */
+    ROWS = 2,          /* partial sums, their sum: of filters and of dy */
     FEW_ROWS = 4,      /* one selected filter in so many: a kernel of their own */
     CORRECTED_MIN = 4, /* input channels of a convolution that is corrected */
 };
@@ -188,17 +187,18 @@ static ex_predicted forward(const step *s, int node)
     const ex_node *n = &s->m->nodes[node];
     const double in = map(s->m, n->input, s->batch), out = map(s->m, node, s->batch);
     ex_predicted p = {0};
-    if (!has_norm(s->m, n)) {
+    if (!has_norm(s->m, n) || s->frozen) {
         p = evaluated(s->m, node, s->batch, false);
         if (n->op == EX_OP_MAXPOOL) /* which value it was */
             p.bytes += out / 4;
+        if (has_norm(s->m, n) && selected(s, n) > 0) /* is folded */
+            add(&p, 1, 0, 2 * filters(s->m, n) * selected(s, n) / n->K);
         return p;
     }
     add(&p, 1, flop(s->m, n, s->batch),
         in + filters(s->m, n) + out + (has_bias(s->m, n) ? 4.0 * n->K : 0));
-    add(&p, s->frozen ? NORM_FROZEN : NORM_FORWARD, 0,
-        out * (2 + (s->frozen ? 0 : 1) + (n->residual >= 0 ? 1 : 0)));
-    if (!s->frozen && selected(s, n) > 0)
+    add(&p, NORM_FORWARD, 0, out * (3 + (n->residual >= 0 ? 1 : 0)));
+    if (selected(s, n) > 0)
         add(&p, 1, 0, 0); /* running statistics */
     return p;
 }
@@ -235,7 +235,8 @@ static void gradient_in(const step *s, int node, ex_predicted *p)
     if (maps > 2)
         add(p, maps - 2, 0, 3 * out * (maps - 2));
     const bool second = maps > 1, residual = n->residual >= 0;
-    if (has_norm(s->m, n)) { /* which adds the second one and passes the ReLU itself */
+    const bool norm = has_norm(s->m, n) && !s->frozen;
+    if (norm) { /* which adds the second one and passes the ReLU itself */
         const int keep = residual || second, y = residual && n->relu;
         add(p, NORM_BACKWARD, 0, out * (2 + second + y + keep + 3));
         return;
@@ -251,14 +252,17 @@ static void weight_gradient(const step *s, int node, ex_predicted *p)
     const double in = map(s->m, n->input, s->batch), out = map(s->m, node, s->batch);
     const int rows = selected(s, n);
     const double full = flop(s->m, n, s->batch);
+    const bool folded = has_norm(s->m, n) && s->frozen, sums = has_bias(s->m, n) || folded;
     if (rows == 0)
         return;
+    if (folded)
+        add(p, 1, 0, 3 * filters(s->m, n) * rows / n->K);
     if (n->op == EX_OP_CONV && s->mask && FEW_ROWS * rows <= n->K) {
-        add(p, ROWS + has_bias(s->m, n), full * rows / n->K, in + out * rows / n->K);
+        add(p, ROWS, full * rows / n->K, in + out * rows / n->K);
         return;
     }
     add(p, 1, full, in + out + filters(s->m, n));
-    if (n->op == EX_OP_CONV && has_bias(s->m, n))
+    if (n->op == EX_OP_CONV && sums)
         add(p, 1, 0, out + 4.0 * n->K);
 }
 

@@ -1,9 +1,11 @@
 /* Choices of candidates: made once, told apart by graph, kept in a file for the same GPU and
  * library. */
+#include "algorithms_file.h"
 #include "base/log.h"
 #include "device/device.h"
 #include "library/library.h"
 #include "net_fixture.h"
+#include "temp.h"
 #include "test.h"
 
 #include <stdio.h>
@@ -97,6 +99,56 @@ static void test_choices_are_written_and_read_back(void **state)
     unlink(again);
     ex_net_fixture_close(&f);
     ex_net_fixture_close(&g);
+    assert_string_equal(ex_emulated_leaks(), "");
+}
+
+/* What a device of another run would time is there already, kernels against the library too. */
+static void test_choices_are_kept_from_run_to_run(void **state)
+{
+    (void)state;
+    const char *path = ex_temp_path("first.json"), *again = ex_temp_path("second.json");
+    ex_net_fixture f;
+    setenv("EXCISE_CACHE", ex_temp_path("cache"), 1);
+    ex_emulated_reset(1);
+    ex_net_fixture_open(&f, 0, 2, 1, EX_CONV_AUTO);
+    make_plan(&f);
+    assert_ok(ex_device_write_algorithms(f.device, path));
+    ex_net_fixture_close(&f);
+    const ex_emulated_counts timed = ex_emulated_count();
+    assert_true(timed.library_calls > 0 && timed.launches > 0);
+
+    ex_net_fixture_open(&f, 0, 2, 1, EX_CONV_AUTO);
+    make_plan(&f);
+    assert_int_equal(ex_emulated_count().library_calls, timed.library_calls);
+    assert_int_equal(ex_emulated_count().launches, timed.launches);
+    assert_ok(ex_device_write_algorithms(f.device, again));
+    ex_net_fixture_close(&f);
+    json_t *first = json_load_file(path, 0, NULL), *second = json_load_file(again, 0, NULL);
+    assert_true(json_equal(first, second));
+    json_decref(first), json_decref(second);
+    setenv("EXCISE_CACHE", "off", 1);
+    assert_string_equal(ex_emulated_leaks(), "");
+}
+
+/* Another run's choice that cannot be made here is no error: something else is chosen. */
+static void test_a_kept_choice_that_cannot_be_made_is_passed_over(void **state)
+{
+    (void)state;
+    const ex_plan_spec spec = {.use = EX_USE_EVALUATE, .batch = 2};
+    ex_net_fixture f;
+    ex_plan *plan;
+    setenv("EXCISE_CACHE", ex_temp_path("refused"), 1);
+    ex_emulated_reset(1);
+    for (int refused = 0; refused < 2; refused++) {
+        ex_net_fixture_open(&f, 0, 2, 1, EX_CONV_AUTO);
+        ex_emulated_library_refuse_fused(refused);
+        const ex_status status = ex_plan_create(&plan, f.lane, &spec);
+        ex_emulated_library_refuse_fused(false);
+        assert_ok(status);
+        ex_plan_destroy(&plan);
+        ex_net_fixture_close(&f);
+    }
+    setenv("EXCISE_CACHE", "off", 1);
     assert_string_equal(ex_emulated_leaks(), "");
 }
 
@@ -219,6 +271,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_choices_are_written_and_read_back),
+        cmocka_unit_test(test_choices_are_kept_from_run_to_run),
+        cmocka_unit_test(test_a_kept_choice_that_cannot_be_made_is_passed_over),
         cmocka_unit_test(test_who_made_a_choice_is_blamed_for_it),
         cmocka_unit_test(test_direct_times_nothing),
         cmocka_unit_test(test_direct_is_asked_of_the_library),

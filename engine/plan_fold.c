@@ -4,9 +4,9 @@
  * Training folds anew in every step, since the values move. Where a mask leaves most filters as
  * they are, the folded ones are kept: whole layers are folded when the lane's values were changed
  * from outside, and in every step the selected filters alone. */
-#include "cpu/cpu_impl.h"
+#include "plan_nodes.h"
 
-bool ex_cpu_folds(const ex_plan_core *plan, int node)
+bool ex_plan_folds(const ex_plan_core *plan, int node)
 {
     const ex_plan_spec *spec = &plan->base.spec;
     return plan->model->nodes[node].op == EX_OP_CONV &&
@@ -14,34 +14,52 @@ bool ex_cpu_folds(const ex_plan_core *plan, int node)
            (spec->use == EX_USE_EVALUATE || spec->norm == EX_NORM_FROZEN);
 }
 
+bool ex_plan_refolds(const ex_plan_core *plan, int node)
+{
+    return ex_plan_trains(plan) && ex_plan_folds(plan, node) &&
+           ex_plan_layer_trained(plan, plan->model->nodes[node].layer);
+}
+
+size_t ex_plan_bias_at(const ex_plan_core *plan, int node)
+{
+    const ex_layer *l = ex_plan_layer_of(plan, node);
+    return ex_plan_folds(plan, node) ? l->shift : l->bias;
+}
+
+/* Where the kernels read which of the layer's channels a step changes, NULL for all; how many. */
+static const int32_t *changed(const ex_plan_core *plan, int node, int *count)
+{
+    const int layer = plan->model->nodes[node].layer;
+    const ex_layer *l = &plan->model->layers[layer];
+    const ex_mask *mask = plan->base.spec.mask;
+    *count = mask ? ex_mask_layer_count(mask, layer) : l->channels;
+    return mask ? plan->rows + l->first_channel : NULL;
+}
+
 /* --- forward ---------------------------------------------------------------------------------- */
 
-/* `count` filters from the first one on. */
-static void fold(const ex_plan_core *plan, const ex_plan_step *step, size_t first, int count)
+static void fold(const ex_plan_core *plan, const ex_plan_step *step, const int32_t *channel,
+                 int channels)
 {
     const ex_layer *l = ex_plan_layer_of(plan, step->node);
     const float *params = plan->lane->params, *stats = plan->lane->stats;
-    const size_t at = first * l->row;
-    float *weight = step->at[0], *bias = step->at[1];
-    ex_kernels_host.norm_fold(weight + at, bias + first, params + l->weight + at,
-                              l->bias == EX_NONE ? NULL : params + l->bias + first,
-                              params + l->scale + first, params + l->shift + first,
-                              stats + l->mean + first, stats + l->var + first, EX_NORM_EPS, count,
-                              l->row, ex_plan_stream(plan));
+    plan->k->norm_fold(step->at[0], step->at[1], params + l->weight,
+                       l->bias == EX_NONE ? NULL : params + l->bias, params + l->scale,
+                       params + l->shift, stats + l->mean, stats + l->var, EX_NORM_EPS, channel,
+                       channels, l->row, ex_plan_stream(plan));
 }
 
 static ex_status run_fold(ex_plan_core *plan, const ex_plan_step *step)
 {
-    fold(plan, step, 0, ex_plan_layer_of(plan, step->node)->channels);
+    fold(plan, step, NULL, ex_plan_layer_of(plan, step->node)->channels);
     return EX_OK;
 }
 
-static ex_status run_fold_selected(ex_plan_core *plan, const ex_plan_step *step)
+static ex_status run_fold_changed(ex_plan_core *plan, const ex_plan_step *step)
 {
-    const int layer = plan->model->nodes[step->node].layer;
-    const int32_t *row = plan->rows + plan->model->layers[layer].first_channel;
-    for (int i = 0; i < ex_mask_layer_count(plan->base.spec.mask, layer); i++)
-        fold(plan, step, (size_t)row[i], 1);
+    int channels;
+    const int32_t *channel = changed(plan, step->node, &channels);
+    fold(plan, step, channel, channels);
     return EX_OK;
 }
 
@@ -53,41 +71,35 @@ static ex_status add_fold(ex_plan_core *plan, int node, ex_plan_call call)
     return EX_OK;
 }
 
-static bool kept(const ex_plan_core *plan)
-{
-    return !ex_plan_trains(plan) || plan->base.spec.mask;
-}
-
-ex_status ex_cpu_fold_prepare(ex_plan_core *plan, int node)
+ex_status ex_plan_fold_prepare(ex_plan_core *plan, int node)
 {
     const ex_layer *l = ex_plan_layer_of(plan, node);
     ex_plan_map *map = &plan->maps[node];
     EX_TRY(ex_plan_buffer_add(plan, (size_t)l->channels * l->row * sizeof(float), &map->folded));
     EX_TRY(ex_plan_buffer_add(plan, (size_t)l->channels * sizeof(float), &map->bias));
-    if (!kept(plan))
+    if (ex_plan_trains(plan) && !plan->base.spec.mask)
         return EX_OK;
     ex_plan_buffer_own(plan, map->bias);
+<<<<<<< HEAD:engine/cpu/fold.c
     /* Those that stay as they are are kept in the convolution's layout instead. */
     plan->buffers.list[map->folded.buffer].own = !ex_cpu_filters_stay(plan, node);
+=======
+    /* Evaluation keeps the filters as the convolution reads them instead. */
+    plan->buffers.list[map->folded.buffer].own = ex_plan_trains(plan);
+>>>>>>> fold:engine/plan_fold.c
     return add_fold(plan, node, run_fold);
 }
 
-ex_status ex_cpu_fold_forward(ex_plan_core *plan, int node)
+ex_status ex_plan_fold_forward(ex_plan_core *plan, int node)
 {
-    if (!kept(plan))
-        return add_fold(plan, node, run_fold);
-    return ex_plan_layer_trained(plan, plan->model->nodes[node].layer)
-               ? add_fold(plan, node, run_fold_selected)
-               : EX_OK;
+    return ex_plan_refolds(plan, node) ? add_fold(plan, node, run_fold_changed) : EX_OK;
 }
 
 /* --- backward --------------------------------------------------------------------------------- */
 
 static ex_status run_backward(ex_plan_core *plan, const ex_plan_step *step)
 {
-    const int layer = plan->model->nodes[step->node].layer;
-    const ex_layer *l = &plan->model->layers[layer];
-    const ex_mask *mask = plan->base.spec.mask;
+    const ex_layer *l = ex_plan_layer_of(plan, step->node);
     const float *params = plan->lane->params, *stats = plan->lane->stats;
     float *grads = step->at[0];
     const bool biased = l->bias != EX_NONE;
@@ -102,13 +114,13 @@ static ex_status run_backward(ex_plan_core *plan, const ex_plan_step *step)
                                      .var = stats + l->var,
                                      .eps = EX_NORM_EPS,
                                      .row = l->row};
-    ex_kernels_host.norm_fold_bwd(&g, mask ? plan->rows + l->first_channel : NULL,
-                                  mask ? ex_mask_layer_count(mask, layer) : l->channels,
-                                  ex_plan_stream(plan));
+    int channels;
+    const int32_t *channel = changed(plan, step->node, &channels);
+    plan->k->norm_fold_bwd(&g, channel, channels, ex_plan_stream(plan));
     return EX_OK;
 }
 
-ex_status ex_cpu_fold_backward(ex_plan_core *plan, int node)
+ex_status ex_plan_fold_backward(ex_plan_core *plan, int node)
 {
     EX_TRY(ex_plan_step_add(plan, "norm fold backward", node, run_backward, NULL));
     ex_plan_step_ref(plan, plan->grads);
