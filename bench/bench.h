@@ -46,7 +46,8 @@ typedef struct bench_row {
 
 /* What a step consists of, and what the processor could do: roofline.c. */
 typedef struct bench_roofline {
-    double peak_flops, peak_bytes; /* a second, of all threads */
+    double peak_flops, peak_bytes; /* a second, of all threads; flops: of float32 */
+    double peak_bf16;              /* flops of bf16; 0: not measured, or not to be had */
     ex_profile_row *parts;         /* (count) over all steps, by falling time */
     size_t count, steps;
     double seconds;  /* of all steps, what is in no part included */
@@ -104,13 +105,17 @@ ex_status bench_feed(bench_result *result, ex_federation *f, const bench_options
                      const ex_plan_spec *spec, bench_once once, void *context);
 
 /* peak.c: operations, and bytes of main memory, that `threads` threads get through in a second: a
- * loop of multiply-adds on registers, and the triad a[i] = b[i] + s * c[i]. */
+ * loop of multiply-adds on registers, and the triad a[i] = b[i] + s * c[i]. bf16: products of bf16
+ * summed in float32 by AVX-512's instruction for them (not AMX); 0 without it. */
 double bench_peak_flops(int threads);
+double bench_peak_bf16(int threads);
 ex_status bench_peak_bytes(double *out, int threads);
 
 /* roofline.c: the lines of the table; their array for the JSON object, a new reference. */
 json_t *bench_roofline_report(const bench_roofline *r, int wrong);
 double bench_roofline_parts(const bench_roofline *r); /* seconds */
+/* The precision of the peak that work is set against. */
+const char *bench_roofline_peak(const bench_roofline *r);
 
 /* report.c: a preamble of `#` lines, the table, a JSON object in the last line where asked for. */
 void bench_report(const bench_job *job, const ex_federation *f, const bench_options *o,

@@ -121,6 +121,10 @@ static void print_json(const bench_job *job, const ex_federation *f, const bench
         json_object_set_new(json, "use", json_string(bench_choice("--use", o->use)));
         json_object_set_new(json, "peak_gflop_per_second",
                             json_real(r->roofline->peak_flops * 1e-9));
+        json_object_set_new(json, "peak_bf16_gflop_per_second",
+                            r->roofline->peak_bf16 > 0.0 ? json_real(r->roofline->peak_bf16 * 1e-9)
+                                                         : json_null());
+        json_object_set_new(json, "peak_precision", json_string(bench_roofline_peak(r->roofline)));
         json_object_set_new(json, "peak_gb_per_second", json_real(r->roofline->peak_bytes * 1e-9));
         json_object_set_new(json, "forward_flop", json_real(r->roofline->expected));
     }
