@@ -28,9 +28,11 @@ typedef struct bench_options {
     int samples;     /* clients: images of each */
     int use;         /* roofline: ex_use */
     int precision;   /* ex_precision */
-    double delta;    /* masked: share of each layer's channels */
+    double delta;    /* share of each layer's channels that is selected */
     int last_layers; /* masked: layers that channels are selected in, from the end; 0 = all */
+    size_t memory;   /* bytes that plans may take in all; 0 = no limit */
     int repetitions; /* 0 = the job's own default */
+    bool selection;  /* ablate: compare with what float32 selects */
     bool json, help;
 } bench_options;
 
@@ -54,6 +56,12 @@ typedef struct bench_roofline {
     double expected; /* flop of a forward pass as the model is written */
 } bench_roofline;
 
+/* Channels that an ablation selects, over all classes and layers. */
+typedef struct bench_selection {
+    int selected; /* 0: not asked for */
+    int both;     /* of them, those that float32 selects too */
+} bench_selection;
+
 /* Seconds of every repetition, and what is wrong with the results. */
 typedef struct bench_result {
     double *seconds; /* (repetitions) */
@@ -63,7 +71,10 @@ typedef struct bench_result {
     int row_count;
     bench_roofline *roofline; /* instead of both, where the job takes a step apart */
     size_t images;            /* that a repetition computes */
-    int wrong;                /* results that are not what they must be; a cause each in the log */
+    size_t peak; /* resident bytes at most before results were checked; 0: nothing was, or alike */
+    double paper, floor;       /* masked: of a full step, by the paper and by exact gradients */
+    bench_selection selection; /* ablate */
+    int wrong;                 /* results that are not what they must be; a cause each in the log */
 } bench_result;
 
 typedef struct bench_job {
@@ -95,14 +106,21 @@ const char *bench_choice(const char *option, int value);
  * few steps of training (so that its predictions and running statistics mean something), a device.
  */
 ex_status bench_open(ex_federation **out, const bench_options *o, size_t images);
+/* The same model, values and images on a second such device, in float32: what results are held
+ * against. It is gone before `f`. */
+ex_status bench_open_fp32(ex_federation **out, const ex_federation *f, const bench_options *o);
+void bench_close_fp32(ex_federation **other);
 
 /* feed.c: repeats BENCH_FEED_BATCHES batches, all training images, through a plan of `spec` on the
  * central lane, after one untimed time. `once` runs the plan over `feed`, gives the seconds, and
- * counts in result->wrong what it must not give; `context` is its own. */
+ * counts in result->wrong what it must not give; `context` is its own. `check` (NULL: none) looks
+ * at the plan's results when all is timed. */
 typedef ex_status (*bench_once)(double *seconds, bench_result *result, ex_plan *plan,
                                 const ex_federation *f, const ex_samples *feed, void *context);
+typedef ex_status (*bench_check)(bench_result *result, ex_plan *plan, const ex_federation *f,
+                                 const bench_options *o, const ex_samples *feed);
 ex_status bench_feed(bench_result *result, ex_federation *f, const bench_options *o,
-                     const ex_plan_spec *spec, bench_once once, void *context);
+                     const ex_plan_spec *spec, bench_once once, bench_check check, void *context);
 
 /* peak.c: operations, and bytes of main memory, that `threads` threads get through in a second: a
  * loop of multiply-adds on registers, and the triad a[i] = b[i] + s * c[i]. bf16: products of bf16
