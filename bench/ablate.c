@@ -1,9 +1,11 @@
 /* Ablation of the whole model: every channel of every layer judged on the probe set.
  *
  * The counts are held against the definition, computed here by pruning the values, for one channel
- * of each layer; and all repetitions must give the same table. */
+ * of each layer; and all repetitions must give the same table. What is selected can be held against
+ * what float32 selects. */
 #include "ablate.h"
 #include "bench.h"
+#include "select.h"
 
 #include "base/clock.h"
 #include "base/log.h"
@@ -13,8 +15,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Two logits closer than this may change places with the order of summation. */
-static const float TIE = 1e-4f;
+/* Two logits closer than this may change places: by the order of summation in fp32; in tf32 and
+ * bf16 by sums that fall on the other side of a rounding, 2^-12 and 2^-9 of a map's value, in one
+ * of the two ways to compute them and not in the other. */
+static const float TIE[] = {[EX_FP32] = 1e-4f, [EX_TF32] = 1e-2f, [EX_BF16] = 5e-2f};
 
 typedef struct ablation {
     ex_federation *f;
@@ -72,6 +76,7 @@ static ex_status evaluate_pruned(ablation *a, const ex_layer *l, int channel)
 static void judge(const ablation *a, int *correct, int *close)
 {
     const int classes = a->f->model->classes;
+    const float tie = TIE[a->f->device->options.precision];
     *correct = *close = 0;
     for (size_t i = 0; i < a->probe.count; i++) {
         const float *row = a->logits + i * (size_t)classes;
@@ -81,7 +86,7 @@ static void judge(const ablation *a, int *correct, int *close)
             if (k != label)
                 rival = fmaxf(rival, row[k]);
         *correct += row[label] > rival;
-        *close += fabsf(row[label] - rival) < TIE;
+        *close += fabsf(row[label] - rival) < tie;
     }
 }
 
@@ -130,7 +135,7 @@ static void drop(const char *text, bool warning)
 
 /* Without its warning of classes that the model does not know, as this one, hardly trained, may
  * well not. */
-static ex_status ablate_once(ex_effects **out, double *seconds, ablation *a)
+static ex_status ablate_once(ex_effects **out, double *seconds, const ablation *a)
 {
     const ex_log_sink sink = ex_log_sink_get();
     const double start = ex_now();
@@ -158,6 +163,45 @@ static ex_status repeat(bench_result *result, ablation *a, const bench_options *
     return EX_OK;
 }
 
+/* --- against float32 ------------------------------------------------------------------------ */
+
+/* Adds the channels that both select, class by class, as the methods of unlearning do. */
+static ex_status count_selected(bench_selection *s, const ex_effects *e, const ex_effects *other,
+                                double delta)
+{
+    for (int i = 0; i < e->classes; i++) {
+        ex_mask *ours = NULL, *theirs = NULL;
+        ex_status status;
+        EX_TRY_GOTO(ex_select_important(&ours, e, e->class_label[i], delta, EX_LAYERS_ALL), next);
+        EX_TRY_GOTO(ex_select_important(&theirs, other, e->class_label[i], delta, EX_LAYERS_ALL),
+                    next);
+        s->selected += ours->channel_count;
+        for (int c = 0; c < e->model->channel_count; c++)
+            s->both += ours->selected[c] && theirs->selected[c];
+    next:
+        ex_mask_destroy(&ours);
+        ex_mask_destroy(&theirs);
+        EX_TRY(status);
+    }
+    return EX_OK;
+}
+
+static ex_status compare_selection(bench_result *result, const ablation *a, const bench_options *o,
+                                   const ex_effects *e)
+{
+    ex_status status;
+    ablation other = *a;
+    ex_effects *theirs = NULL;
+    double unused;
+    EX_TRY(bench_open_fp32(&other.f, a->f, o));
+    EX_TRY_GOTO(ablate_once(&theirs, &unused, &other), done);
+    status = count_selected(&result->selection, e, theirs, o->delta);
+done:
+    ex_effects_destroy(&theirs);
+    bench_close_fp32(&other.f);
+    return status;
+}
+
 /* The first pass warms up, unless it takes the same plan through the whole model hundreds of times
  * anyway: then it is a repetition. */
 static ex_status run(bench_result *result, ex_federation *f, const bench_options *o)
@@ -171,7 +215,10 @@ static ex_status run(bench_result *result, ex_federation *f, const bench_options
         result->repetitions = 1;
     EX_TRY_GOTO(repeat(result, &a, o, first), done);
     result->images = a.probe.count * (size_t)f->model->channel_count;
-    status = check(result, &a, first);
+    result->peak = ex_memory_peak();
+    EX_TRY_GOTO(check(result, &a, first), done);
+    if (o->selection)
+        status = compare_selection(result, &a, o, first);
 done:
     ex_effects_destroy(&first);
     close_ablation(&a);

@@ -28,9 +28,11 @@ typedef struct bench_options {
     int samples;     /* clients: images of each */
     int use;         /* roofline: ex_use */
     int precision;   /* ex_precision */
-    double delta;    /* masked: share of each layer's channels */
+    double delta;    /* share of each layer's channels that is selected */
     int last_layers; /* masked: layers that channels are selected in, from the end; 0 = all */
+    size_t memory;   /* bytes that plans may take in all; 0 = no limit */
     int repetitions; /* 0 = the job's own default */
+    bool selection;  /* ablate: compare with what float32 selects */
     bool json, help;
 } bench_options;
 
@@ -46,12 +48,19 @@ typedef struct bench_row {
 
 /* What a step consists of, and what the processor could do: roofline.c. */
 typedef struct bench_roofline {
-    double peak_flops, peak_bytes; /* a second, of all threads */
+    double peak_flops, peak_bytes; /* a second, of all threads; flops: of float32 */
+    double peak_bf16;              /* flops of bf16; 0: not measured, or not to be had */
     ex_profile_row *parts;         /* (count) over all steps, by falling time */
     size_t count, steps;
     double seconds;  /* of all steps, what is in no part included */
     double expected; /* flop of a forward pass as the model is written */
 } bench_roofline;
+
+/* Channels that an ablation selects, over all classes and layers. */
+typedef struct bench_selection {
+    int selected; /* 0: not asked for */
+    int both;     /* of them, those that float32 selects too */
+} bench_selection;
 
 /* Seconds of every repetition, and what is wrong with the results. */
 typedef struct bench_result {
@@ -62,7 +71,10 @@ typedef struct bench_result {
     int row_count;
     bench_roofline *roofline; /* instead of both, where the job takes a step apart */
     size_t images;            /* that a repetition computes */
-    int wrong;                /* results that are not what they must be; a cause each in the log */
+    size_t peak; /* resident bytes at most before results were checked; 0: nothing was, or alike */
+    double paper, floor;       /* masked: of a full step, by the paper and by exact gradients */
+    bench_selection selection; /* ablate */
+    int wrong;                 /* results that are not what they must be; a cause each in the log */
 } bench_result;
 
 typedef struct bench_job {
@@ -94,23 +106,34 @@ const char *bench_choice(const char *option, int value);
  * few steps of training (so that its predictions and running statistics mean something), a device.
  */
 ex_status bench_open(ex_federation **out, const bench_options *o, size_t images);
+/* The same model, values and images on a second such device, in float32: what results are held
+ * against. It is gone before `f`. */
+ex_status bench_open_fp32(ex_federation **out, const ex_federation *f, const bench_options *o);
+void bench_close_fp32(ex_federation **other);
 
 /* feed.c: repeats BENCH_FEED_BATCHES batches, all training images, through a plan of `spec` on the
  * central lane, after one untimed time. `once` runs the plan over `feed`, gives the seconds, and
- * counts in result->wrong what it must not give; `context` is its own. */
+ * counts in result->wrong what it must not give; `context` is its own. `check` (NULL: none) looks
+ * at the plan's results when all is timed. */
 typedef ex_status (*bench_once)(double *seconds, bench_result *result, ex_plan *plan,
                                 const ex_federation *f, const ex_samples *feed, void *context);
+typedef ex_status (*bench_check)(bench_result *result, ex_plan *plan, const ex_federation *f,
+                                 const bench_options *o, const ex_samples *feed);
 ex_status bench_feed(bench_result *result, ex_federation *f, const bench_options *o,
-                     const ex_plan_spec *spec, bench_once once, void *context);
+                     const ex_plan_spec *spec, bench_once once, bench_check check, void *context);
 
 /* peak.c: operations, and bytes of main memory, that `threads` threads get through in a second: a
- * loop of multiply-adds on registers, and the triad a[i] = b[i] + s * c[i]. */
+ * loop of multiply-adds on registers, and the triad a[i] = b[i] + s * c[i]. bf16: products of bf16
+ * summed in float32 by AVX-512's instruction for them (not AMX); 0 without it. */
 double bench_peak_flops(int threads);
+double bench_peak_bf16(int threads);
 ex_status bench_peak_bytes(double *out, int threads);
 
 /* roofline.c: the lines of the table; their array for the JSON object, a new reference. */
 json_t *bench_roofline_report(const bench_roofline *r, int wrong);
 double bench_roofline_parts(const bench_roofline *r); /* seconds */
+/* The precision of the peak that work is set against. */
+const char *bench_roofline_peak(const bench_roofline *r);
 
 /* report.c: a preamble of `#` lines, the table, a JSON object in the last line where asked for. */
 void bench_report(const bench_job *job, const ex_federation *f, const bench_options *o,

@@ -20,6 +20,7 @@
 #
 # The last line is a JSON object; its ratio is the peer's time over ours: above 1, ours is faster. Beside
 # autocast the object has an "autocast" with the same fields; "ratio" itself is float32's over ours.
+# Exit status: 0 done; 1 failed, or a side's results are wrong (the object's "wrong_sides"); 2 bad usage.
 # memory: peak resident memory of the processes of `step` instead, the peer's in its fastest way under
 # malloc's defaults.
 # PyTorch runs the way that is fastest here: memory format, optimizer or folding, malloc settings; on a
@@ -70,7 +71,7 @@ while [ $# -gt 0 ]; do
     case $1 in
     --rounds) rounds=$2 ;;
     --device)
-        case $2 in cpu | cuda | cuda:[0-9]*) ;; *) refuse "--device is \"$2\"; one of cpu, cuda, cuda:N" ;; esac
+        [[ $2 =~ ^(cpu|cuda(:[0-9]+)?)$ ]] || refuse "--device is \"$2\"; one of cpu, cuda, cuda:N"
         device=$2
         ;;
     --precision) precision=$2 ;;
@@ -184,15 +185,26 @@ fi
 
 # --- by turns
 
+# take FILE COMMAND...: the last line that the command prints goes to the file. A wrong result, which gives
+# status 1, still comes with its object; anything else that fails ends the comparison.
+take() {
+    local file=$1 code=0
+    shift
+    "$@" >"$work/said" || code=$?
+    tail -n 1 "$work/said" >"$work/last"
+    [ $code -eq 0 ] || { [ $code -eq 1 ] && grep -q '^{' "$work/last"; } || die "$1 gave $code (above)"
+    cat "$work/last" >>"$file"
+}
+
 for ((round = 1; round <= rounds; round++)); do
     say "round $round of $rounds"
-    "$build/excise-bench" "$job" "${ours[@]}" "${both[@]}" --json | tail -n 1 >>"$work/ours"
+    take "$work/ours" "$build/excise-bench" "$job" "${ours[@]}" "${both[@]}" --json
     if [ "$device" = cpu ]; then
         for kind in "${kinds[@]}"; do
-            peer "$kind" "${malloc[$kind]}" --use "${use[$kind]}" >>"$work/$kind"
+            take "$work/$kind" peer "$kind" "${malloc[$kind]}" --use "${use[$kind]}"
         done
     else
-        "$python" "$peer_program" "$job" "${theirs[@]}" --mode "${use[fp32]}" | tail -n 1 >>"$work/fp32"
+        take "$work/fp32" "$python" "$peer_program" "$job" "${theirs[@]}" --mode "${use[fp32]}"
     fi
 done
 
@@ -225,7 +237,8 @@ def beside(path, use, malloc):
     autocast = " autocast" if rows[0]["precision"] == "bf16" else ""
     return {"peer": statistics.median(b), "ratio": statistics.median(b) / statistics.median(a),
             "peer_rounds": b, "peer_name": f'{rows[0]["peer"]} {rows[0]["version"]}{autocast}',
-            "peer_settings": {"way": use, "environment": malloc}}
+            "peer_settings": {"way": use, "environment": malloc},
+            "peer_wrong": sum(not row["finite"] for row in rows)}
 
 
 peers = [beside(*sys.argv[at:at + 3]) for at in range(4, len(sys.argv), 3)]
@@ -241,6 +254,9 @@ result.update({
     "cpu": first["device_description"], "version": first["version"], "commit": first["commit"]})
 if len(peers) > 1:
     result["autocast"] = peers[1]
+wrong_sides = ["excise"] if result["wrong"] else []
+wrong_sides += [p["peer_name"] for p in peers if p["peer_wrong"]]
+result["wrong_sides"] = wrong_sides
 if not only_json:
     what = f'batch {result["batch"]}' if result["batch"] else f'probe {result["probe"]}'
     print(f'# {result["job"]} {result["model"]}, {result["shape"]}, {what}, {result["precision"]}, '
@@ -255,4 +271,6 @@ if not only_json:
         print(f' {name:<27} {statistics.median(row):>10.4g} {min(row):>10.4g} {max(row):>10.4g} '
               f'{ratio:>8.3g}')
 print(json.dumps(result))
+if wrong_sides:
+    sys.exit(f"error: wrong results of {', '.join(wrong_sides)}: the figures mean nothing")
 PY

@@ -30,7 +30,7 @@ static ex_status run(bench_result *result, ex_federation *f, const bench_options
 {
     const ex_plan_spec spec = {.use = EX_USE_EVALUATE, .batch = o->batch};
     size_t correct = (size_t)-1;
-    return bench_feed(result, f, o, &spec, once, &correct);
+    return bench_feed(result, f, o, &spec, once, NULL, &correct);
 }
 
 const bench_job bench_eval = {.name = "eval",

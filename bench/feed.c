@@ -1,8 +1,10 @@
 /* Timing a plan over the same images, again and again. */
 #include "bench.h"
 
+#include "base/memory.h"
+
 ex_status bench_feed(bench_result *result, ex_federation *f, const bench_options *o,
-                     const ex_plan_spec *spec, bench_once once, void *context)
+                     const ex_plan_spec *spec, bench_once once, bench_check check, void *context)
 {
     ex_status status;
     ex_trainer *central;
@@ -18,6 +20,9 @@ ex_status bench_feed(bench_result *result, ex_federation *f, const bench_options
         result->repetitions++;
     }
     result->images = feed.count;
+    result->peak = ex_memory_peak();
+    if (check)
+        status = check(result, plan, f, o, &feed);
 done:
     ex_plan_destroy(&plan);
     ex_samples_free(&feed);

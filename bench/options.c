@@ -12,6 +12,7 @@ typedef enum option_kind {
     OPTION_CHOICE,
     OPTION_INT,
     OPTION_SHARE,
+    OPTION_BYTES, /* as the configuration's `memory` is written */
     OPTION_FLAG
 } option_kind;
 
@@ -56,7 +57,10 @@ static const option_row rows[] = {
      .help = "ablate: images that every channel is judged on (256)"},
     {"--strategy", OPTION_CHOICE, AT(strategy), .choices = LIST("naive", "streams", "batched"),
      .initial = EX_STRATEGY_BATCHED, .help = "ablate: how channels are evaluated (batched)"},
-    {"--delta", OPTION_SHARE, AT(delta), .help = "masked: share of each layer's channels (0.05)"},
+    {"--selection", OPTION_FLAG, AT(selection),
+     .help = "ablate: also how many of the channels selected float32 selects too"},
+    {"--delta", OPTION_SHARE, AT(delta),
+     .help = "masked, --selection, kernels: share of each layer's channels (0.05)"},
     {"--bn", OPTION_CHOICE, AT(norm), .choices = LIST("train", "frozen"),
      .help = "masked: norms by the batch, or by running statistics (train)"},
     {"--last-layers", OPTION_INT, AT(last_layers), .max = LAYERS_MAX,
@@ -71,6 +75,8 @@ static const option_row rows[] = {
      .help = "what is measured (auto)"},
     {"--precision", OPTION_CHOICE, AT(precision), .choices = LIST("fp32", "tf32", "bf16"),
      .help = "of convolutions and matrix products (fp32)"},
+    {"--memory", OPTION_BYTES, AT(memory),
+     .help = "that plans may take in all, which decides ablate's batches; 0: no limit (0)"},
     {"--repetitions", OPTION_INT, AT(repetitions), .max = REPETITIONS_MAX,
      .help = "timings taken; 0: the benchmark's own number (0)"},
     {"--json", OPTION_FLAG, AT(json), .help = "a JSON object in the last line"},
@@ -88,6 +94,10 @@ static void describe(const option_row *row, char *text, size_t room)
 {
     if (row->kind == OPTION_INT) {
         snprintf(text, room, "a number from %d to %d", row->min, row->max);
+        return;
+    }
+    if (row->kind == OPTION_BYTES) {
+        snprintf(text, room, "bytes, such as 512M or 4G; 0 for no limit");
         return;
     }
     if (row->kind == OPTION_SHARE) {
@@ -128,6 +138,19 @@ static ex_status set_share(double *out, const option_row *row, const char *value
     return EX_OK;
 }
 
+static ex_status set_bytes(size_t *out, const option_row *row, const char *value)
+{
+    ex_config c;
+    char assignment[64];
+    ex_config_default(&c);
+    const int length = snprintf(assignment, sizeof assignment, "memory=%s", value);
+    if (length < 0 || (size_t)length >= sizeof assignment ||
+        ex_config_set(&c, assignment, row->name) != EX_OK)
+        return refuse(row, value);
+    *out = c.memory;
+    return EX_OK;
+}
+
 static ex_status set(bench_options *o, const option_row *row, const char *value)
 {
     void *member = (char *)o + row->offset;
@@ -139,6 +162,8 @@ static ex_status set(bench_options *o, const option_row *row, const char *value)
         return set_int(member, row, value);
     if (row->kind == OPTION_SHARE)
         return set_share(member, row, value);
+    if (row->kind == OPTION_BYTES)
+        return set_bytes(member, row, value);
     const char *const *choices = choices_of(row);
     int i = 0;
     while (choices[i] && strcmp(choices[i], value) != 0)

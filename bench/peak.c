@@ -61,6 +61,32 @@ __attribute__((target("avx2,fma"))) static double run_avx2(float *out)
 }
 #endif
 
+/* Compilers that know the instruction, and can ask whether the processor has it. */
+#if !defined(__x86_64__)
+#elif defined(__clang__) ? __clang_major__ >= 11 : __GNUC__ >= 11
+#define HAVE_BF16 1
+#endif
+
+#if defined(HAVE_BF16)
+/* Two products and two sums of float32 in each of sixteen places. */
+__attribute__((target("avx512f,avx512bw,avx512bf16"))) static double run_bf16(float *out)
+{
+    __m512 sum[CHAINS];
+    const __m512bh a = (__m512bh)_mm512_set1_epi16(0x3f7f); /* 0.996 */
+    const __m512bh b = (__m512bh)_mm512_set1_epi16(0x3a83); /* 1e-3 */
+    for (int i = 0; i < CHAINS; i++)
+        sum[i] = _mm512_set1_ps((float)i);
+    for (int round = 0; round < ROUNDS; round++)
+#pragma GCC unroll 12
+        for (int i = 0; i < CHAINS; i++)
+            sum[i] = _mm512_dpbf16_ps(sum[i], a, b);
+    for (int i = 1; i < CHAINS; i++)
+        sum[0] = _mm512_add_ps(sum[0], sum[i]);
+    *out = _mm512_cvtss_f32(sum[0]);
+    return 2.0 * 32 * CHAINS * ROUNDS;
+}
+#endif
+
 typedef float four __attribute__((vector_size(4 * sizeof(float))));
 
 static double run_baseline(float *out)
@@ -88,27 +114,45 @@ static double multiply_add(float *out)
     return run_baseline(out);
 }
 
-static double multiply_add_seconds(int threads, void *context)
+typedef struct loop {
+    double (*run)(float *out);
+} loop;
+
+/* Of one operation. */
+static double loop_seconds(int threads, void *context)
 {
-    double *flop = context, done = 0.0;
-    volatile float result;
+    const loop *l = context;
+    double done = 0.0;
+    float sum = 0.0f;
     const double start = ex_work_now(threads);
-#pragma omp parallel num_threads(threads) reduction(+ : done) if (threads > 1)
+#pragma omp parallel num_threads(threads) reduction(+ : done, sum) if (threads > 1)
     {
         float out;
-        done += multiply_add(&out);
-        result = out;
+        done += l->run(&out);
+        sum += out;
     }
-    (void)result;
     const double seconds = ex_work_now(threads) - start;
-    *flop = done;
+    volatile float result = sum; /* else the loops may go */
+    (void)result;
     return seconds / done;
 }
 
 double bench_peak_flops(int threads)
 {
-    double flop;
-    return best_rate(1.0, multiply_add_seconds, threads, &flop);
+    loop l = {multiply_add};
+    return best_rate(1.0, loop_seconds, threads, &l);
+}
+
+double bench_peak_bf16(int threads)
+{
+#if defined(HAVE_BF16)
+    loop l = {run_bf16};
+    if (__builtin_cpu_supports("avx512bf16") && __builtin_cpu_supports("avx512bw"))
+        return best_rate(1.0, loop_seconds, threads, &l);
+#else
+    (void)threads;
+#endif
+    return 0.0;
 }
 
 /* --- triad ------------------------------------------------------------------------------------ */

@@ -66,6 +66,8 @@ static void print_preamble(const bench_job *job, const ex_federation *f, const b
     printf("\n# device %s: %s\n", f->device->name, f->device->description);
     printf("# precision %s, conv %s, threads %d\n", bench_choice("--precision", o->precision),
            bench_choice("--conv", o->conv), o->threads);
+    if (o->memory)
+        printf("# plans in at most %zu bytes\n", o->memory);
     printf("# model %s: %zu values, %d channels; images %s\n", f->model->name,
            f->model->param_count, f->model->channel_count, shape_text(o));
     if (job == &bench_ablate)
@@ -85,6 +87,11 @@ static void print_preamble(const bench_job *job, const ex_federation *f, const b
                bench_choice("--bn", o->norm), o->last_layers);
 }
 
+static double selection_share(const bench_selection *s)
+{
+    return (double)s->both / s->selected;
+}
+
 static void print_table(const bench_job *job, const ex_federation *f, const bench_result *r,
                         const summary *s)
 {
@@ -97,6 +104,12 @@ static void print_table(const bench_job *job, const ex_federation *f, const benc
     if (job->base)
         printf(" %-22s %11d %11.4g  by turns: ratio %.3f\n", job->base, r->repetitions, s->base,
                s->median / s->base);
+    if (job == &bench_masked)
+        printf("# the paper's estimate %.3f of a full step, the floor of exact gradients %.3f\n",
+               r->paper, r->floor);
+    if (r->selection.selected)
+        printf("# of %d channels selected, float32 selects %d too: %.3f\n", r->selection.selected,
+               r->selection.both, selection_share(&r->selection));
 }
 
 /* s: of the one timing; rows: of several. */
@@ -121,6 +134,10 @@ static void print_json(const bench_job *job, const ex_federation *f, const bench
         json_object_set_new(json, "use", json_string(bench_choice("--use", o->use)));
         json_object_set_new(json, "peak_gflop_per_second",
                             json_real(r->roofline->peak_flops * 1e-9));
+        json_object_set_new(json, "peak_bf16_gflop_per_second",
+                            r->roofline->peak_bf16 > 0.0 ? json_real(r->roofline->peak_bf16 * 1e-9)
+                                                         : json_null());
+        json_object_set_new(json, "peak_precision", json_string(bench_roofline_peak(r->roofline)));
         json_object_set_new(json, "peak_gb_per_second", json_real(r->roofline->peak_bytes * 1e-9));
         json_object_set_new(json, "forward_flop", json_real(r->roofline->expected));
     }
@@ -130,11 +147,18 @@ static void print_json(const bench_job *job, const ex_federation *f, const bench
         json_object_set_new(json, "lanes", json_integer(o->lanes));
         json_object_set_new(json, "probe", json_integer(o->probe));
         json_object_set_new(json, "channels", json_integer(f->model->channel_count));
+        if (r->selection.selected)
+            json_object_set_new(json, "selection",
+                                json_pack("{s:f, s:i, s:i, s:f}", "delta", o->delta, "selected",
+                                          r->selection.selected, "both", r->selection.both, "share",
+                                          selection_share(&r->selection)));
     }
     if (job == &bench_masked) {
         json_object_set_new(json, "delta", json_real(o->delta));
         json_object_set_new(json, "bn", json_string(bench_choice("--bn", o->norm)));
         json_object_set_new(json, "last_layers", json_integer(o->last_layers));
+        json_object_set_new(json, "paper", json_real(r->paper));
+        json_object_set_new(json, "floor", json_real(r->floor));
         json_object_set_new(json, "full", json_real(s->base));
         json_object_set_new(json, "ratio", json_real(s->median / s->base));
     }
@@ -143,7 +167,9 @@ static void print_json(const bench_job *job, const ex_federation *f, const bench
         json_object_set_new(json, "compute", json_real(s->base));
         json_object_set_new(json, "ratio", json_real(s->median / s->base));
     }
-    json_object_set_new(json, "peak_mib", json_real((double)ex_memory_peak() / (1 << 20)));
+    const size_t peak = r->peak ? r->peak : ex_memory_peak();
+    json_object_set_new(json, "memory", json_integer((json_int_t)o->memory));
+    json_object_set_new(json, "peak_mib", json_real((double)peak / (1 << 20)));
     json_object_set_new(json, "version", json_string(ex_version()));
     json_object_set_new(json, "commit",
                         *ex_version_commit() ? json_string(ex_version_commit()) : json_null());

@@ -80,11 +80,12 @@ static ex_status open_model(ex_federation *f, const bench_options *o)
     return EX_OK;
 }
 
-static ex_status open_device(ex_federation *f, const bench_options *o)
+static ex_status open_device(ex_federation *f, const bench_options *o, size_t memory)
 {
     const ex_device_options options = {.device = o->device,
                                        .precision = (ex_precision)o->precision,
-                                       .conv = (ex_conv_choice)o->conv};
+                                       .conv = (ex_conv_choice)o->conv,
+                                       .memory = memory};
     EX_TRY(ex_device_open(&f->device, &options));
     f->config.lanes = f->lane_count = o->lanes;
     return ex_alloc(&f->lanes, (size_t)f->lane_count, sizeof *f->lanes, "lanes");
@@ -104,11 +105,51 @@ ex_status bench_open(ex_federation **out, const bench_options *o, size_t images)
     EX_TRY_GOTO(ex_alloc(&f->data, 1, sizeof *f->data, "data"), fail);
     EX_TRY_GOTO(make_images(&f->data->train, (bench_shape)o->shape, images), fail);
     EX_TRY_GOTO(open_model(f, o), fail);
-    EX_TRY_GOTO(open_device(f, o), fail);
+    EX_TRY_GOTO(open_device(f, o, 0), fail);
     EX_TRY_GOTO(train(f), fail);
+    ex_trainer_destroy(&f->central); /* its plans would count as memory of what is measured */
+    if (o->memory) {
+        ex_device_close(&f->device);
+        ex_free(&f->lanes);
+        EX_TRY_GOTO(open_device(f, o, o->memory), fail);
+    }
     *out = f;
     return EX_OK;
 fail:
     ex_federation_close(&f);
+    return status;
+}
+
+/* --- what results are held against ----------------------------------------------------------- */
+
+void bench_close_fp32(ex_federation **other)
+{
+    ex_federation *f = *other;
+    if (!f)
+        return;
+    f->data = NULL; /* the first one's */
+    f->model = NULL;
+    f->params = f->stats = NULL;
+    ex_federation_close(other);
+}
+
+ex_status bench_open_fp32(ex_federation **out, const ex_federation *f, const bench_options *o)
+{
+    ex_federation *other;
+    bench_options options = *o;
+    *out = NULL;
+    options.device = f->device->name;
+    options.precision = EX_FP32;
+    EX_TRY(ex_alloc(&other, 1, sizeof *other, "federation"));
+    other->config = f->config;
+    other->config.server.threads = o->threads;
+    other->data = f->data;
+    other->model = f->model;
+    other->params = f->params;
+    other->stats = f->stats;
+    const ex_status status = open_device(other, &options, 0);
+    if (status != EX_OK)
+        bench_close_fp32(&other);
+    *out = other;
     return status;
 }

@@ -261,7 +261,7 @@ def main():
     if not options.trial:
         samples, finite = measure(job, options, way)
         result.update(median=statistics.median(samples), min=min(samples), max=max(samples),
-                      repetitions=len(samples))
+                      repetitions=len(samples), finite=finite)
     result["peak_mib"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     print(json.dumps(result))
     return 0 if finite else 1
