@@ -80,13 +80,8 @@ ex_status ex_plan_fold_prepare(ex_plan_core *plan, int node)
     if (ex_plan_trains(plan) && !plan->base.spec.mask)
         return EX_OK;
     ex_plan_buffer_own(plan, map->bias);
-<<<<<<< HEAD:engine/cpu/fold.c
-    /* Those that stay as they are are kept in the convolution's layout instead. */
-    plan->buffers.list[map->folded.buffer].own = !ex_cpu_filters_stay(plan, node);
-=======
     /* Evaluation keeps the filters as the convolution reads them instead. */
     plan->buffers.list[map->folded.buffer].own = ex_plan_trains(plan);
->>>>>>> fold:engine/plan_fold.c
     return add_fold(plan, node, run_fold);
 }
 
