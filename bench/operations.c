@@ -97,8 +97,8 @@ static void norm_bwd(operands *w)
 static void fold(operands *w)
 {
     ex_kernels_host.norm_fold(w->vector[0], w->channel[2], w->vector[2], NULL, w->ones, w->zeros,
-                              w->zeros, w->ones, EX_NORM_EPS, w->fold->channels, w->fold->row,
-                              w->s);
+                              w->zeros, w->ones, EX_NORM_EPS, NULL, w->fold->channels,
+                              w->fold->row, w->s);
 }
 
 /* Statistics of 1, so that filters which are multiplied call after call stay what they are. */
