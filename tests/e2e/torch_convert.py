@@ -2,8 +2,8 @@
 
 usage: torch_convert.py make DATA MODELS     CIFAR-10's files with a few images, and all models as
                                              .safetensors under their own names; prints NAME ARCHITECTURE
-       torch_convert.py check DATA MODELS    NAME in its module gives the logits of NAME.logits, the
-                                             same for NAME.unlearned; NAME.back holds NAME's tensors
+       torch_convert.py check DATA MODELS    NAME in its module gives the logits of NAME.logits;
+                                             NAME.back holds NAME's tensors
 """
 import os
 import sys
@@ -62,13 +62,9 @@ def check(data, models):
         if not architecture:
             continue
         assert same(path, path + ".back"), f"{name}: not the same tensors after the way back"
-        for file in (path, path + ".unlearned"):
-            if os.path.exists(file):
-                error = error_of(name, file, x)
-                print(f"{os.path.basename(file)}: largest error {error:.1e} of the logits' rms")
-                assert error < 2e-5, file
-    assert not same(os.path.join(models, "akamaster-resnet20"),
-                    os.path.join(models, "akamaster-resnet20.unlearned"))
+        error = error_of(name, path, x)
+        print(f"{name}: largest error {error:.1e} of the logits' rms")
+        assert error < 2e-5, path
 
 
 if __name__ == "__main__":

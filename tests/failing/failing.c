@@ -6,7 +6,7 @@
 #include <stdint.h>
 #include <stdlib.h>
 
-enum { PLACES = 1 << 16, CALLS = 16, OWN_CALLS = 2 };
+enum { PLACES = 1 << 16, CALLS = 16, OWN_CALLS = 2, DEPTH_MAX = 64 };
 
 /* What was handed out and not freed, by open addressing: others' blocks are freed here too. */
 static void *blocks[PLACES];
@@ -40,12 +40,25 @@ static void *note(void *block)
     return block;
 }
 
+/* Calls above that of ex_allocation_sites_begin, in its thread: the test's. */
+static int above;
+static pthread_t begun;
+
+void ex_allocation_sites_begin(void)
+{
+    void *calls[DEPTH_MAX];
+    begun = pthread_self();
+    above = backtrace(calls, DEPTH_MAX) - 1;
+}
+
 static unsigned long site(void)
 {
-    void *calls[CALLS];
-    const int count = backtrace(calls, CALLS);
+    void *calls[DEPTH_MAX];
+    int count = backtrace(calls, DEPTH_MAX);
     unsigned long hash = 0;
-    for (int i = OWN_CALLS; i < count; i++)
+    if (pthread_equal(pthread_self(), begun))
+        count -= above;
+    for (int i = OWN_CALLS; i < count && i < CALLS; i++)
         hash = (hash ^ (uintptr_t)calls[i]) * 1099511628211u;
     return hash;
 }

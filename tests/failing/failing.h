@@ -13,6 +13,8 @@ void ex_fail_allocations_from(long n, void (*first)(void));
 long ex_allocations(void);
 /* Where the n-th came from: a hash of the calls that led to it, the same in every run. */
 unsigned long ex_allocation_site(long n);
+/* The caller, and whoever has called it, is no part of that from now on. */
+void ex_allocation_sites_begin(void);
 /* How many are not freed yet, since the program began. */
 long ex_allocations_live(void);
 

@@ -1,21 +1,28 @@
-/* Allocations of ours fail in turn, through all that the program does: each time the command ends
- * with out of memory, says so, crashes nothing and leaks nothing. The commands are the program's
- * own, linked in. Of the allocations that one chain of calls makes, the first and the last fail; of
- * the chains, one in STRIDE is tried, all of them with EXCISE_STRIDE=1. EXCISE_ONLY=test_NAME runs
- * one test alone. */
+/* Allocations of ours fail in turn, through all that the program and the library do: each time the
+ * command ends with out of memory, says so, crashes nothing and leaks neither memory nor files; or
+ * it does without, and gives what it always gives. The commands are the program's own, linked in.
+ * Of the allocations that one chain of calls makes, the first and the last fail; of these, one in
+ * STRIDE is tried, others for another EXCISE_TEST_SEED=N, all of them with EXCISE_STRIDE=1.
+ * EXCISE_ONLY=test_NAME runs one test alone. */
 #include "cli.h"
+#include "excise.h"
 #include "failing.h"
 #include "temp.h"
 #include "test.h"
 
 #include "base/log.h"
+#include "base/memory.h"
 #include "io/file.h"
 
+#include <dirent.h>
 #include <fcntl.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+
+#define COMPARE EXCISE_TEST_DATA "/../e2e/compare_runs.py"
 
 enum { WORDS_MAX = 24, STRIDE = 41 };
 
@@ -26,45 +33,94 @@ static const char config[] =
     "server: {samples: 6, threads: 1}\n"
     "unlearn: {rounds: 1, epochs: 1, probe: 1, batch_size: 6, stop_forget: -1}\n";
 
-/* Runs the command with its results going nowhere. */
-static ex_status run_command(const cli_command *command, const char *const *words)
+/* What is tried. */
+typedef struct job {
+    const cli_command *command; /* the program's, with words; NULL: `call` */
+    const char *const *words;
+    const char *name;
+    ex_status (*call)(void);
+    const char *output; /* a file or folder that it makes, or "" */
+    bool timed;         /* what comes out depends on how long something took */
+    bool all;           /* every allocation that is chosen fails: there are few */
+} job;
+
+static const char *name_of(const job *j)
+{
+    return j->command ? j->command->name : j->name;
+}
+
+static ex_status run_words(const cli_command *command, const char *const *words)
 {
     static cli_args args;
     char *argv[WORDS_MAX + 1] = {(char *)command->name};
     int argc = 1;
     for (; words[argc - 1]; argc++)
         argv[argc] = (char *)words[argc - 1];
-    fflush(stdout);
-    const int out = dup(STDOUT_FILENO), nowhere = open("/dev/null", O_WRONLY);
-    dup2(nowhere, STDOUT_FILENO);
     memset(&args, 0, sizeof args);
+    const ex_status status = cli_parse(&args, command, argc, argv);
+    return status == EX_OK ? command->run(&args) : status;
+}
+
+/* Its results on stdout go into the file. */
+static ex_status run_job(const job *j, const char *file)
+{
+    fflush(stdout);
+    const int out = dup(STDOUT_FILENO), to = open(file, O_WRONLY | O_CREAT | O_TRUNC, 0666);
+    dup2(to, STDOUT_FILENO);
     ex_json_guard();
-    ex_status status = cli_parse(&args, command, argc, argv);
-    if (status == EX_OK)
-        status = command->run(&args);
+    ex_allocation_sites_begin();
+    const ex_status status = j->command ? run_words(j->command, j->words) : j->call();
     fflush(stdout);
     dup2(out, STDOUT_FILENO);
     close(out);
-    close(nowhere);
+    close(to);
     return status;
+}
+
+/* The command, with its results going nowhere. */
+static ex_status run_command(const cli_command *command, const char *const *words)
+{
+    return run_job(&(job){.command = command, .words = words}, "/dev/null");
+}
+
+/* system() with a text made as by printf. */
+static int shell(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
+static int shell(const char *format, ...)
+{
+    char text[2048];
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(text, sizeof text, format, arguments);
+    va_end(arguments);
+    return system(text);
 }
 
 static void remove_folder(const char *path)
 {
-    char text[512];
-    snprintf(text, sizeof text, "rm -rf '%s'", path);
-    assert_int_equal(system(text), 0);
+    if (*path)
+        assert_int_equal(shell("rm -rf '%s'", path), 0);
 }
 
-static long stride(void)
+/* A number of the environment, or what it is without. */
+static long setting(const char *name, long otherwise)
 {
-    const char *text = getenv("EXCISE_STRIDE");
-    return text ? atol(text) : STRIDE;
+    const char *text = getenv(name);
+    return text ? atol(text) : otherwise;
+}
+
+/* Of the allocations that are chosen, counted through all jobs, one in `stride`; which, the seed
+ * says. */
+static bool has_turn(void)
+{
+    static long passed;
+    const long stride = setting("EXCISE_STRIDE", STRIDE);
+    return (passed++ + setting("EXCISE_TEST_SEED", 0)) % stride == 0;
 }
 
 enum { SITES_MAX = 1 << 15 };
 
-static unsigned long tried[SITES_MAX]; /* by any command so far */
+static unsigned long tried[SITES_MAX]; /* by any job so far */
 static int tried_count;
 
 static bool is_new(unsigned long site)
@@ -95,104 +151,268 @@ static int choose(long *n, long all)
     return count;
 }
 
-static void fail_one(const cli_command *command, const char *const *words, long n, long all,
-                     long live)
+/* Descriptors that are open in this process. */
+static int count_open(void)
+{
+    DIR *folder = opendir("/proc/self/fd");
+    assert_non_null(folder);
+    int count = 0;
+    while (readdir(folder))
+        count++;
+    closedir(folder);
+    return count;
+}
+
+/* What is left of a run that nothing disturbed: here, and in files. */
+typedef struct usual {
+    long live;
+    int open;
+} usual;
+
+static const char *usual_output, *usual_results, *results;
+
+/* A run that did without the allocation gives what the undisturbed one gave. */
+static void check_output(const job *j, long n)
+{
+    if (j->timed)
+        return;
+    if (shell("python3 '%s' '%s' '%s'", COMPARE, usual_results, results) != 0)
+        fail_msg("%s: allocation %ld: another result than without a failure", name_of(j), n);
+    if (*j->output && shell("python3 '%s' '%s' '%s'", COMPARE, usual_output, j->output) != 0)
+        fail_msg("%s: allocation %ld: another output than without a failure", name_of(j), n);
+}
+
+static ex_status fail_one(const job *j, long n, long all, const usual *u)
 {
     ex_fail_allocation(n);
-    const ex_status status = run_command(command, words);
+    const ex_status status = run_job(j, results);
     ex_fail_allocation(0);
     if (status != EX_OK && status != EX_ERR_MEMORY)
-        fail_msg("%s: allocation %ld of %ld: %s: %s (%s)", command->name, n, all,
+        fail_msg("%s: allocation %ld of %ld: %s: %s (%s)", name_of(j), n, all,
                  ex_status_name(status), ex_error_message(), ex_error_where());
-    if (ex_allocations_live() != live)
-        fail_msg("%s: allocation %ld of %ld: %ld blocks leaked (%s: %s)", command->name, n, all,
-                 ex_allocations_live() - live, ex_status_name(status), ex_error_message());
+    if (ex_allocations_live() != u->live)
+        fail_msg("%s: allocation %ld of %ld: %ld blocks leaked (%s: %s)", name_of(j), n, all,
+                 ex_allocations_live() - u->live, ex_status_name(status), ex_error_message());
+    if (count_open() != u->open)
+        fail_msg("%s: allocation %ld of %ld: %d descriptors leaked (%s: %s)", name_of(j), n, all,
+                 count_open() - u->open, ex_status_name(status), ex_error_message());
+    if (status == EX_OK)
+        check_output(j, n);
+    return status;
 }
 
-/* The command, whose output `folder` is removed before each try. */
-static void fail_each(const cli_command *command, const char *const *words, const char *folder)
+/* Runs the job undisturbed, thrice: what stays for good is there after the first. */
+static void look_at_usual(usual *u, const job *j)
+{
+    *u = (usual){0};
+    for (int i = 0; i < 3; i++) {
+        const long before = u->live;
+        remove_folder(j->output);
+        ex_fail_allocation(0);
+        assert_ok(run_job(j, usual_results));
+        u->live = ex_allocations_live();
+        assert_true(i < 2 || u->live == before);
+    }
+    u->open = count_open();
+    remove_folder(usual_output);
+    if (*j->output)
+        assert_int_equal(shell("mv '%s' '%s'", j->output, usual_output), 0);
+}
+
+static void fail_each(const job *j)
 {
     static long n[2 * SITES_MAX];
-    long live = 0;
-    for (int i = 0; i < 3; i++) { /* what stays for good is there after the first */
-        const long before = live;
-        remove_folder(folder);
-        ex_fail_allocation(0);
-        assert_ok(run_command(command, words));
-        live = ex_allocations_live();
-        assert_true(i < 2 || live == before);
-    }
+    usual u;
+    look_at_usual(&u, j);
     const long all = ex_allocations();
     const int count = choose(n, all);
-    int failed = 0;
-    for (int i = 0; i < count; i += (int)stride(), failed++) {
-        remove_folder(folder);
-        fail_one(command, words, n[i], all, live);
+    int failed = 0, without = 0;
+    for (int i = 0; i < count; i++) {
+        if (!has_turn() && !j->all)
+            continue;
+        remove_folder(j->output);
+        without += fail_one(j, n[i], all, &u) == EX_OK;
+        failed++;
     }
-    print_message("%s: %ld allocations, %d chosen, %d failed\n", command->name, all, count, failed);
+    print_message("%s: %ld allocations, %d chosen, %d failed, %d of them done without\n",
+                  name_of(j), all, count, failed, without);
 }
 
-static const char *yaml, *trained;
+/* The command, whose output is removed before each try. */
+static void fail_command(const cli_command *command, const char *const *words, const char *output)
+{
+    fail_each(&(job){.command = command, .words = words, .output = output});
+}
+
+static const char *yaml, *trained, *effects, *idx, *cifar;
+
+/* As IDX, gzipped, and as CIFAR-10: a few images of noise. */
+static void make_data(void)
+{
+    enum { TRAIN = 12, TEST = 4, GREY = 28 * 28, COLOUR = 3 * 32 * 32 };
+    static uint8_t bytes[16 + TRAIN * (1 + COLOUR)];
+    static const char *const parts[] = {"train", "t10k"};
+    char name[64];
+    idx = strdup(ex_temp_path("idx"));
+    cifar = strdup(ex_temp_path("cifar"));
+    assert_ok(ex_make_folders(idx));
+    assert_ok(ex_make_folders(cifar));
+    for (int part = 0; part < 2; part++) {
+        const uint8_t count = part ? TEST : TRAIN;
+        const uint8_t header[16] = {0, 0, 8, 3, 0, 0, 0, count, 0, 0, 0, 28, 0, 0, 0, 28};
+        for (size_t i = 0; i < sizeof bytes; i++)
+            bytes[i] = (uint8_t)(i * 2654435761u >> 13);
+        memcpy(bytes, header, sizeof header);
+        snprintf(name, sizeof name, "idx/%s-images-idx3-ubyte.gz", parts[part]);
+        ex_temp_write(name, bytes, sizeof header + (size_t)count * GREY, 1);
+        memcpy(bytes, (uint8_t[]){0, 0, 8, 1, 0, 0, 0, count}, 8);
+        for (size_t i = 0; i < count; i++)
+            bytes[8 + i] = (uint8_t)(i % 10);
+        snprintf(name, sizeof name, "idx/%s-labels-idx1-ubyte", parts[part]);
+        ex_temp_write(name, bytes, 8u + count, 0);
+    }
+    for (int file = 0; file < 6; file++) {
+        for (size_t i = 0; i < sizeof bytes; i++)
+            bytes[i] = (uint8_t)(i * 2654435761u >> 11);
+        for (size_t i = 0; i < TEST; i++)
+            bytes[i * (1 + COLOUR)] = (uint8_t)((size_t)file + i);
+        snprintf(name, sizeof name, file < 5 ? "cifar/data_batch_%d.bin" : "cifar/test_batch.bin",
+                 file + 1);
+        ex_temp_write(name, bytes, (size_t)TEST * (1 + COLOUR), file % 2);
+    }
+}
 
 static int set_up(void **state)
 {
     (void)state;
     ex_log_set_level(EX_LOG_QUIET);
-    yaml = ex_temp_write("tiny.yaml", config, sizeof config - 1, 0);
+    print_message("seed %ld\n", setting("EXCISE_TEST_SEED", 0));
+    usual_output = strdup(ex_temp_path("usual"));
+    usual_results = strdup(ex_temp_path("usual-results"));
+    results = strdup(ex_temp_path("results"));
+    yaml = strdup(ex_temp_write("tiny.yaml", config, sizeof config - 1, 0));
     trained = strdup(ex_temp_path("trained"));
-    yaml = strdup(yaml);
-    return run_command(&cli_train, (const char *[]){"-c", yaml, "-q", "-o", trained, NULL});
+    effects = strdup(ex_temp_path("effects.csv"));
+    make_data();
+    return run_command(&cli_train, (const char *[]){"-c", yaml, "-q", "-o", trained, NULL}) ||
+           run_command(&cli_ablate,
+                       (const char *[]){trained, "-q", "--class", "1", "-o", effects, NULL});
 }
 
 static void test_train(void **state)
 {
     (void)state;
     const char *folder = ex_temp_path("new");
-    fail_each(&cli_train, (const char *[]){"-c", yaml, "-q", "--json", "-o", folder, NULL}, folder);
+    fail_command(&cli_train, (const char *[]){"-c", yaml, "-q", "--json", "-o", folder, NULL},
+                 folder);
 }
 
 static void test_train_in_bf16(void **state)
 {
     (void)state;
     const char *folder = ex_temp_path("narrow");
-    const char *const words[] = {"-c", yaml, "-q", "--precision", "bf16", "-o", folder, NULL};
+    const char *const words[] = {"-c",   yaml, "-q",   "--json", "--precision",
+                                 "bf16", "-o", folder, NULL};
     if (run_command(&cli_train, words) == EX_ERR_UNSUPPORTED) {
         print_message("%s: skipped\n", ex_error_message());
         skip();
     }
-    fail_each(&cli_train, words, folder);
+    fail_command(&cli_train, words, folder);
+}
+
+/* The server's momentum is one more thing that a checkpoint holds. */
+static void test_train_with_fedavgm(void **state)
+{
+    (void)state;
+    const char *folder = ex_temp_path("heavy");
+    fail_command(&cli_train,
+                 (const char *[]){"-c", yaml, "-q", "--json", "-s", "aggregation=fedavgm", "-s",
+                                  "server.lr=0.1", "-o", folder, NULL},
+                 folder);
+    char resumed[512];
+    snprintf(resumed, sizeof resumed, "%s", folder);
+    assert_ok(run_command(&cli_train,
+                          (const char *[]){"-c", yaml, "-q", "-s", "aggregation=fedavgm", "-s",
+                                           "server.lr=0.1", "--overwrite", "-o", resumed, NULL}));
+    fail_command(&cli_train, (const char *[]){"--resume", "-q", "--json", "-o", resumed, NULL}, "");
+}
+
+static void test_train_by_timed_algorithms(void **state)
+{
+    (void)state;
+    const char *folder = ex_temp_path("timed");
+    fail_each(&(job){.command = &cli_train,
+                     .words = (const char *[]){"-c", yaml, "-q", "--json", "-s", "conv=auto", "-o",
+                                               folder, NULL},
+                     .output = folder,
+                     .timed = true});
+}
+
+static void test_dry_run(void **state)
+{
+    (void)state;
+    fail_each(&(job){.command = &cli_train,
+                     .words = (const char *[]){"-c", yaml, "-q", "--json", "--dry-run", NULL},
+                     .output = "",
+                     .timed = true}); /* it tells how long a step takes */
+}
+
+/* What only this data set asks for, as the others have gone before. */
+static void train_on(const char *dataset, const char *dir)
+{
+    char set[64], where[512];
+    const char *folder = ex_temp_path("new");
+    snprintf(set, sizeof set, "dataset=%s", dataset);
+    snprintf(where, sizeof where, "data_dir=%s", dir);
+    const char *const words[] = {"-c", yaml,  "-q", "--json", "-s", set,
+                                 "-s", where, "-o", folder,   NULL};
+    fail_each(&(job){.command = &cli_train, .words = words, .output = folder, .all = true});
+}
+
+static void test_idx_and_cifar_data(void **state)
+{
+    (void)state;
+    train_on("mnist", idx);
+    train_on("cifar10", cifar);
 }
 
 static void test_train_resumed(void **state)
 {
     (void)state;
-    fail_each(&cli_train, (const char *[]){"--resume", "-q", "-o", trained, NULL},
-              ex_temp_path("nothing"));
+    fail_command(&cli_train, (const char *[]){"--resume", "-q", "--json", "-o", trained, NULL}, "");
 }
 
 static void test_eval(void **state)
 {
     (void)state;
-    fail_each(&cli_eval, (const char *[]){trained, "-q", "--json", NULL}, ex_temp_path("nothing"));
+    const char *file = ex_temp_path("new.logits");
+    fail_command(&cli_eval, (const char *[]){trained, "-q", "--json", NULL}, "");
+    fail_command(&cli_eval, (const char *[]){trained, "-q", "--json", "--logits", file, NULL},
+                 file);
 }
 
 static void test_ablate(void **state)
 {
     (void)state;
     const char *file = ex_temp_path("new.csv");
-    fail_each(&cli_ablate, (const char *[]){trained, "-q", "--class", "1", "-o", file, NULL}, file);
+    fail_command(&cli_ablate,
+                 (const char *[]){trained, "-q", "--json", "--class", "1", "-o", file, NULL}, file);
 }
 
 static void test_unlearn(void **state)
 {
     (void)state;
-    static const char *const methods[] = {"ce", "de", "retrain"};
+    static const char *const methods[] = {"ce", "de", "retrain", "head"};
     const char *folder = ex_temp_path("new");
     for (size_t i = 0; i < sizeof methods / sizeof *methods; i++)
-        fail_each(&cli_unlearn,
-                  (const char *[]){trained, "-q", "--json", "--method", methods[i], "--class", "1",
-                                   "-o", folder, NULL},
-                  folder);
+        fail_command(&cli_unlearn,
+                     (const char *[]){trained, "-q", "--json", "--method", methods[i], "--class",
+                                      "1", "-o", folder, NULL},
+                     folder);
+    fail_command(&cli_unlearn,
+                 (const char *[]){trained, "-q", "--json", "--method", "ce", "--class", "1",
+                                  "--effects", effects, "-o", folder, NULL},
+                 folder);
 }
 
 /* To PyTorch's names, as another file has them, and back. */
@@ -204,10 +424,11 @@ static void test_convert(void **state)
     snprintf(file, sizeof file, "%s", ex_temp_path("new"));
     assert_ok(run_command(&cli_convert, (const char *[]){trained, named, "--to", "pytorch",
                                                          "--naming", "kuangliu", NULL}));
-    fail_each(&cli_convert,
-              (const char *[]){trained, file, "--to", "pytorch", "--like", named, "--json", NULL},
-              file);
-    fail_each(&cli_convert, (const char *[]){named, file, "--from", "pytorch", NULL}, file);
+    fail_command(
+        &cli_convert,
+        (const char *[]){trained, file, "--to", "pytorch", "--like", named, "--json", NULL}, file);
+    fail_command(&cli_convert, (const char *[]){named, file, "--from", "pytorch", "--json", NULL},
+                 file);
 }
 
 /* --- no memory from some point on ------------------------------------------------------------ */
@@ -280,8 +501,46 @@ static void test_unlearn_resumed(void **state)
     const char *folder = ex_temp_path("unlearned");
     assert_ok(run_command(&cli_unlearn, (const char *[]){trained, "-q", "--method", "ce", "--class",
                                                          "1", "-o", folder, NULL}));
-    fail_each(&cli_unlearn, (const char *[]){"--resume", "-q", "-o", folder, NULL},
-              ex_temp_path("nothing"));
+    fail_command(&cli_unlearn, (const char *[]){"--resume", "-q", "--json", "-o", folder, NULL},
+                 "");
+}
+
+/* All that a session can. What it gives goes where a command's goes. */
+static ex_status use_session(excise_session *s, const char *file)
+{
+    double accuracy;
+    char *report = NULL;
+    const int channels = excise_channel_count(s);
+    excise_effect *found;
+    ex_status status;
+    EX_TRY(ex_alloc(&found, (size_t)channels, sizeof *found, "the test's"));
+    EX_TRY_GOTO((ex_status)excise_evaluate(s, EXCISE_TEST, &accuracy, NULL, NULL), done);
+    EX_TRY_GOTO((ex_status)excise_effects(s, 1, found), done);
+    EX_TRY_GOTO((ex_status)excise_unlearn(s, "ce", 1, NULL, &report), done);
+    EX_TRY_GOTO((ex_status)excise_save(s, file), done);
+    puts(report);
+done:
+    excise_free(report);
+    ex_free(&found);
+    return status;
+}
+
+static const char *saved;
+
+static ex_status use_library(void)
+{
+    excise_session *s;
+    EX_TRY((ex_status)excise_open(&s, trained, NULL, NULL));
+    const ex_status status = use_session(s, saved);
+    excise_close(&s);
+    return status;
+}
+
+static void test_library(void **state)
+{
+    (void)state;
+    saved = ex_temp_path("saved");
+    fail_each(&(job){.name = "libexcise", .call = use_library, .output = saved});
 }
 
 int main(void)
@@ -289,6 +548,10 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_train),
         cmocka_unit_test(test_train_in_bf16),
+        cmocka_unit_test(test_train_with_fedavgm),
+        cmocka_unit_test(test_train_by_timed_algorithms),
+        cmocka_unit_test(test_dry_run),
+        cmocka_unit_test(test_idx_and_cifar_data),
         cmocka_unit_test(test_train_resumed),
         cmocka_unit_test(test_eval),
         cmocka_unit_test(test_ablate),
@@ -297,6 +560,7 @@ int main(void)
         cmocka_unit_test(test_convert),
         cmocka_unit_test(test_unlearn_keeps_what_is_complete_when_memory_is_gone),
         cmocka_unit_test(test_a_file_is_read_into_one_block),
+        cmocka_unit_test(test_library),
     };
     const char *only = getenv("EXCISE_ONLY");
     if (only)

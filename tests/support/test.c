@@ -7,6 +7,14 @@
 enum { GUARD = 16 };
 static const uint32_t GUARD_WORD = 0xdeadbeefu;
 
+/* EXCISE_ONLY=test_NAME runs one test of any program alone; NAME may have * and ?. */
+__attribute__((constructor)) static void choose_tests(void)
+{
+    const char *only = getenv("EXCISE_ONLY");
+    if (only)
+        cmocka_set_test_filter(only);
+}
+
 void ex_test_status(ex_status actual, ex_status expected, const char *text, const char *file,
                     int line)
 {
