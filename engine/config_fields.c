@@ -96,7 +96,7 @@ static const ex_field fields[] = {
     {INT("unlearn.probe", unlearn.probe, 1, 1000000), RESUMABLE, DEFAULT("256", "samples of the class that channel effects are measured on")},
     {CHOICE("unlearn.ablate", unlearn.ablate, "filter", "activation"), RESUMABLE, DEFAULT("filter", "what is zeroed: the filter row, or the layer's output map")},
     {CHOICE("unlearn.strategy", unlearn.strategy, "naive", "streams", "batched"), RESUMABLE, DEFAULT("batched", "how ablated channels are evaluated")},
-    {INT("unlearn.variants", unlearn.variants, 0, 65536), RESUMABLE, DEFAULT("0", "ablated channels in one batch; 0: as many as fill one, fewer where memory is short")},
+    {INT("unlearn.variants", unlearn.variants, 0, 65536), RESUMABLE, DEFAULT("0", "ablated channels in one batch; 0: as many as fill one that the cache holds, fewer where memory is short")},
 
     {TEXT("device", device), DEFAULT("auto", "auto, cpu, cuda or cuda:N")},
     {CHOICE("precision", precision, "fp32", "tf32", "bf16"), DEFAULT("fp32", "precision of convolutions and matrix products")},

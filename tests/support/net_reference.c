@@ -218,10 +218,30 @@ static void build_chain(ex_builder *b)
     ex_builder_linear(b, x, "l2", 4, false);
 }
 
+/* As resnet20-projection: a block that halves the map, its shortcut a convolution with a norm. */
+static void build_projection(ex_builder *b)
+{
+    int x = ex_builder_input(b, 2, 8, 8);
+    x = ex_builder_conv(
+        b, x, "stem",
+        (ex_conv_spec){.K = 16, .R = 3, .stride = 1, .pad = 1, .relu = true, .norm = "stem.bn"});
+    const int y = ex_builder_conv(
+        b, x, "a1",
+        (ex_conv_spec){.K = 32, .R = 3, .stride = 2, .pad = 1, .relu = true, .norm = "a1.bn"});
+    x = ex_builder_conv(b, x, "shortcut",
+                        (ex_conv_spec){.K = 32, .R = 1, .stride = 2, .norm = "shortcut.bn"});
+    x = ex_builder_conv(
+        b, y, "a2",
+        (ex_conv_spec){
+            .K = 32, .R = 3, .stride = 1, .pad = 1, .relu = true, .residual = x, .norm = "a2.bn"});
+    x = ex_builder_global_pool(b, x);
+    ex_builder_linear(b, x, "linear", 4, false);
+}
+
 void ex_test_model(ex_model **out, int which)
 {
     static void (*const build[EX_TEST_MODELS])(ex_builder *) = {build_residual, build_plain,
-                                                                build_chain};
+                                                                build_chain, build_projection};
     assert_ok(ex_alloc(out, 1, sizeof **out, "model"));
     ex_builder b = {.model = *out};
     build[which](&b);

@@ -20,7 +20,7 @@ double ex_net_loss(const ex_net *net, const double *images, const uint16_t *labe
 
 /* Models for tests, by number: each op, norm or none, with and without residual, channel counts
  * that oneDNN blocks and some that it does not. */
-enum { EX_TEST_MODELS = 3 };
+enum { EX_TEST_MODELS = 4 };
 void ex_test_model(ex_model **out, int which);
 
 /* `count` random images for the model, labels in turn; freed by ex_dataset_close. */

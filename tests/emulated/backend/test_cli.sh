@@ -38,12 +38,20 @@ PY
 for device in cuda cpu; do
     succeeds train -c tiny.yaml --device $device -o $device
     succeeds eval $device --device $device --json -q
-    succeeds ablate $device --device $device --class 1 -o $device.csv
 done
 near cuda/model.safetensors cpu/model.safetensors
 present cuda/algorithms.json
 has cuda/algorithms.json '"device"'
-[ "$(wc -l <cuda.csv)" -eq "$(wc -l <cpu.csv)" ] || fail "effects of other channels"
+# One model: whichever device counts, and by which strategy, every channel has the same count.
+counts() { grep -v '^#' "$1" | cut -d, -f1-3,5-7; }
+for strategy in batched streams; do
+    for device in cuda cpu; do
+        succeeds ablate cuda --device $device -s unlearn.strategy=$strategy -s unlearn.probe=3 --class 1 -o $device-$strategy.csv
+        counts $device-$strategy.csv >$device-$strategy.counts
+        cmp $device-$strategy.counts cuda-batched.counts || fail "$strategy on $device counts otherwise than batched on cuda"
+    done
+done
+[ "$(sed 1d cuda-batched.counts | cut -d, -f4 | sort -u | wc -l)" -gt 1 ] || fail "no channel matters: nothing was compared"
 for method in ce de; do
     succeeds unlearn cuda --device cuda --method $method --class 1 -o $method
     present $method/{model.safetensors,report.json,mask.json}
