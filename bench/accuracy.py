@@ -9,7 +9,7 @@ a matter of luck. Prints a line for each seed, then what the means differ by bes
 by, and a JSON object. Exit status: 0 the means differ by no more than the seeds of fp32 do among
 themselves (largest less smallest), 1 they differ by more, or a run failed, 2 bad options.
 
-A run that is complete in OUT is not run again.
+A run that is complete in OUT is not run again; OUT belongs to one configuration and one commit.
 """
 import argparse
 import json
@@ -83,16 +83,25 @@ def measure(run, last):
             "seconds": sum(r["seconds"] for r in rounds)}
 
 
+def build_of(excise):
+    """The first lines of its --version: version and commit."""
+    done = subprocess.run([excise, "--version"], stdout=subprocess.PIPE, text=True, check=False)
+    if done.returncode:
+        sys.exit(f"error: {excise} --version gave {done.returncode}; {excise} is no excise")
+    return "\n".join(done.stdout.splitlines()[:2])
+
+
 def check_request(options):
-    """Runs of another request are no answer to this one."""
+    """Runs of another request, or of another build, are no answer to this one."""
     with open(options.config or CONFIG, encoding="utf-8") as file:
-        request = "\n".join(settings_of(options)) + "\n" + file.read()
+        request = "\n".join([build_of(options.excise)] + settings_of(options)) + "\n" + file.read()
     os.makedirs(options.out, exist_ok=True)
     path = os.path.join(options.out, "request.txt")
     if os.path.exists(path):
         with open(path, encoding="utf-8") as file:
             if file.read() != request:
-                sys.exit(f"error: {options.out} holds runs of another configuration; name another")
+                sys.exit(f"error: {options.out} holds runs of another configuration or build; name "
+                         "another")
     with open(path, "w", encoding="utf-8") as file:
         file.write(request)
 

@@ -107,8 +107,8 @@ ex_status bench_open(ex_federation **out, const bench_options *o, size_t images)
     EX_TRY_GOTO(open_model(f, o), fail);
     EX_TRY_GOTO(open_device(f, o, 0), fail);
     EX_TRY_GOTO(train(f), fail);
-    ex_trainer_destroy(&f->central); /* its plans would count as memory of what is measured */
-    if (o->memory) {
+    if (o->memory) { /* which the training's plans are no part of */
+        ex_trainer_destroy(&f->central);
         ex_device_close(&f->device);
         ex_free(&f->lanes);
         EX_TRY_GOTO(open_device(f, o, o->memory), fail);

@@ -117,12 +117,17 @@ def repeat(x, variants):
 
 def ablated(node, y, channels, residual):
     """The output of a layer once per channel, without that channel's filter."""
-    images = len(y)
-    out = repeat(y, len(channels))
-    for v, c in enumerate(channels):
-        constant = 0.0 if isinstance(node.layer, nn.Linear) else float(node.layer.bias[c])
-        out[v * images:(v + 1) * images, c] = constant
-    return finish(node, out, None if residual is None else repeat(residual, len(channels)))
+    variants = len(channels)
+    out = repeat(y, variants)
+    each = out.unflatten(0, (variants, len(y)))  # (variants, images, channels, ...)
+    variant = torch.arange(variants, device=y.device)
+    channel = torch.arange(channels.start, channels.stop, device=y.device)
+    if isinstance(node.layer, nn.Linear):
+        each[variant, :, channel] = 0
+    else:  # one assignment, so that a GPU is not waited for channel by channel
+        constant = node.layer.bias[channels.start:channels.stop].to(y.dtype)
+        each[variant, :, channel] = constant.view(variants, *[1] * (y.dim() - 1))
+    return finish(node, out, None if residual is None else repeat(residual, variants))
 
 
 def suffix(nodes, maps, at, out, variants):

@@ -45,3 +45,18 @@ same out again
 [ ! -s err ] || fail "complete runs ran again"
 python3 "$accuracy" "$excise" -o runs -c tiny.yaml --seeds 1 2 2>err && fail "another request took the runs"
 has err "another configuration"
+
+# Nor does another build take them, which counts otherwise.
+cat >other <<SCRIPT
+#!/bin/sh
+[ "\$1" != --version ] || exec sed 's/^  commit .*/  commit     0000000/' version
+exec "$excise" "\$@"
+SCRIPT
+chmod +x other
+"$excise" --version >version
+python3 "$accuracy" ./other -o runs -c tiny.yaml -s conv=direct --seeds 1 2 --last 1 >out 2>err && fail "another build took the runs"
+has err "another configuration or build"
+[ ! -s out ] || fail "a result of another build's runs"
+cp "$excise" same-build
+python3 "$accuracy" ./same-build -o runs -c tiny.yaml -s conv=direct --seeds 1 2 --last 1 >again 2>err
+same result.json <(tail -n 1 again)

@@ -20,6 +20,7 @@ refuses_compare "unknown option" step --speed 3
 refuses_compare "naive, prefix" ablate --peer fast
 refuses_compare "a number from 1" step --batch none
 refuses_compare "one of cpu, cuda, cuda:N" step --device gpu
+refuses_compare "one of cpu, cuda, cuda:N" step --device cuda:1x
 refuses_compare "one of fp32, bf16" step --precision tf32
 refuses_compare "scripts/gpu_check.sh" memory --device cuda:1
 PYTHON=false refuses_compare "scripts/setup.sh --peers" step
@@ -34,7 +35,7 @@ compare() {
     "$compare" "$@" --threads 1 --rounds 1 --repetitions 1 --conv direct >out 2>err ||
         fail "compare.sh $* gave $?"
     tail -n 1 out >last.json
-    json last.json 'd["ours"] > 0 and d["peer"] > 0 and d["threads"] == 1 and d["wrong"] == 0'
+    json last.json 'd["ours"] > 0 and d["peer"] > 0 and d["threads"] == 1 and d["wrong"] == 0 and not d["wrong_sides"]'
     json last.json 'abs(d["ratio"] * d["ours"] / d["peer"] - 1) < 1e-6'
     json last.json 'd["peer_settings"]["way"] and d["cpu"] and d["unit"] in ("ms", "s", "MiB")'
 }
