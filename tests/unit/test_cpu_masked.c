@@ -266,12 +266,55 @@ static void test_a_limit_of_memory_is_not_spent_on_filters(void **state)
     check_cases(LIMITED);
 }
 
+/* Of `count` channels of every layer: whether the plan has a step for the gradients of these
+ * filters of the node alone. */
+static bool has_rows(int count, int node)
+{
+    const ex_device_options options = {.device = "cpu", .conv = EX_CONV_DIRECT};
+    ex_plan_spec spec = {.use = EX_USE_TRAIN, .batch = IMAGES};
+    bool found = false;
+    ex_model *m;
+    ex_mask *mask;
+    ex_plan *plan;
+    side s;
+    make_model(&m);
+    assert_ok(ex_mask_create(&mask, m));
+    for (int layer = 0; layer < m->layer_count; layer++)
+        for (int c = 0; c < count && c < m->layers[layer].channels; c++)
+            assert_ok(ex_mask_select(mask, layer, c));
+    assert_ok(ex_mask_seal(mask));
+    spec.mask = mask;
+    open_side(&s, m, &options);
+    assert_ok(ex_plan_create(&plan, s.lane, &spec));
+    const ex_plan_core *p = (const ex_plan_core *)(const void *)plan;
+    for (int i = 0; i < p->step_count; i++)
+        found |= p->steps[i].node == node && strcmp(p->steps[i].what, "conv backward rows") == 0;
+    ex_plan_destroy(&plan);
+    close_side(&s);
+    ex_mask_destroy(&mask);
+    ex_model_destroy(&m);
+    return found;
+}
+
+/* Of 32 filters, the first layer's read images, whose channels do not lie together by sixteen. */
+static void test_few_filters_are_fewer_where_images_are_read(void **state)
+{
+    enum { STEM = 1, A };
+    (void)state;
+    assert_true(has_rows(1, STEM));
+    assert_false(has_rows(2, STEM));
+    assert_true(has_rows(2, A));
+    assert_true(has_rows(8, A));
+    assert_false(has_rows(9, A));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_filters_that_stay_are_made_once_by_direct_convolutions),
         cmocka_unit_test(test_filters_that_stay_are_made_once_by_tiles_and_products),
         cmocka_unit_test(test_a_limit_of_memory_is_not_spent_on_filters),
+        cmocka_unit_test(test_few_filters_are_fewer_where_images_are_read),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
