@@ -104,6 +104,11 @@ ex_status ex_cuda_launches(void)
 ex_status ex_cuda_library(ex_status status, const char *lever)
 {
     char unused[FREE_ROOM], where[CALL_ROOM];
+    if (status == EX_OK)
+        return EX_OK;
+    /* What a library's own call of the runtime has left, and the next launch check would find. */
+    if (cudaGetLastError() == cudaErrorMemoryAllocation && status == EX_ERR_BACKEND)
+        status = EX_ERR_MEMORY;
     if (status != EX_ERR_MEMORY && status != EX_ERR_BACKEND)
         return status;
     snprintf(where, sizeof where, "%s", ex_error_where()); /* which the new message replaces */

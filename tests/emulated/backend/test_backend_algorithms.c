@@ -238,6 +238,22 @@ static void test_a_candidate_that_does_not_run_is_passed_over(void **state)
     assert_string_equal(ex_emulated_leaks(), "");
 }
 
+/* As steps run: one by one, what is timed would be how fast the host launches. */
+static void test_candidates_are_timed_in_recordings(void **state)
+{
+    (void)state;
+    for (int timed = 0; timed < 2; timed++) {
+        ex_net_fixture f;
+        ex_emulated_reset(1);
+        ex_net_fixture_open(&f, 0, 2, 1, timed ? EX_CONV_AUTO : EX_CONV_DIRECT);
+        make_plan(&f);
+        const ex_emulated_counts c = ex_emulated_count();
+        assert_true(timed ? c.graph_launches > 20 : c.graph_launches == 0);
+        assert_true(!timed || c.graph_works > c.works / 2);
+        ex_net_fixture_close(&f);
+    }
+}
+
 /* Devices that are not there, and memory that does not suffice. */
 static void test_what_cannot_be_used_says_why(void **state)
 {
@@ -277,6 +293,7 @@ int main(void)
         cmocka_unit_test(test_direct_times_nothing),
         cmocka_unit_test(test_direct_is_asked_of_the_library),
         cmocka_unit_test(test_a_candidate_that_does_not_run_is_passed_over),
+        cmocka_unit_test(test_candidates_are_timed_in_recordings),
         cmocka_unit_test(test_what_cannot_be_used_says_why),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -153,6 +153,12 @@ static void test_who_takes_memory_in_secret_tells_as_much(void **state)
     assert_message("cublasLtMatmul(x): it failed, while training");
     assert_string_equal(ex_error_where(), "b.c:9");
     assert_ok(ex_cuda_library(EX_OK, EX_CUDA_LESS_PLAN));
+    /* cudnnCreate says that it is not initialized, and the runtime why */
+    void *memory;
+    assert_int_equal(cudaMalloc(&memory, 1001), cudaErrorMemoryAllocation);
+    (void)ex_fail_at(EX_ERR_BACKEND, "b.c:10", "cudnnCreate(&h): not initialized");
+    assert_status(ex_cuda_library(EX_ERR_BACKEND, EX_CUDA_LESS_LANE), EX_ERR_MEMORY);
+    assert_free_told(1000);
 }
 
 /* The file and line are those of the kernel's launch. */
