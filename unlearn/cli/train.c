@@ -235,7 +235,7 @@ static const cli_option options[] = {
     {"overwrite", 0, NULL, CLI_FLAG_OPTION(overwrite), .help = "replace the run that RUN holds"},
     {"dry-run", 0, NULL, CLI_FLAG_OPTION(dry_run),
      .help =
-         "train a step or two and say what memory and traffic the run would take; writes nothing"},
+         "train a step or two and say what memory and traffic the run would take; writes no run"},
     {0},
 };
 
