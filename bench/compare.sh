@@ -114,6 +114,7 @@ fi
 
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
+export EXCISE_CACHE=off # each process chooses its algorithms, whatever a busy hour chose before
 export OMP_NUM_THREADS=$threads # the same for both, as is whatever else of OMP_ the caller set
 
 # --- the peer's settings
