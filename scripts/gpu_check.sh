@@ -12,8 +12,10 @@
 #   PYTHON        interpreter with PyTorch                    the logs go (gpu_check)
 #   SECONDS_MOST  for all parts (570)            SMALL=1      tiny sizes on any device, to try the
 #   EXCISE_COMMIT what is checked, without git                script: its figures mean nothing
+#   TOOL_SECONDS  for a command under the sanitizer (75)
 # Results are written after each part, so that what was done is told even if the script is stopped;
-# parts may be run one by one. What there was no time for is told too. Exit status: 0 all is well; 1
+# parts may be run one by one. What there was no time for is told too; what took longer than it may while
+# there was time has failed. Exit status: 0 all is well; 1
 # something is not; 2 there is no GPU to check, and what can be built was.
 EXCISE_BUILD=${EXCISE_BUILD:-$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)/build-gpu}
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
@@ -70,16 +72,26 @@ at_most() {
     timeout -k 5 "$limit" "$@"
 }
 
+# Whether a command that ended with this status was stopped as the part's time was over; one that took all
+# of its own is another matter: it hangs.
+was_cut_off() {
+    { [ "$1" -eq 124 ] || [ "$1" -eq 137 ]; } && [ "$(left)" -le 0 ]
+}
+
 # tried PART WHAT SECONDS COMMAND...: a row by the command's exit status, its output in a log.
 tried() {
     local part=$1 what=$2 limit=$3 log code=0
     log=$out/$1-${2//[^a-zA-Z0-9]/_}.log
     shift 3
     at_most "$limit" "$@" >"$log" 2>&1 || code=$?
+    if was_cut_off $code; then
+        row "$part" "$what" skipped "not done in what was left of the part's time"
+        return
+    fi
     case $code in
     0) row "$part" "$what" ok ;;
     77) row "$part" "$what" skipped "$(tail -n 1 "$log")" ;;
-    124 | 137) row "$part" "$what" skipped "not done in the $limit s, or what was left of them" ;;
+    124 | 137) row "$part" "$what" failed "not done in $limit s, or killed; see $log" && return 1 ;;
     *) row "$part" "$what" failed "$(tail -n 1 "$log"); see $log" && return 1 ;;
     esac
 }
@@ -126,7 +138,7 @@ check_test() {
         *) row test "$name" failed "see $log" ;;
         esac
     done < <(sed -n 's#^ *[0-9]*/[0-9]* *Test *\#[0-9]*: \([^ ]*\) \.*\(.*\)$#\1 \2#p' "$log")
-    if [ $code -eq 124 ]; then
+    if was_cut_off $code; then
         row test ctest skipped "the rest was not done in time"
     elif ! grep -q '^[0-9]*% tests passed' "$log"; then
         row test ctest failed "ended with $code; see $log"
@@ -152,16 +164,33 @@ unlearn: {rounds: 1, epochs: 1, probe: 8}
 YAML
 }
 
+# The names of our kernels as symbols have them, behind their lengths: libraries' are other ones.
+kernel_symbols() {
+    local name
+    sed -n 's/^.*\b\([a-z0-9_]*_kernel\)(.*$/\1/p' "$root"/kernels/*.cu | sort -u |
+        while read -r name; do echo "${#name}$name"; done
+}
+
 # sanitized TOOL WHAT COMMAND...: under compute-sanitizer, with the options that this one knows.
 sanitized() {
-    local tool=$1 what=$2 options=(--tool "$1" --error-exitcode 9)
+    local tool=$1 what=$2 options=(--tool "$1" --error-exitcode 9) symbol
     shift 2
+    # What libraries' kernels do in shared memory is theirs, and may look like a hazard.
+    if [ "$tool" = racecheck ]; then
+        if ! grep -q -e '--kernel-name' "$out/sanitizer-help.log"; then
+            row sanitize "$what under $tool" skipped "this compute-sanitizer cannot look at our kernels alone"
+            return
+        fi
+        for symbol in $(kernel_symbols); do
+            options+=(--kernel-name "kns=$symbol")
+        done
+    fi
     # Libraries ask the driver for functions that it may not have, and go on without; our own calls
     # are checked where they stand.
     if grep -q -e '--report-api-errors' "$out/sanitizer-help.log"; then
         options+=(--report-api-errors no)
     fi
-    tried sanitize "$what under $tool" "75" \
+    tried sanitize "$what under $tool" "${TOOL_SECONDS:-75}" \
         env EX_TEST_EXACT=1 compute-sanitizer "${options[@]}" "$@" || true
 }
 
@@ -207,49 +236,93 @@ check_sanitize() {
     done
 }
 
-# repeat_one NUMBER: trains on one to four lanes; the checksum of the model lands beside the run.
+# What is repeated, by turns: training, with convolutions as they come and with timed ones, and an
+# ablation of what the first run has trained.
+repeated=("train fp32 direct" "ablate fp32 direct" "train fp32 auto" "train tf32 auto" "train bf16 auto")
+
+repeat_lanes() { # repeat_lanes NUMBER: one to four
+    echo $(($1 / ${#repeated[@]} % 4 + 1))
+}
+
+# repeat_one NUMBER: one run, with the algorithms of the first of its kind; the checksum of what came out
+# lands beside it.
 repeat_one() {
-    local run=$out/repeat/$1 more=()
-    [ "$1" -eq 0 ] || more=(--algorithms "$out/algorithms.json")
-    if at_most 120 "$build/excise" train -c "$out/job.yaml" -s lanes=$(($1 % 4 + 1)) "${more[@]}" -o "$run" \
-        --overwrite >"$run.log" 2>&1; then
-        sha256sum <"$run/model.safetensors" >"$run.sum"
-        [ "$1" -gt 0 ] || cp "$run/algorithms.json" "$out/"
-        rm -r "$run"
+    local run=$out/repeat/$1 number=$1 kind=$(($1 % ${#repeated[@]})) command precision conv more=() what code=0
+    read -r command precision conv <<<"${repeated[kind]}"
+    more=(-s "conv=$conv" -s "lanes=$(repeat_lanes "$number")" --precision "$precision")
+    [ "$number" -eq "$kind" ] || more+=(--algorithms "$out/repeat/$kind/algorithms.json")
+    if [ "$command" = train ]; then
+        what=$run/model.safetensors
+        more+=(-c "$out/job.yaml" -o "$run")
+    else
+        what=$run.csv
+        more=("$out/repeat/0" --class 1 --strategy streams "${more[@]:0:4}" -o "$run.csv")
+    fi
+    at_most 120 "$build/excise" "$command" "${more[@]}" --overwrite >"$run.log" 2>&1 || code=$?
+    echo $code >"$run.code"
+    [ $code -eq 0 ] || return 0
+    sha256sum <"$what" >"$run.sum"
+    [ "$number" -eq "$kind" ] || [ "$command" != train ] || rm -r "$run"
+}
+
+# Whether excise refuses the precision of this kind of run, which is in order.
+repeat_refused() {
+    local precision=${repeated[$1]#* }
+    [ "$(cat "$out/repeat/$1.code" 2>/dev/null)" = 2 ] &&
+        tail -n 1 "$out/repeat/$1.log" | grep -q -e "${precision% *}"
+}
+
+# repeat_judge KIND RUNS DONE: what came of the runs of this kind.
+repeat_judge() {
+    local kind=$1 runs=$2 done=$3 i count=0 wanted
+    local what="same bits, ${repeated[kind]}" step=${#repeated[@]}
+    wanted=$(((runs - kind + step - 1) / step))
+    if repeat_refused "$kind"; then
+        row repeat "$what" skipped "$(tail -n 1 "$out/repeat/$kind.log")"
+        return
+    fi
+    for ((i = kind; i < done; i += step)); do
+        if [ ! -e "$out/repeat/$i.sum" ] && was_cut_off "$(cat "$out/repeat/$i.code" 2>/dev/null || echo 124)"; then
+            break
+        elif [ ! -e "$out/repeat/$i.sum" ]; then
+            row repeat "$what" failed "run $i: $(tail -n 1 "$out/repeat/$i.log")"
+            return
+        elif ! cmp -s "$out/repeat/$kind.sum" "$out/repeat/$i.sum"; then
+            row repeat "$what" failed "run $i, on $(repeat_lanes "$i") lanes, differs from the first"
+            return
+        fi
+        count=$((count + 1))
+    done
+    if [ "$count" -lt 2 ]; then
+        row repeat "$what" skipped "no time for two runs"
+    else
+        row repeat "$what" ok "$count$([ "$count" -ge "$wanted" ] || echo " of $wanted") runs"
     fi
 }
 
-# 100 short runs by turns on one lane and on several, all with the first one's algorithms; some at
-# once, so that they get into each other's way.
+# 100 short runs of all kinds by turns, on one lane and on several; some at once, so that they get into
+# each other's way.
 check_repeat() {
-    local runs=${REPEATS:-100} together=8 i j done=1
+    local runs=${REPEATS:-100} together=8 kinds=${#repeated[@]} i j done
     write_job 256 2
     rm -rf "$out/repeat"
     mkdir "$out/repeat"
     repeat_one 0
-    for ((i = 1; i < runs && $(left) > 10; i += together)); do
+    for ((j = 1; j < kinds && j < runs; j++)); do
+        repeat_one $j &
+    done
+    wait
+    done=$j
+    for ((i = kinds; i < runs && $(left) > 10; i += together)); do
         for ((j = i; j < i + together && j < runs; j++)); do
-            repeat_one $j &
+            repeat_refused $((j % kinds)) || repeat_one $j &
         done
         wait
         done=$j
     done
-    for ((i = 0; i < done; i++)); do
-        if [ ! -e "$out/repeat/$i.sum" ] && [ "$(left)" -le 0 ]; then
-            done=$i # the time was over
-        elif [ ! -e "$out/repeat/$i.sum" ]; then
-            row repeat "run $i" failed "$(tail -n 1 "$out/repeat/$i.log")"
-            return
-        elif ! cmp -s "$out/repeat/0.sum" "$out/repeat/$i.sum"; then
-            row repeat "same bits" failed "run $i, on $((i % 4 + 1)) lanes, differs from the first"
-            return
-        fi
+    for ((i = 0; i < kinds && i < runs; i++)); do
+        repeat_judge $i "$runs" "$done"
     done
-    if [ "$done" -lt 2 ]; then
-        row repeat "same bits" skipped "no time for two runs"
-    else
-        row repeat "same bits" ok "$done$([ "$done" -ge "$runs" ] || echo " of $runs") runs"
-    fi
 }
 
 memory_used=(-i 0 --query-gpu=memory.used "--format=csv,noheader,nounits") # MiB
@@ -279,10 +352,12 @@ measured() {
     # 77: the peer cannot run here; 2: excise refuses, which is in order for a precision alone.
     if [ $code -eq 77 ] || { [ $code -eq 2 ] && [[ $last == *"$precision"* ]]; }; then
         row bench "$what" skipped "$last"
-    elif [ $code -eq 124 ] || [ $code -eq 137 ]; then
+    elif was_cut_off $code; then
         row bench "$what" skipped "not done in time"
     elif [[ $what == *pytorch* ]]; then
-        row bench "$what" skipped "PyTorch failed: $last" # no fault of excise's
+        row bench "$what" skipped "PyTorch failed${last:+: $last}" # no fault of excise's
+    elif [ $code -eq 124 ] || [ $code -eq 137 ]; then
+        row bench "$what" failed "not done in 100 s, or killed"
     else
         row bench "$what" failed "$last"
     fi
@@ -323,7 +398,8 @@ check_bench() {
     for precision in ${PRECISIONS:-tf32 fp32 bf16}; do
         beside step resnet20 "$precision" "eager graph compile" "${batch[@]}"
         bench_clients "$precision"
-        beside ablate resnet20 "$precision" eager --probe $probe
+        beside ablate resnet20 "$precision" "eager graph compile" --probe $probe
+        beside masked resnet20 "$precision" "" "${batch[@]}" # PyTorch has no step that costs less
         [ -z "${SMALL:-}" ] || continue
         for strategy in streams naive; do
             measured "ablate resnet20 $precision excise $strategy" "$build/excise-bench" ablate --model resnet20 \
@@ -333,7 +409,7 @@ check_bench() {
     for precision in ${PRECISIONS:-tf32 fp32 bf16}; do
         beside eval resnet20 "$precision" "eager graph" "${batch[@]}"
         [ -z "${SMALL:-}" ] || continue
-        beside step vgg11 "$precision" "eager graph" "${batch[@]}"
+        beside step vgg11 "$precision" "eager graph compile" "${batch[@]}"
         beside eval vgg11 "$precision" "eager graph" "${batch[@]}"
         beside ablate vgg11 "$precision" eager --probe $probe
     done

@@ -26,11 +26,9 @@ def pruned_bias(module):
     return module.bias if isinstance(module, nn.Linear) else None
 
 
-@torch.no_grad()
-def naive(model, x, label, batch, limit=None):
-    """Correct predictions with each channel pruned, in the order of the model; at most `limit`
-    channels a layer."""
-    counts = []
+def pruned(model, limit=None):
+    """Once for each channel, in the order of the model, while it is pruned; at most `limit` channels a
+    layer. Under no_grad."""
     for _, module in torch_models.conv_and_linear(model):
         bias = pruned_bias(module)
         for c in range(min(module.weight.shape[0], limit or module.weight.shape[0])):
@@ -39,12 +37,18 @@ def naive(model, x, label, batch, limit=None):
             if bias is not None:
                 old = bias[c].clone()
                 bias[c] = 0
-            counts.append(sum(count_correct(model(part), of)
-                              for part, of in zip(x.split(batch), label.split(batch))))
+            yield
             module.weight[c] = row
             if bias is not None:
                 bias[c] = old
-    return torch.stack(counts)
+
+
+@torch.no_grad()
+def naive(model, x, label, batch, limit=None):
+    """Correct predictions with each channel pruned."""
+    return torch.stack([sum(count_correct(model(part), of)
+                            for part, of in zip(x.split(batch), label.split(batch)))
+                        for _ in pruned(model, limit)])
 
 
 # --- prefix -----------------------------------------------------------------------------------

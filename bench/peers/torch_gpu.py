@@ -153,16 +153,34 @@ class Eval(Feed):
 
 
 class Ablate(Feed):
-    """Eager alone: what lies before the layer is kept, and several channels share a batch."""
+    """Eager: what lies before the layer is kept, and several channels share a batch. Compiled, or as a
+    graph: the whole model for every channel, all probe images at once."""
     unit, parts, repetitions = "s", 1, 3
 
     def __init__(self, options):
         super().__init__(options)
         probe = torch.arange(options.probe, device=options.device) % len(self.all)
         self.x, self.label = self.data.batch(probe)
-        self.nodes = torch_ablate.nodes_of(self.model.eval())
+        if options.mode == "eager":
+            self.nodes = torch_ablate.nodes_of(self.model.eval())
+            return
+        self.model = folded(self.model.eval()).to(memory_format=torch.channels_last)
+        self.whole = self.model
+        self.prepare()
 
+    @torch.no_grad()
+    def body(self, index):
+        with self.rounding():
+            logits = self.model(self.x)
+        self.total += torch_ablate.count_correct(logits, self.label)
+
+    @torch.no_grad()
     def run(self):
+        if self.options.mode != "eager":
+            self.total.zero_()
+            for _ in torch_ablate.pruned(self.whole):
+                self.call(self.index)
+            return self.total.item()
         chunk = min(self.options.probe, 256)
         with self.rounding():
             counts = torch_ablate.prefix(self.nodes, self.x, self.label, chunk,
@@ -256,7 +274,7 @@ def main():
         "shape": options.shape, "batch": options.batch, "precision": options.precision,
         "unit": job.unit, "median": statistics.median(samples), "min": min(samples),
         "max": max(samples), "repetitions": len(samples),
-        "seconds": time.perf_counter() - began, "finite": finite, "version": torch.__version__,
+        "seconds": time.perf_counter() - began, "value": value, "finite": finite, "version": torch.__version__,
         **memory(options)}))
     return 0 if finite else 1
 

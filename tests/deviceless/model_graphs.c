@@ -44,13 +44,25 @@ static void add_conv(ex_model_graphs *graphs, const ex_model *model, const ex_no
         add(graphs, ex_node_graph_fused(n, batch, precision, false, false));
 }
 
-/* A node may have one reader or two. */
-static void add_norm(ex_model_graphs *graphs, const ex_node *n, int batch, ex_precision precision)
+/* Two tensors of a node's gradient, where two nodes read it; shortcuts add to another's. */
+static bool has_two_gradients(const ex_model *model, int node)
 {
+    int count = 0;
+    for (int i = node + 1; i < model->node_count; i++)
+        count += (model->nodes[i].input == node && model->nodes[i].op != EX_OP_SHORTCUT_A) +
+                 (model->nodes[i].residual == node);
+    return count > 1;
+}
+
+static void add_norm(ex_model_graphs *graphs, const ex_model *model, int node, int batch,
+                     ex_precision precision)
+{
+    const ex_node *n = &model->nodes[node];
+    const bool second = has_two_gradients(model, node);
+    if (second && !n->relu)
+        return; /* kernels of ours compute it */
     add(graphs, ex_node_graph_norm(n, batch, precision));
-    add(graphs, ex_node_graph_norm_backward(n, batch, precision, false));
-    if (n->relu)
-        add(graphs, ex_node_graph_norm_backward(n, batch, precision, true));
+    add(graphs, ex_node_graph_norm_backward(n, batch, precision, second));
 }
 
 static void add_model(ex_model_graphs *graphs, const ex_model *model, int batch,
@@ -61,7 +73,7 @@ static void add_model(ex_model_graphs *graphs, const ex_model *model, int batch,
         if (n->op == EX_OP_CONV) {
             add_conv(graphs, model, n, batch, precision);
             if (model->layers[n->layer].scale != EX_NONE)
-                add_norm(graphs, n, batch, precision);
+                add_norm(graphs, model, i, batch, precision);
         }
         if (n->op == EX_OP_MAXPOOL || n->op == EX_OP_AVGPOOL) {
             add(graphs, ex_node_graph_pool(n, batch, precision, false));
@@ -70,9 +82,9 @@ static void add_model(ex_model_graphs *graphs, const ex_model *model, int batch,
     }
 }
 
-void ex_model_graphs_init(ex_model_graphs *out, int batch, ex_precision precision)
+void ex_model_graphs_init(ex_model_graphs *out, ex_model_shape shape, int batch,
+                          ex_precision precision)
 {
-    const ex_model_shape shape = {.classes = 10, .channels = 3, .height = 32, .width = 32};
     *out = (ex_model_graphs){0};
     for (const char *const *name = ex_model_names(); *name; name++) {
         ex_model *model = NULL;

@@ -1,4 +1,5 @@
-/* The graphs that the CUDA back end makes of the models, each once. */
+/* The graphs that the CUDA back end makes of the models, each once: test_backend_graphs holds the
+ * list against what plans ask for. */
 #ifndef EX_MODEL_GRAPHS_H
 #define EX_MODEL_GRAPHS_H
 
@@ -9,8 +10,9 @@ typedef struct ex_model_graphs {
     int count, room;
 } ex_model_graphs;
 
-/* Of all models at one batch size and precision. */
-void ex_model_graphs_init(ex_model_graphs *out, int batch, ex_precision precision);
+/* Of all models for images of a shape, at one batch size and precision. */
+void ex_model_graphs_init(ex_model_graphs *out, ex_model_shape shape, int batch,
+                          ex_precision precision);
 void ex_model_graphs_close(ex_model_graphs *graphs);
 
 #endif

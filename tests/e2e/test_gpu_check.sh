@@ -52,8 +52,12 @@ checks 1 build # the module is missing, but the program is there
 "$excise" devices --json 2>/dev/null | grep -q '"auto": "cuda:0"' || { echo "without oneDNN no disguise"; exit 0; }
 STAND_IN_PROBE=planted checks 1 test
 has out "the probe of the module fails: planted"
-REPEATS=3 checks 0 repeat
-json told/gpu_check.json '[(r["what"], r["result"], r["detail"]) for r in d["rows"]] == [("same bits", "ok", "3 runs")]'
+REPEATS=10 checks 0 repeat
+for kind in "train fp32 direct" "ablate fp32 direct" "train fp32 auto"; do
+    json told/gpu_check.json "[(r['result'], r['detail']) for r in d['rows'] if r['what'] == 'same bits, $kind'] == [('ok', '2 runs')]"
+done
+json told/gpu_check.json '[r["result"] for r in d["rows"] if "tf32" in r["what"]] == ["skipped"] and len(d["rows"]) == 5'
+present told/repeat/2/algorithms.json
 printf '#!/usr/bin/env bash\nexec "%s" "$@" -s seed=$RANDOM\n' "$build/excise" >built/excise
-REPEATS=5 checks 1 repeat
+REPEATS=6 checks 1 repeat
 has out "differs from the first"

@@ -20,10 +20,10 @@ ex_device *ex_golden_device_open(ex_conv_choice conv, ex_precision precision)
     return device;
 }
 
-bool ex_golden_device_has_bf16(void)
+bool ex_golden_device_has(ex_precision precision)
 {
     ex_device *device;
-    if (open_device(&device, EX_CONV_DIRECT, EX_BF16) != EX_OK) {
+    if (open_device(&device, EX_CONV_DIRECT, precision) != EX_OK) {
         fprintf(stderr, "skipped: %s\n", ex_error_message());
         return false;
     }

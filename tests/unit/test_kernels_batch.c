@@ -48,6 +48,27 @@ static void test_gather_equals_the_reference_in_every_layout(void **state)
         }
 }
 
+/* Channels, images and pixels around a warp, and one less than a power of two. */
+static void test_gather_of_sizes_around_a_warp(void **state)
+{
+    (void)state;
+    static const int sizes[][5] = {/* N, C, H, W, block */
+                                   {2, 31, 3, 1, 31}, {2, 32, 1, 3, 1},   {2, 33, 2, 3, 33},
+                                   {1, 33, 3, 3, 1},  {31, 1, 1, 1, 1},   {32, 3, 1, 2, 3},
+                                   {33, 2, 2, 1, 2},  {1, 1, 1, 1023, 1}, {1, 1023, 1, 1, 1023},
+                                   {1023, 1, 1, 1, 1}};
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
+        const int *s = sizes[i];
+        check_gather((ex_gather_shape){.N = s[0],
+                                       .C = s[1],
+                                       .H = s[2],
+                                       .W = s[3],
+                                       .out_H = s[2],
+                                       .out_W = s[3],
+                                       .block = s[4]});
+    }
+}
+
 static void test_gather_pads_with_black_and_crops(void **state)
 {
     (void)state;
@@ -214,6 +235,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_gather_equals_the_reference_in_every_layout),
+        cmocka_unit_test(test_gather_of_sizes_around_a_warp),
         cmocka_unit_test(test_gather_pads_with_black_and_crops),
         cmocka_unit_test(test_gather_at_any_alignment),
         cmocka_unit_test(test_gather_of_an_empty_batch_writes_nothing),

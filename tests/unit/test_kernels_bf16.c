@@ -164,10 +164,14 @@ static void test_add_relu_and_gradient(void **state)
  */
 
 static const ex_map_shape SHAPES[] = {
-    {1, 1, 1, 1, 1, EX_MAP_BF16},   {3, 16, 8, 8, 16, EX_MAP_BF16},
-    {2, 5, 3, 3, 1, EX_MAP_BF16},   {2, 6, 3, 5, 6, EX_MAP_BF16},
-    {3, 32, 7, 5, 16, EX_MAP_BF16}, {3, 32, 5, 3, 32, EX_MAP_BF16},
-    {0, 16, 4, 4, 16, EX_MAP_BF16}, {9, 64, 14, 14, 16, EX_MAP_BF16},
+    {1, 1, 1, 1, 1, EX_MAP_BF16},       {3, 16, 8, 8, 16, EX_MAP_BF16},
+    {2, 5, 3, 3, 1, EX_MAP_BF16},       {2, 6, 3, 5, 6, EX_MAP_BF16},
+    {3, 32, 7, 5, 16, EX_MAP_BF16},     {3, 32, 5, 3, 32, EX_MAP_BF16},
+    {0, 16, 4, 4, 16, EX_MAP_BF16},     {9, 64, 14, 14, 16, EX_MAP_BF16},
+    {2, 31, 3, 3, 31, EX_MAP_BF16},     {1, 33, 4, 3, 33, EX_MAP_BF16},
+    {1, 33, 3, 4, 1, EX_MAP_BF16},      {33, 1, 3, 3, 1, EX_MAP_BF16},
+    {31, 2, 1, 1, 2, EX_MAP_BF16},      {1, 1, 33, 31, 1, EX_MAP_BF16},
+    {1, 1023, 1, 1, 1023, EX_MAP_BF16},
 };
 enum { SHAPES_COUNT = sizeof SHAPES / sizeof *SHAPES };
 
@@ -217,22 +221,22 @@ static void test_gather_with_and_without_augmentation(void **state)
 {
     (void)state;
     enum { IMAGES = 3, N = 5 };
-    static const int layouts[][2] = {{1, 1}, {3, 1}, {3, 3}, {16, 16}};
+    static const int layouts[][2] = {{1, 1}, {3, 1}, {3, 3}, {16, 16}, {33, 33}, {31, 1}};
     static const uint32_t index[N] = {2, 0, 1, 1, 2};
     const ex_augment augment = {.crop = 2, .flip = 1, .cutout = 3, .draws = {{1, 2}, {3, 4, 5, 6}}};
-    for (size_t i = 0; i < 16; i++) {
+    for (size_t i = 0; i < 24; i++) {
         const ex_gather_shape base = {.N = N, .H = 5, .W = 7, .out_H = 9, .out_W = 8, .top = 2};
         ex_gather_shape g = base;
-        g.C = layouts[i % 4][0], g.block = layouts[i % 4][1];
-        g.augment = i / 4 % 2 ? &augment : NULL;
+        g.C = layouts[i % 6][0], g.block = layouts[i % 6][1];
+        g.augment = i / 6 % 2 ? &augment : NULL;
         g.type = EX_MAP_BF16;
         const size_t n = (size_t)(N * g.C * g.out_H * g.out_W);
-        uint8_t images[IMAGES * 16 * 5 * 7];
+        uint8_t images[IMAGES * 33 * 5 * 7];
         for (size_t j = 0; j < sizeof images; j++)
             images[j] = (uint8_t)(37 * j + 11);
-        float *scale = random_floats(16, 1), *shift = random_floats(16, 2);
+        float *scale = random_floats(33, 1), *shift = random_floats(33, 2);
         g.scale = scale, g.shift = shift;
-        halves out = halves_open(n, i / 8);
+        halves out = halves_open(n, i / 12);
         float *expected = ex_guard_floats(n);
         ex_batch_gather_ref(expected, images, index, &g);
         k->batch_gather(out.bits, images, index, &g, threads_stream(2));
@@ -319,6 +323,11 @@ static const ex_conv_shape CONVS[] = {
     {{2, 32, 7, 5, 32, EX_MAP_BF16}, 32, 7, 5, 32, 3, 3, 1, 1},
     {{2, 5, 7, 21, 5, EX_MAP_BF16}, 4, 5, 19, 1, 3, 3, 1, 0},
     {{0, 16, 4, 4, 16, EX_MAP_BF16}, 16, 4, 4, 16, 3, 3, 1, 1},
+    {{2, 1, 4, 3, 1, EX_MAP_BF16}, 2, 4, 3, 1, 3, 3, 1, 1},
+    {{2, 31, 3, 3, 31, EX_MAP_BF16}, 33, 3, 3, 33, 1, 1, 1, 0},
+    {{1, 33, 4, 3, 33, EX_MAP_BF16}, 31, 4, 3, 31, 3, 3, 1, 1},
+    {{33, 33, 1, 2, 1, EX_MAP_BF16}, 3, 1, 2, 1, 1, 1, 1, 0},
+    {{1, 1023, 2, 1, 1023, EX_MAP_BF16}, 2, 2, 1, 2, 1, 1, 1, 0},
 };
 enum { CONVS_COUNT = sizeof CONVS / sizeof *CONVS };
 
@@ -495,9 +504,20 @@ static void test_norm_and_gradient_with_statistics_in_float32(void **state)
 {
     (void)state;
     static const ex_map_shape shapes[] = {
-        {2, 16, 4, 4, 16, EX_MAP_BF16}, {3, 32, 7, 5, 16, EX_MAP_BF16},
-        {31, 1, 1, 1, 1, EX_MAP_BF16},  {4, 24, 3, 3, 8, EX_MAP_BF16},
-        {1, 33, 3, 2, 1, EX_MAP_BF16},  {2, 2, 17, 17, 2, EX_MAP_BF16},
+        {2, 16, 4, 4, 16, EX_MAP_BF16},
+        {3, 32, 7, 5, 16, EX_MAP_BF16},
+        {31, 1, 1, 1, 1, EX_MAP_BF16},
+        {4, 24, 3, 3, 8, EX_MAP_BF16},
+        {1, 33, 3, 2, 1, EX_MAP_BF16},
+        {2, 2, 17, 17, 2, EX_MAP_BF16},
+        {1, 31, 4, 2, 1, EX_MAP_BF16},
+        {1, 2, 33, 31, 1, EX_MAP_BF16},
+        {5, 1, 1, 1, 1, EX_MAP_BF16},
+#if defined(EX_TEST_EMULATED) /* NHWC */
+        {2, 31, 3, 2, 31, EX_MAP_BF16},
+        {1, 33, 5, 3, 33, EX_MAP_BF16},
+        {2, 64, 6, 6, 64, EX_MAP_BF16},
+#endif
     };
     for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++)
         for (unsigned form = 0; form < 16; form++)

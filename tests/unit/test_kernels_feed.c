@@ -1,8 +1,8 @@
 #include "test_kernels.h"
 
-enum { STEPS = 4, LARGEST = 700 };
+enum { STEPS = 4, LARGEST = 1023 };
 
-static const int batches[] = {0, 1, 7, 255, 256, 257, LARGEST};
+static const int batches[] = {0, 1, 7, 31, 32, 33, 255, 256, 257, 700, LARGEST};
 
 typedef struct lists {
     uint32_t index[STEPS * LARGEST], index_out[LARGEST], index_expected[LARGEST];

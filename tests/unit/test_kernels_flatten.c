@@ -9,6 +9,14 @@ static const ex_map_shape shapes[] = {
     {.N = 1, .C = 3, .H = 1, .W = 1, .block = 3},
     {.N = 9, .C = 64, .H = 14, .W = 14, .block = 16},
     {.N = 0, .C = 4, .H = 2, .W = 2, .block = 4},
+    {.N = 31, .C = 1, .H = 1, .W = 1, .block = 1},
+    {.N = 2, .C = 31, .H = 3, .W = 1, .block = 31},
+    {.N = 1, .C = 32, .H = 1, .W = 1, .block = 1},
+    {.N = 2, .C = 33, .H = 2, .W = 1, .block = 33},
+    {.N = 33, .C = 1, .H = 31, .W = 1, .block = 1},
+    {.N = 1, .C = 1023, .H = 1, .W = 1, .block = 1023},
+    {.N = 1, .C = 3, .H = 31, .W = 11, .block = 3},
+    {.N = 1023, .C = 2, .H = 1, .W = 1, .block = 2},
 };
 enum { SHAPES = sizeof shapes / sizeof *shapes };
 

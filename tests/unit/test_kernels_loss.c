@@ -71,13 +71,18 @@ static void check_against_reference(int N, int K, float spread)
 static void test_loss_gradient_and_prediction_equal_float64(void **state)
 {
     (void)state;
-    static const int classes[] = {1, 2, 7, 10, 31, 33, 100, 1023};
+    static const int classes[] = {1, 2, 7, 10, 31, 32, 33, 100, 1023};
     for (size_t i = 0; i < sizeof classes / sizeof *classes; i++) {
         check_against_reference(17, classes[i], 1.0f);
         check_against_reference(17, classes[i], 40.0f);
         check_against_reference(17, classes[i], 1e30f);
         check_against_reference(1, classes[i], 5.0f);
     }
+    for (int N = 31; N <= 33; N++) {
+        check_against_reference(N, 1, 1.0f);
+        check_against_reference(N, 33, 3.0f);
+    }
+    check_against_reference(1023, 2, 3.0f);
     check_against_reference(0, 10, 1.0f);
     check_against_reference(1500, 10, 3.0f); /* enough for several threads */
 }

@@ -52,8 +52,8 @@ static void open_norm(norm_data *d, const norm_case *c)
     for (size_t i = 0; i < d->floats; i++)
         d->x[i] = 30.0f + 0.25f * d->x[i];
     for (size_t i = 0; i < d->channels; i++) {
-        d->scale[i] = 0.5f + 0.03f * (float)i;
-        d->bias[i] = 0.2f - 0.02f * (float)i;
+        d->scale[i] = 0.5f + 0.03f * (float)(i % 72);
+        d->bias[i] = 0.2f - 0.02f * (float)(i % 72);
     }
     for (size_t i = 0; c->frozen && i < d->channels; i++) {
         d->batch_mean[i] = 29.9f;
@@ -135,8 +135,8 @@ enum { COMBINATIONS = 1 };
 
 static void test_forward_and_backward_equal_the_reference(void **state)
 {
-    /* N, C, H, W, block: 1, 31, 32, 33 values of a channel and channels; one channel; odd maps; a
-     * map of more pixels than a block of threads takes at once. */
+    /* N, C, H, W, block: 1, 31, 32, 33, 1023 values of a channel and channels; one channel; odd
+     * maps; a map of more pixels than a block of threads takes at once. */
     static const ex_map_shape shapes[] = {
         {1, 1, 1, 1, 1},
         {1, 3, 1, 1, 1},
@@ -156,6 +156,9 @@ static void test_forward_and_backward_equal_the_reference(void **state)
         {2, 12, 3, 5, 4},
         {3, 6, 5, 1, 2},
         {1, 2, 70, 65, 1},
+        {1, 2, 33, 31, 1},
+        {1023, 1, 1, 1, 1},
+        {1, 1023, 3, 1, 1},
 #if defined(EX_TEST_EMULATED) /* NHWC */
         {2, 3, 40, 40, 3},
         {2, 31, 4, 4, 31},
@@ -163,6 +166,7 @@ static void test_forward_and_backward_equal_the_reference(void **state)
         {2, 33, 5, 3, 33},
         {2, 64, 12, 12, 64},
         {1, 72, 3, 3, 24},
+        {1, 1023, 3, 1, 1023},
 #endif
     };
     (void)state;

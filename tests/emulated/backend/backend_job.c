@@ -1,8 +1,9 @@
 #include "backend_job.h"
 
+#include "base/memory.h"
+#include "device/device.h"
 #include "test.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 static const ex_sgd_coeff SGD = {.lr = 0.05f, .momentum = 0.9f, .weight_decay = 5e-4f};
@@ -99,9 +100,10 @@ static ex_status train_masked(run *w)
 {
     const backend_job *job = w->job;
     const ex_plan_spec spec = {.use = EX_USE_TRAIN, .batch = JOB_BATCH, .mask = job->mask};
-    float *stats = w->r->stats, *kept = malloc((job->model->stat_count + 1) * sizeof *kept);
+    float *stats = w->r->stats, *kept;
     ex_train_sums sums = {0};
     ex_status status;
+    EX_TRY(ex_alloc(&kept, job->model->stat_count + 1, sizeof *kept, "statistics"));
     memcpy(kept, stats, job->model->stat_count * sizeof *kept);
     EX_TRY_GOTO(ex_lane_load(w->lane[0], job->params, job->stats), done);
     EX_TRY_GOTO(ex_plan_create(&w->masked, w->lane[0], &spec), done);
@@ -109,7 +111,7 @@ static ex_status train_masked(run *w)
     EX_TRY_GOTO(ex_lane_store(w->lane[0], w->r->masked, stats), done);
     memcpy(stats, kept, job->model->stat_count * sizeof *kept);
 done:
-    free(kept);
+    ex_free(&kept);
     return status;
 }
 
@@ -156,6 +158,7 @@ ex_status backend_job_run(const backend_job *job, const char *device, backend_re
     }
     EX_TRY_GOTO(evaluate(&w), done);
 done:
+    r->calls = ex_emulated_count().calls;
     ex_plan_destroy(&w.masked);
     ex_plan_destroy(&w.from);
     ex_plan_destroy(&w.to);

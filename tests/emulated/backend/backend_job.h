@@ -28,6 +28,7 @@ typedef struct backend_result {
     float *forked; /* (JOB_VARIANTS * JOB_BATCH, classes) */
     ex_train_sums trained;
     ex_eval_sums evaluated;
+    long calls; /* of the emulated device until it was all done, or failed: the rest gives back */
 } backend_result;
 
 /* which: a test model (net_reference.h). */

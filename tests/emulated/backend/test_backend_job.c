@@ -1,5 +1,5 @@
 /* A short job on the CUDA back end, emulated: against the CPU back end, under other orders of the
- * streams' work, on more lanes, and with every call and every work failing in turn. */
+ * streams' work, and on more lanes. */
 #include "backend_job.h"
 #include "device/device.h"
 #include "library/library.h"
@@ -129,81 +129,6 @@ static void test_a_fork_waits_for_what_it_reads_on_another_lane(void **state)
     backend_job_close(&job);
 }
 
-/* Calls that only give something back: their failure is nobody's. */
-static bool only_releases(const char *call)
-{
-    return strstr(call, "Free") || strstr(call, "Destroy") || strcmp(call, "cudaSetDevice") == 0 ||
-           strcmp(call, "cudaStreamSynchronize") == 0;
-}
-
-/* The first ones all, then fewer and fewer of them: there are some thousands. */
-static long after(long n)
-{
-    return n + 1 + n / 12;
-}
-
-static void fail_calls(const backend_job *job, backend_result *result, int spread)
-{
-    for (long n = 1;; n = after(n) + n / spread) {
-        ex_emulated_reset((uint64_t)n);
-        ex_emulated_fail_call(n);
-        const ex_status status = backend_job_run(job, "cuda", result);
-        const char *call = ex_emulated_failed_call();
-        if (!call) {
-            assert_ok(status);
-            assert_true(n > 500);
-            return;
-        }
-        /* Of timed candidates those that find no memory or cannot be recorded are passed over. */
-        const bool spare = job->timed && (strcmp(call, "cudaMalloc") == 0 ||
-                                          strstr(call, "Capture") || strstr(call, "cudaGraph"));
-        if (status == EX_OK && !spare && !only_releases(call))
-            fail_msg("failure %ld, of %s, went unnoticed", n, call);
-        assert_true(status == EX_OK || strlen(ex_error_message()) > 0);
-        if (strcmp(ex_emulated_leaks(), "") != 0)
-            fail_msg("failure %ld, of %s, leaks %s", n, call, ex_emulated_leaks());
-    }
-}
-
-static void test_calls_may_fail(void **state)
-{
-    enum { MOST = 1 << 20, SOME = 3 };
-    (void)state;
-    backend_job job;
-    backend_result result;
-    backend_job_open(&job, 1, 2);
-    backend_result_open(&result, &job);
-    fail_calls(&job, &result, MOST);
-    job.precision = EX_BF16;
-    job.timed = true;
-    fail_calls(&job, &result, SOME);
-    backend_result_close(&result);
-    backend_job_close(&job);
-}
-
-/* Work that fails breaks the device: the job ends with an error, whatever it does next. */
-static void test_work_may_fail(void **state)
-{
-    (void)state;
-    backend_job job;
-    backend_result result;
-    long n = 1;
-    backend_job_open(&job, 1, 2);
-    backend_result_open(&result, &job);
-    for (;; n = after(n)) {
-        ex_emulated_reset((uint64_t)n);
-        ex_emulated_fail_work(n);
-        const ex_status status = backend_job_run(&job, "cuda", &result);
-        if (status == EX_OK)
-            break;
-        assert_int_equal(status, EX_ERR_BACKEND);
-    }
-    assert_true(n > 300);
-    ex_emulated_reset(0);
-    backend_result_close(&result);
-    backend_job_close(&job);
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -211,8 +136,6 @@ int main(void)
         cmocka_unit_test(test_fused_graphs_and_their_parts_give_the_same),
         cmocka_unit_test(test_lanes_and_orders_of_work_do_not_change_a_bit),
         cmocka_unit_test(test_a_fork_waits_for_what_it_reads_on_another_lane),
-        cmocka_unit_test(test_calls_may_fail),
-        cmocka_unit_test(test_work_may_fail),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -46,7 +46,9 @@
 extern "C" {
 #endif
 
-/* Forgets everything: queued work, memory, streams, events, graphs, errors, counts. One device of
+/* Before the first reset the seed is EXCISE_EMULATED_SEED's, 0 without.
+ *
+ * Forgets everything: queued work, memory, streams, events, graphs, errors, counts. One device of
  * 1 GiB and one multiprocessor. */
 void ex_emulated_reset(uint64_t seed);
 /* Right after a reset: the number of devices, 0 to 8, and the memory of each. */

@@ -4,6 +4,7 @@
 #include "state.h"
 
 #include <algorithm>
+#include <cstdlib>
 #include <cstring>
 
 namespace emulated
@@ -22,8 +23,15 @@ struct work {
 namespace
 {
 
+/* Of programs that are not reset by a test. */
+uint64_t first_seed()
+{
+    const char *const text = getenv("EXCISE_EMULATED_SEED");
+    return text ? strtoull(text, nullptr, 10) : 0;
+}
+
 struct schedule {
-    uint64_t seed = 0, draws = 0, shuffles = 0, next_number = 0;
+    uint64_t seed = first_seed(), draws = 0, shuffles = 0, next_number = 0;
     std::vector<work_ref> pending, ready;
     long fail_after = 0;
 };
@@ -96,16 +104,16 @@ work_ref take_ready()
 void run_task(const task &t)
 {
     counts().works_run++;
+    if (t.kind == effect::kernel)
+        the().clock += the().kernel_takes;
+    else if (t.kind == effect::library)
+        the().clock += the().library_takes;
     if (the().only_count && (t.kind == effect::kernel || t.kind == effect::library))
         return;
     if (now.fail_after && --now.fail_after == 0) {
         break_device(cudaErrorLaunchFailure, t.what + " was made to fail");
         return;
     }
-    if (t.kind == effect::kernel)
-        the().clock += the().kernel_takes;
-    else if (t.kind == effect::library)
-        the().clock += the().library_takes;
     running = t.what.c_str();
     memory_open(t.device);
     t.run();

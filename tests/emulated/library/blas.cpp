@@ -2,6 +2,7 @@
  * workspace that a plan was promised is overwritten, whether it is needed or not. */
 #include <cstring>
 
+#include "faults.h"
 #include "stream.h"
 
 extern "C" {
@@ -111,6 +112,7 @@ extern "C" {
 
 ex_status ex_blas_handle_create(ex_blas_handle **out, void *stream)
 {
+    EX_TRY(ex_library_called("ex_blas_handle_create"));
     EX_TRY(ex_alloc(out, 1, sizeof **out, "library handle"));
     (*out)->stream = stream;
     return EX_OK;
@@ -125,6 +127,7 @@ ex_status ex_blas_plan_create(ex_blas_plan **out, ex_blas_handle *handle, const 
                               size_t workspace)
 {
     *out = nullptr;
+    EX_TRY(ex_library_called("ex_blas_plan_create"));
     EX_CHECK_ARG(p->N > 0 && (p->C > 0 || p->kind == EX_BLAS_SUM) && p->K > 0,
                  "a product of %d x %d by %d x %d", p->N, p->C, p->K, p->C);
     EX_TRY(ex_alloc(out, 1, sizeof **out, "library plan"));
@@ -149,6 +152,7 @@ static void say_cost(const ex_blas_product &p)
 
 ex_status ex_blas_plan_run(const ex_blas_plan *plan, const ex_blas_operands *o)
 {
+    EX_TRY(ex_library_called("ex_blas_plan_run"));
     const ex_blas_kind kind = plan->product.kind;
     const bool sums = kind == EX_BLAS_WGRAD || kind == EX_BLAS_SUM;
     const bool wants_bias = kind == EX_BLAS_FWD || kind == EX_BLAS_WGRAD;

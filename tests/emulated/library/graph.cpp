@@ -8,8 +8,10 @@
 #include <cstring>
 #include <functional>
 #include <memory>
+#include <mutex>
 #include <vector>
 
+#include "faults.h"
 #include "library.h"
 #include "ops.h"
 #include "stream.h"
@@ -259,11 +261,19 @@ static void say_cost(const ex_dnn_graph &g)
 
 static std::atomic<bool> fused_refused;
 static std::atomic<int> broken_candidate{-1};
+static std::mutex watching;
+static void (*watcher)(const ex_dnn_graph *g, void *context);
+static void *watchers;
 
 static ex_status supported(const ex_dnn_graph *g)
 {
     char text[EX_GRAPH_TEXT];
     EX_TRY(ex_dnn_graph_check(g));
+    {
+        const std::lock_guard<std::mutex> hold(watching);
+        if (watcher)
+            watcher(g, watchers);
+    }
     ex_dnn_graph_describe(g, text, sizeof text);
     if (fused_refused && g->op_count > 1)
         return EX_FAIL(EX_ERR_UNSUPPORTED, "fused graphs are refused: %s", text);
@@ -282,6 +292,13 @@ void ex_emulated_library_fail_runs(int candidate)
     broken_candidate = candidate;
 }
 
+void ex_emulated_library_watch(void (*seen)(const ex_dnn_graph *g, void *context), void *context)
+{
+    const std::lock_guard<std::mutex> hold(watching);
+    watcher = seen;
+    watchers = context;
+}
+
 void ex_dnn_library(char *text, size_t size)
 {
     snprintf(text, size, "plain loops");
@@ -289,6 +306,7 @@ void ex_dnn_library(char *text, size_t size)
 
 ex_status ex_dnn_handle_create(ex_dnn_handle **out, void *stream)
 {
+    EX_TRY(ex_library_called("ex_dnn_handle_create"));
     EX_TRY(ex_alloc(out, 1, sizeof **out, "library handle"));
     (*out)->stream = stream;
     return EX_OK;
@@ -302,6 +320,7 @@ void ex_dnn_handle_destroy(ex_dnn_handle **handle)
 ex_status ex_dnn_plan_count(int *count, ex_dnn_handle *handle, const ex_dnn_graph *g)
 {
     (void)handle;
+    EX_TRY(ex_library_called("ex_dnn_plan_count"));
     EX_TRY(supported(g));
     *count = CANDIDATES;
     return EX_OK;
@@ -313,6 +332,7 @@ ex_status ex_dnn_plan_create(ex_dnn_plan **out, ex_dnn_handle *handle, const ex_
     char text[EX_GRAPH_TEXT];
     int end = 0;
     *out = nullptr;
+    EX_TRY(ex_library_called("ex_dnn_plan_create"));
     EX_TRY(supported(g));
     ex_dnn_graph_describe(g, text, sizeof text);
     if (stored && (sscanf(stored, "candidate %d of %n", &index, &end) != 1 || end == 0 ||
@@ -348,6 +368,7 @@ void ex_dnn_plan_destroy(ex_dnn_plan **plan)
 ex_status ex_dnn_plan_store(const ex_dnn_plan *plan, char **text)
 {
     char graph[EX_GRAPH_TEXT];
+    EX_TRY(ex_library_called("ex_dnn_plan_store"));
     ex_dnn_graph_describe(&plan->graph, graph, sizeof graph);
     EX_TRY(ex_alloc(text, EX_GRAPH_TEXT + 32, 1, "library plan's text"));
     snprintf(*text, EX_GRAPH_TEXT + 32, "candidate %d of %s", plan->candidate, graph);
@@ -361,6 +382,7 @@ size_t ex_dnn_plan_workspace(const ex_dnn_plan *plan)
 
 ex_status ex_dnn_plan_run(const ex_dnn_plan *plan, void *const *data, void *workspace)
 {
+    EX_TRY(ex_library_called("ex_dnn_plan_run"));
     run r = {*plan, {}, static_cast<char *>(workspace)};
     for (int i = 0; i < plan->graph.tensor_count; i++) {
         r.data[i] = data[i];

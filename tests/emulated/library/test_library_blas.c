@@ -1,10 +1,15 @@
 /* Matrix products against their definition in float64: of the emulated library, and of blas_lt.c on
- * a cuBLASLt of plain loops (lt_fake.c). */
+ * a cuBLASLt of plain loops (lt_fake.c), and on a GPU on copies of the operands (EX_TEST_MIRRORED).
+ */
 #include "test.h"
 
 #include "base/memory.h"
 #include "base/rng.h"
 #include "cuda/blas.h"
+
+#if defined(EX_TEST_MIRRORED)
+#include "mirror.h"
+#endif
 
 #include <math.h>
 #include <stdlib.h>
@@ -26,6 +31,41 @@ static float *random_floats(size_t n, uint64_t seed)
     return values;
 }
 
+#if defined(EX_TEST_MIRRORED)
+static float *copy_in(mirror *m, const float *host, int rows, int columns)
+{
+    return mirror_in(m, host, (size_t)rows * (size_t)columns * sizeof *host);
+}
+
+static float *copy_out(mirror *m, float *host, int rows, int columns)
+{
+    return mirror_out(m, host, (size_t)rows * (size_t)columns * sizeof *host);
+}
+
+static void run(const ex_blas_product *p, float *out, const float *a, const float *b, float *bias)
+{
+    static char workspace[WORKSPACE];
+    const int N = p->N, C = p->C, K = p->K;
+    const bool forward = p->kind == EX_BLAS_FWD, weights = p->kind == EX_BLAS_WGRAD;
+    ex_blas_handle *handle = NULL;
+    ex_blas_plan *plan = NULL;
+    mirror m = mirror_begin((ex_stream){.threads = 1});
+    float *const to = forward                  ? copy_out(&m, out, N, K)
+                      : weights                ? copy_out(&m, out, K, C)
+                      : p->kind == EX_BLAS_SUM ? copy_out(&m, out, 1, K)
+                                               : copy_out(&m, out, N, C);
+    const float *const first = forward ? copy_in(&m, a, N, C) : copy_in(&m, a, N, K);
+    const float *const second = weights ? copy_in(&m, b, N, C) : copy_in(&m, b, K, C);
+    float *const sum = weights ? copy_out(&m, bias, 1, K) : copy_in(&m, bias, 1, K);
+    assert_ok(ex_blas_handle_create(&handle, m.stream.queue));
+    assert_ok(ex_blas_plan_create(&plan, handle, p, sizeof workspace));
+    assert_ok(ex_blas_plan_run(plan, to, first, second, sum,
+                               mirror_out(&m, workspace, sizeof workspace)));
+    mirror_end(&m, "a product");
+    ex_blas_plan_destroy(&plan);
+    ex_blas_handle_destroy(&handle);
+}
+#else
 /* Runs a product into guarded `out` of n floats. */
 static void run(const ex_blas_product *p, float *out, const float *a, const float *b, float *bias)
 {
@@ -46,6 +86,7 @@ static void run(const ex_blas_product *p, float *out, const float *a, const floa
     ex_blas_handle_destroy(&handle);
     assert_null(handle);
 }
+#endif
 
 static void check_forward(int N, int C, int K)
 {
@@ -175,6 +216,10 @@ static void test_a_missing_operand_is_refused(void **state)
 
 int main(void)
 {
+#if defined(EX_TEST_MIRRORED)
+    if (!mirror_open())
+        return 77;
+#endif
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_forward_is_the_product_with_bias),
         cmocka_unit_test(test_a_nan_stays_one),
