@@ -30,8 +30,8 @@ typedef struct scene {
 /* Where candidates are timed, the library's norms and pools are faster than kernels of ours. */
 static void begin(const scene *s, long seed)
 {
-    const char *kernel = NULL;
-    (void)ex_kernels_cuda_error(&kernel); /* which a job that failed otherwise left untold */
+    const char *kernel = NULL, *where = NULL;
+    (void)ex_kernels_cuda_error(&kernel, &where); /* which a job that failed otherwise left untold */
     ex_emulated_reset((uint64_t)seed);
     if (s->job.timed)
         ex_emulated_set_clock(1.0, 0.1);

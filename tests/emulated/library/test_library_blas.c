@@ -31,6 +31,8 @@ static float *random_floats(size_t n, uint64_t seed)
     return values;
 }
 
+static const float ONES[ROWS_MAX] = {1, 1, 1, 1, 1, 1, 1, 1};
+
 #if defined(EX_TEST_MIRRORED)
 static float *copy_in(mirror *m, const float *host, int rows, int columns)
 {
@@ -59,8 +61,14 @@ static void run(const ex_blas_product *p, float *out, const float *a, const floa
     float *const sum = weights ? copy_out(&m, bias, 1, K) : copy_in(&m, bias, 1, K);
     assert_ok(ex_blas_handle_create(&handle, m.stream.queue));
     assert_ok(ex_blas_plan_create(&plan, handle, p, sizeof workspace));
-    assert_ok(ex_blas_plan_run(plan, to, first, second, sum,
-                               mirror_out(&m, workspace, sizeof workspace)));
+    const ex_blas_operands o = {.out = to,
+                                .a = first,
+                                .b = second,
+                                .bias = sum,
+                                .ones = copy_in(&m, ONES, 1, N),
+                                .workspace = mirror_out(&m, workspace, sizeof workspace)};
+    assert_true(N <= ROWS_MAX);
+    assert_ok(ex_blas_plan_run(plan, &o));
     mirror_end(&m, "a product");
     ex_blas_plan_destroy(&plan);
     ex_blas_handle_destroy(&handle);
@@ -74,11 +82,8 @@ static void run(const ex_blas_product *p, float *out, const float *a, const floa
     ex_blas_plan *plan = NULL;
     assert_ok(ex_blas_handle_create(&handle, NULL));
     assert_ok(ex_blas_plan_create(&plan, handle, p, sizeof workspace));
-    float ones[ROWS_MAX];
-    for (int i = 0; i < ROWS_MAX; i++)
-        ones[i] = 1.0f;
     const ex_blas_operands o = {
-        .out = out, .a = a, .b = b, .bias = bias, .ones = ones, .workspace = workspace};
+        .out = out, .a = a, .b = b, .bias = bias, .ones = ONES, .workspace = workspace};
     assert_true(p->N <= ROWS_MAX);
     assert_ok(ex_blas_plan_run(plan, &o));
     ex_blas_plan_destroy(&plan);
