@@ -165,7 +165,7 @@ static void test_work_may_fail(void **state)
 /* --- the library ------------------------------------------------------------------------------ */
 
 /* What cannot be, or finds no memory, may be done in another way: by parts, or by another
- * candidate. An error is one. */
+ * candidate. An error is one, unless it is that of a candidate which is timed. */
 static void fail_library(ex_status failure, bool timed)
 {
     scene s;
@@ -181,7 +181,8 @@ static void fail_library(ex_status failure, bool timed)
             assert_true(n > 100);
             break;
         }
-        if (failure == EX_ERR_BACKEND && status != failure)
+        const bool passed_over = timed && strcmp(call, "ex_dnn_plan_run") == 0;
+        if (failure == EX_ERR_BACKEND && status != failure && !(passed_over && status == EX_OK))
             fail_msg("failure %ld, of %s, went unnoticed: %s", n, call, ex_status_name(status));
         if (status != EX_OK && !strstr(ex_error_message(), "was made to fail"))
             fail_msg("failure %ld, of %s, became \"%s\"", n, call, ex_error_message());
