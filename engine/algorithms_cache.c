@@ -5,6 +5,7 @@
 #include "base/log.h"
 #include "io/file.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
 #include <limits.h>
@@ -71,12 +72,13 @@ static void error_restore(const last_error *e)
 
 /* --- reading ---------------------------------------------------------------------------------- */
 
-/* The file's choices, none where it is not there or damaged; a new reference, or NULL. */
+/* The file's choices, none where it is not there or damaged; a new reference, or NULL where they
+ * cannot be known. */
 static json_t *read_file(ex_algorithms_cache *cache, const ex_device *device, const char *path)
 {
     json_t *root, *algorithms;
     if (access(path, R_OK) != 0)
-        return json_object();
+        return errno == ENOENT ? json_object() : NULL;
     const ex_status status = ex_algorithms_file_read(&root, &algorithms, device, path);
     if (status == EX_OK && algorithms) {
         json_incref(algorithms);
@@ -89,7 +91,7 @@ static json_t *read_file(ex_algorithms_cache *cache, const ex_device *device, co
         ex_log_warn("what earlier runs chose is timed again, and their file replaced: %s",
                     ex_error_message());
     cache->damaged = status == EX_OK || status == EX_ERR_INPUT;
-    return json_object();
+    return cache->damaged ? json_object() : NULL;
 }
 
 const char *ex_algorithms_cache_find(ex_algorithms_cache *cache, const ex_device *device,
@@ -98,7 +100,8 @@ const char *ex_algorithms_cache_find(ex_algorithms_cache *cache, const ex_device
     if (!cache->known) {
         const last_error e = error_keep();
         place p;
-        cache->known = place_of(&p, device) ? read_file(cache, device, p.file) : json_object();
+        cache->known = place_of(&p, device) ? read_file(cache, device, p.file) : NULL;
+        cache->known = cache->known ? cache->known : json_object();
         error_restore(&e);
     }
     return json_string_value(json_object_get(cache->known, key));
@@ -124,6 +127,8 @@ static ex_status merge(ex_algorithms_cache *cache, const ex_device *device, cons
     json_t *all = cache->damaged ? json_object() : read_file(cache, device, path);
     const char *key;
     json_t *text;
+    if (!all)
+        return EX_ERR_IO;
     json_object_foreach(cache->made, key, text)
     {
         const bool since = json_object_get(all, key) && !json_object_get(cache->known, key);

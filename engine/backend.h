@@ -2,7 +2,8 @@
  *
  * Device = an opened back end with its options. Lane = a stream's worth of state on it: a model's
  * values (params, stats, velocity), workspace, threads. Plan = a model compiled on a lane for one
- * use and batch size; running one allocates nothing. Plans of one lane share its scratch memory, so
+ * use and batch size; running one allocates nothing, unless a plan of its lane went since it last
+ * ran and took their scratch memory along. Plans of one lane share that memory, so
  * only one of them may run at a time, and what a plan computed is gone once another plan of the
  * same lane was made, has run or was destroyed (but for the nodes kept by keep_nodes). A lane is
  * used by one thread at a time.

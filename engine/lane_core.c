@@ -125,9 +125,13 @@ static ex_status make_arena(ex_lane_core *lane, size_t bytes)
 
 ex_status ex_lane_reserve(ex_lane_core *lane, ex_lane_claim *claim)
 {
-    const size_t largest = largest_claim(lane), taken = lane->arena_taken;
+    const size_t largest = largest_claim(lane);
     const size_t needed = claim->arena > largest ? claim->arena : largest;
-    const size_t more = needed > taken ? needed - taken : 0;
+    if (lane->arena_taken > needed) { /* of trials, which are over */
+        EX_TRY(lane->memory->wait(lane));
+        drop_arena(lane, needed);
+    }
+    const size_t more = needed - lane->arena_taken;
     EX_TRY(ex_budget_take(lane->budget, claim->own + more));
     lane->arena_taken += more;
     claim->next = lane->claims;

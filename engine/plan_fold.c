@@ -80,7 +80,8 @@ ex_status ex_plan_fold_prepare(ex_plan_core *plan, int node)
     if (ex_plan_trains(plan) && !plan->base.spec.mask)
         return EX_OK;
     ex_plan_buffer_own(plan, map->bias);
-    /* Evaluation keeps the filters as the convolution reads them instead. */
+    /* Evaluation keeps the filters as the convolution reads them instead, and so may a back end
+     * where a mask leaves the layer as it is: it takes this back then. */
     plan->buffers.list[map->folded.buffer].own = ex_plan_trains(plan);
     return add_fold(plan, node, run_fold);
 }

@@ -26,7 +26,7 @@ struct ex_trainer {
     slot slots[PLANS_MAX];
     int slot_count;
     uint64_t clock;
-    int evaluate_batch; /* EVALUATE_BATCH, or a half of a half of it where memory is short */
+    int evaluate_batch; /* EVALUATE_BATCH, halved as often as memory was short */
     ex_samples feed;    /* an epoch's order; room for feed_room samples */
     uint32_t *order;
     size_t feed_room;
@@ -72,6 +72,7 @@ void ex_trainer_drop_plans(ex_trainer *t)
 {
     while (t->slot_count > 0)
         slot_close(&t->slots[--t->slot_count]);
+    t->evaluate_batch = EVALUATE_BATCH;
 }
 
 /* --- plans ---------------------------------------------------------------------------------- */

@@ -65,27 +65,13 @@ static void clear(work *w)
     memset(w->sums->class_count, 0, bytes);
 }
 
-/* Lanes that take memory at once may leave none for the last of them, where one alone would do. */
-static ex_status run_lanes(work *w, int lanes, int chunks)
-{
-    const ex_status status = ex_lanes_run(lanes, chunks, evaluate_chunk, w);
-    if (status != EX_ERR_MEMORY)
-        return status;
-    ex_federation_drop_plans(w->f);
-    clear(w);
-    if (lanes > 1)
-        ex_log("memory is short: one lane evaluates, not %d", lanes);
-    return ex_lanes_run(1, chunks, evaluate_chunk, w);
-}
-
-static ex_status run_chunks(work *w)
+static ex_status run_chunks(work *w, int lanes)
 {
     const size_t chunks = (w->samples->count + CHUNK - 1) / CHUNK;
-    const size_t lanes = (size_t)w->f->lane_count;
     ex_status status;
     EX_TRY_GOTO(ex_alloc(&w->loss, chunks, sizeof *w->loss, "chunks"), done);
-    EX_TRY_GOTO(ex_alloc(&w->loaded, lanes, sizeof *w->loaded, "lanes"), done);
-    EX_TRY_GOTO(run_lanes(w, (int)lanes, (int)chunks), done);
+    EX_TRY_GOTO(ex_alloc(&w->loaded, (size_t)lanes, sizeof *w->loaded, "lanes"), done);
+    EX_TRY_GOTO(ex_lanes_run(lanes, (int)chunks, evaluate_chunk, w), done);
     for (size_t i = 0; i < chunks; i++)
         w->sums->loss += w->loss[i];
     w->sums->loss = w->sums->count ? w->sums->loss / (double)w->sums->count : NAN;
@@ -93,6 +79,23 @@ done:
     ex_free(&w->loss);
     ex_free(&w->loaded);
     return status;
+}
+
+/* Short of memory, by fewer lanes where their number is ours to choose; then by one, which the
+ * plans that wait make room for. */
+static ex_status run_within_memory(work *w)
+{
+    ex_federation *f = w->f;
+    ex_status status;
+    while ((status = run_chunks(w, f->lane_count)) == EX_ERR_MEMORY && ex_federation_fewer_lanes(f))
+        clear(w);
+    if (status != EX_ERR_MEMORY)
+        return status;
+    clear(w);
+    ex_federation_drop_plans(f);
+    if (f->lane_count > 1)
+        ex_log("memory is short: one lane evaluates, not %d", f->lane_count);
+    return run_chunks(w, 1);
 }
 
 ex_status ex_federation_evaluate(ex_federation *f, const ex_dataset *data,
@@ -114,9 +117,7 @@ ex_status ex_federation_evaluate(ex_federation *f, const ex_dataset *data,
     EX_TRY_GOTO(ex_alloc(&out->class_correct, classes, sizeof(size_t), "class counts"), done);
     EX_TRY_GOTO(ex_alloc(&out->class_count, classes, sizeof(size_t), "class counts"), done);
     EX_TRY_GOTO(ex_federation_lanes(f), done);
-    while ((status = run_chunks(&w)) == EX_ERR_MEMORY && ex_federation_fewer_lanes(f))
-        clear(&w);
-    EX_TRY_GOTO(status, done);
+    EX_TRY_GOTO(run_within_memory(&w), done);
     if (out->count > 0 && !isfinite(out->loss))
         ex_log_warn("the loss on %zu samples is not finite: the model has diverged, and its "
                     "accuracy says nothing; train it with a lower learning rate",

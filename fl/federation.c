@@ -175,7 +175,7 @@ static ex_status has_room(const ex_federation *f, bool *room)
     const size_t images = d->count * (size_t)d->channels * (size_t)d->height * (size_t)d->width;
     size_t left;
     EX_TRY(ex_device_memory_left(f->device, &left));
-    *room = left > images && (left - images) / 2 >= f->lane_bytes;
+    *room = left > images && (left - images) / 2 >= f->lane_bytes + f->setup_bytes;
     return EX_OK;
 }
 
@@ -189,12 +189,16 @@ static ex_status ready_lane(ex_federation *f, int i, ex_lane_setup setup, void *
 /* The others will take about as much as the first one. */
 static ex_status measure_first(ex_federation *f, ex_lane_setup setup, void *context)
 {
+    const bool is_new = !f->lanes[0];
     size_t before, after;
     EX_TRY(ex_device_memory_left(f->device, &before));
     EX_TRY(ready_lane(f, 0, setup, context));
     EX_TRY(ex_device_memory_left(f->device, &after));
-    if (before > after)
-        f->lane_bytes += before - after;
+    const size_t took = before > after ? before - after : 0;
+    if (is_new)
+        f->lane_bytes = took;
+    else if (took > f->setup_bytes) /* plans that were dropped are made again */
+        f->setup_bytes = took;
     return EX_OK;
 }
 

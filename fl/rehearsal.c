@@ -39,6 +39,9 @@ static ex_status find_cast(cast *out, const ex_federation *f)
     EX_TRY_GOTO(ex_alloc(&cohort, room, sizeof *cohort, "cohort"), done);
     EX_TRY_GOTO(ex_alloc(&out->list, room, sizeof *out->list, "clients of all rounds"), done);
     for (int round = 0; round < (drawn ? c->rounds : 1); round++) {
+        EX_TRY_GOTO(ex_interrupted() ? EX_FAIL(EX_ERR_INTERRUPTED, "interrupted by a signal")
+                                     : EX_OK,
+                    done);
         EX_TRY_GOTO(ex_cohort(cohort, &count, c, f->seed, f->clients, round), done);
         for (int i = 0; i < count; i++)
             out->list[cohort[i]].samples = f->clients[cohort[i]].count;

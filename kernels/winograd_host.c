@@ -323,7 +323,7 @@ void ex_winograd_conv(void *y, const void *x, const float *filters, const ex_win
     g.y = y;
     g.end = what;
     if (workers > 1)
-        EX_SHARE(workers, all_tiles(shape) * POINTS * EX_WIDE, s,
+        EX_SHARE(workers, products_of_all(&g), s,
                  run_workers(&g, filters, scratch, workers, begin, end));
     else
         run_groups(g, filters, 0, 1, s);

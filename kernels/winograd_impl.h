@@ -19,8 +19,8 @@ enum { APART = EX_WIDE };
 enum { GROUP = 128, GROUP_ALONE = 64 };
 
 /* C times K up to which threads take groups: their filters at all points, 1.2 MB, stay near a core.
- * Twice as fast then with two threads (64 to 128 channels, maps of 16 x 16); for 512 to 512 channels
- * each thread would read 38 MB of filters for a few tiles. */
+ * With two threads twice as fast as sharing each step (64 to 128 channels, maps of 16 x 16); for
+ * 512 to 512 channels each thread would read 38 MB of filters for a few tiles. */
 enum { FILTERS_NEAR = 64 * 128 };
 
 /* The points 0, a, -a, b, -b and infinity; sums and products of their squares. */
@@ -65,12 +65,12 @@ EX_INLINE size_t groups_of(const ex_winograd_shape *s)
     return (all_tiles(s) + room_of(s) - 1) / room_of(s);
 }
 
-/* How many work at once, each with scratch of its own, on what can be divided into so many pieces;
- * 1: all threads on the same. */
+/* How many work at once, each with scratch of its own, on what can be divided into so many pieces:
+ * each thread, if there is a piece for each; else 1, and all threads are on the same. */
 EX_INLINE size_t workers_of(const ex_winograd_shape *s, size_t pieces, int threads)
 {
-    const size_t most = takes_groups(s) ? (size_t)threads : 1;
-    return pieces < most ? pieces : most;
+    const bool each = takes_groups(s) && threads > 1 && pieces >= (size_t)threads;
+    return each ? (size_t)threads : 1;
 }
 
 /* Floats of a worker's scratch. */
@@ -79,10 +79,21 @@ EX_INLINE size_t slot_of(const ex_winograd_shape *s)
     return POINTS * ((size_t)(s->C + s->K) * room_of(s) + 2 * APART);
 }
 
-/* Multiply-adds of a group's products, by sixteens. */
+/* Multiply-adds of products of so many tiles, by sixteens. */
+EX_INLINE size_t products(const ex_winograd_work *g, size_t tiles)
+{
+    return POINTS * tiles * g->in_blocks * g->out_blocks * EX_WIDE;
+}
+
+/* Of a group. */
 EX_INLINE size_t products_of(const ex_winograd_work *g)
 {
-    return POINTS * g->tiles * g->in_blocks * g->out_blocks * EX_WIDE;
+    return products(g, g->tiles);
+}
+
+EX_INLINE size_t products_of_all(const ex_winograd_work *g)
+{
+    return products(g, all_tiles(g->shape));
 }
 
 /* Of the panel that begins with filter (or channel) k. */

@@ -195,7 +195,7 @@ void ex_winograd_weights(float *dw, const void *x, const void *dy, const ex_wino
     const ex_winograd_work g = ex_winograd_begin(shape, x, scratch);
     const float *sums = scratch + workers * slot_of(shape);
     if (workers > 1)
-        EX_SHARE(workers, all_tiles(shape) * POINTS * EX_WIDE, s,
+        EX_SHARE(workers, products_of_all(&g), s,
                  sum_workers(&g, dy, scratch, workers, begin, end));
     else
         sum_parts(g, dy, scratch + slot_of(shape), 0, parts, s);

@@ -75,7 +75,8 @@ ex_status ex_cuda_lists_upload(ex_cuda_plan *plan)
         ex_plan_rows_list((void *)(host + l.rows), mask);
         memcpy(host + l.selected, mask->selected, channels);
     }
-    ex_status status = ex_cuda_alloc(&plan->lists, l.total, "lists of a plan", EX_CUDA_LESS_PLAN);
+    ex_lane_core *lane = plan->core.lane;
+    ex_status status = lane->memory->alloc(&plan->lists, lane, l.total, "lists of a plan");
     if (status == EX_OK)
         status = ex_cuda_send(plan->lane, plan->lists, host, l.total);
     if (status == EX_OK)

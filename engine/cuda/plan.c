@@ -34,7 +34,9 @@ static ex_status build(ex_cuda_plan *p)
         EX_TRY(ex_cuda_readers_create(&p->readers));
     EX_TRY(ex_plan_core_build(&p->core));
     EX_TRY(ex_cuda_lists_upload(p));
-    return ex_plan_core_allocate(&p->core);
+    EX_TRY(ex_plan_core_allocate(&p->core));
+    p->core.base.bytes += p->lists_bytes;
+    return EX_OK;
 }
 
 ex_status ex_cuda_plan_create(ex_plan **out, ex_lane *lane, const ex_plan_spec *spec)
@@ -64,7 +66,7 @@ void ex_cuda_plan_destroy(ex_plan **plan)
     ex_cuda_replays_free(p);
     ex_cuda_readers_destroy(&p->readers);
     ex_plan_core_close(&p->core);
-    ex_cuda_free(&p->lists);
+    p->core.lane->memory->free(&p->lists);
     ex_budget_give_back(&p->lane->device->budget, p->lists_bytes);
     ex_free(&p);
     *plan = NULL;

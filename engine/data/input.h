@@ -1,5 +1,6 @@
 /* A data file being read, plain or gzipped alike (zlib looks at the first bytes). An error is
- * EX_ERR_INPUT naming the path, what was expected and what was found; or EX_ERR_MEMORY. */
+ * EX_ERR_INPUT naming the path, what was expected and what was found; or EX_ERR_MEMORY, or
+ * EX_ERR_IO where the process or the disk is short of something. */
 #ifndef EX_INPUT_H
 #define EX_INPUT_H
 

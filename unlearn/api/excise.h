@@ -21,6 +21,9 @@
  * A call leaves its thread's locale, and the number of OpenMP threads, as they were; in what it
  * reads and writes numbers have a point, whatever the locale says.
  *
+ * Files: what was timed to choose convolutions is kept in ~/.cache/excise, as by the program;
+ * EXCISE_CACHE=off in the environment: not.
+ *
  * Stability: functions, structs and the numbers of enumerations stay as they are while the
  * library's soname does. Structs are filled by the library and read by the caller. */
 #ifndef EXCISE_H
