@@ -175,7 +175,8 @@ static ex_status has_room(const ex_federation *f, bool *room)
     const size_t images = d->count * (size_t)d->channels * (size_t)d->height * (size_t)d->width;
     size_t left;
     EX_TRY(ex_device_memory_left(f->device, &left));
-    *room = left > images && (left - images) / 2 >= f->lane_bytes + f->setup_bytes;
+    const size_t others = f->central ? 1 : 2;
+    *room = left > images && (left - images) / others >= f->lane_bytes + f->setup_bytes;
     return EX_OK;
 }
 

@@ -119,7 +119,8 @@ static ex_status choose(ex_dnn_plan **out, ex_cuda_lane *lane, const ex_dnn_grap
     const char *recalled = recall(lane->device, text);
     char *stored = NULL;
     ex_status status;
-    if (recalled && ex_dnn_plan_create(out, lane->dnn, g, 0, recalled) == EX_OK) {
+    if (recalled && ex_cuda_library(ex_dnn_plan_create(out, lane->dnn, g, 0, recalled),
+                                    EX_CUDA_LESS_PLAN) == EX_OK) {
         status = remember(lane->device, text, recalled, false);
     } else {
         EX_TRY(best(out, lane, g));

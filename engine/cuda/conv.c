@@ -75,6 +75,8 @@ ex_status ex_cuda_conv_prepare(ex_plan_core *plan, int node)
         EX_TRY(ex_plan_fold_prepare(plan, node));
         if (!ex_plan_refolds(plan, node)) {
             EX_TRY(folded_weights(plan, node));
+            /* What bf16 filters were made of is not read again. */
+            plan->buffers.list[plan->maps[node].folded.buffer].own = false;
             ex_plan_buffer_own(plan, plan->maps[node].weights);
         }
     }

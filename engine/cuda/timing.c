@@ -75,10 +75,15 @@ static ex_status time_between(float *milliseconds, ex_cuda_lane *lane, const ex_
     repeated r = {.work = work};
     cudaGraphExec_t runs;
     EX_TRY(lay_out(lane, g, work->scratch, r.data, &r.scratch));
-    EX_TRY(work->run(work, r.data, r.scratch));
-    ex_status status = ex_cuda_capture_work(&runs, lane, repeat, &r);
-    if (status == EX_ERR_BACKEND) /* of no use to steps, which are recorded */
-        return EX_FAIL(EX_ERR_UNSUPPORTED, "%s", ex_error_message());
+    ex_status status = work->run(work, r.data, r.scratch);
+    if (status == EX_ERR_UNSUPPORTED) /* unless it broke the device */
+        EX_TRY(EX_CUDA(cudaStreamSynchronize(lane->stream)));
+    EX_TRY(status);
+    status = ex_cuda_capture_work(&runs, lane, repeat, &r);
+    if (status == EX_ERR_BACKEND) { /* of no use to steps, which are recorded */
+        status = EX_FAIL(EX_ERR_UNSUPPORTED, "%s", ex_error_message());
+        EX_TRY(EX_CUDA(cudaStreamSynchronize(lane->stream)));
+    }
     EX_TRY(status);
     status = time_launches(milliseconds, lane, runs, start, end);
     ex_cuda_graph_free(&runs);
@@ -106,7 +111,8 @@ done:
 /* A candidate that was built and does not run is as good as one that cannot be built. */
 static ex_status run_plan(const ex_cuda_timed *work, void *const *data, void *scratch)
 {
-    const ex_status status = ex_dnn_plan_run(work->what, data, scratch);
+    const ex_status status =
+        ex_cuda_library(ex_dnn_plan_run(work->what, data, scratch), EX_CUDA_LESS_PLAN);
     return status == EX_ERR_BACKEND ? EX_FAIL(EX_ERR_UNSUPPORTED, "%s", ex_error_message())
                                     : status;
 }

@@ -562,8 +562,5 @@ int main(void)
         cmocka_unit_test(test_a_file_is_read_into_one_block),
         cmocka_unit_test(test_library),
     };
-    const char *only = getenv("EXCISE_ONLY");
-    if (only)
-        cmocka_set_test_filter(only);
     return cmocka_run_group_tests(tests, set_up, NULL);
 }
