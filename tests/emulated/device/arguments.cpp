@@ -14,8 +14,14 @@ namespace
 {
 
 /* Stacks, heaps and programs lie in the upper part of the addresses; two small numbers side by side
- * look like an address in the lower part, where sanitizers map memory of theirs. */
+ * look like an address in the lower part, where sanitizers map memory of theirs, or like one in the
+ * first page of four gigabytes, where their heaps may begin. */
 constexpr uintptr_t PAGE = 4096, LOWER_PART = (uintptr_t)1 << 45, ADDRESSES = (uintptr_t)1 << 47;
+
+bool are_numbers(uintptr_t word)
+{
+    return word < LOWER_PART || (word & 0xffffffffu) < PAGE;
+}
 
 /* Inside of pinned memory or at its end, where a buffer of no elements may lie. */
 bool is_pinned(uintptr_t p)
@@ -48,7 +54,7 @@ void ex_emulated_argument(const char *kernel, const void *argument, size_t bytes
     for (size_t at = 0; at + sizeof(uintptr_t) <= bytes; at += sizeof(uintptr_t)) {
         uintptr_t word = 0;
         memcpy(&word, static_cast<const char *>(argument) + at, sizeof word);
-        if ((is_pointer || word >= LOWER_PART) && is_pageable(word))
+        if ((is_pointer || !are_numbers(word)) && is_pageable(word))
             die("%s: %s %#zx, which is memory of the host", kernel,
                 is_pointer ? "an argument is" : "a structure holds", (size_t)word);
     }
