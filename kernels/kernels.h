@@ -141,14 +141,14 @@ typedef struct ex_sgd_coeff {
  *   g  = (g1 + g2) where y > 0       dshift = sum g           dscale = sum g (x - mean) a / scale
  *   dx = a g - a dshift / M - (x - mean) a dscale / (M sqrt(var + eps)),           M = N * H * W
  *
- * Frozen: mean and var are given and not differentiated, dx = a g. */
+ * Norms by fixed statistics are folded into their convolution instead: norm_fold. */
 typedef struct ex_norm_train {
     ex_map_shape shape;         /* the host instance takes the blocks 1, 2, 4, 8 and 16 alone */
     const float *scale, *shift; /* (C) */
     float *mean, *var;          /* (C) of the batch (var biased): outputs of norm_train_fwd, inputs
-                                   of norm_train_bwd; frozen: inputs of both */
+                                   of norm_train_bwd */
     float eps;
-    int frozen, relu;
+    int relu;
     float *scratch; /* norm_train_scratch floats; holds nothing between calls */
 } ex_norm_train;
 
@@ -274,7 +274,7 @@ typedef struct ex_kernels {
                          float momentum, int C, ex_stream s);
 
     /* y (N, C, H, W) "=" the norm of x (N, C, H, W), + residual (N, C, H, W, or NULL), ReLU; all in
-     * n->shape.block. Unless frozen, mean and var "=" the batch's. A NaN stays one. */
+     * n->shape.block. mean and var "=" the batch's. A NaN stays one. */
     void (*norm_train_fwd)(void *y, const void *x, const void *residual, const ex_norm_train *n,
                            ex_stream s);
     /* The gradients of x, scale and shift, as ex_norm_train_gradient says. */

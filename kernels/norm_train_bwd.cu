@@ -44,8 +44,7 @@ static __global__ void __launch_bounds__(EX_BLOCK)
 /* A channel's gradients of scale and shift; dx = ratio g + slope (x - mean) + constant. */
 static __global__ void __launch_bounds__(EX_BLOCK)
     norm_train_slope_kernel(float *dscale, float *dshift, float *slope, float *constant,
-                            const float *sums, ex_norm_channels norm, bool frozen,
-                            ex_norm_parts parts)
+                            const float *sums, ex_norm_channels norm, ex_norm_parts parts)
 {
     const uint32_t lane = threadIdx.x % EX_WARP;
     for (uint32_t c = ex_norm_warp(); c < parts.C; c += ex_norm_warps()) {
@@ -59,7 +58,7 @@ static __global__ void __launch_bounds__(EX_BLOCK)
         second = ex_norm_warp_sum(second);
         if (lane == 0) {
             const double r = 1.0 / sqrt((double)norm.var[c] + (double)norm.eps);
-            const double ratio = frozen ? 0.0 : (double)ex_norm_affine_of(norm, c).ratio;
+            const double ratio = (double)ex_norm_affine_of(norm, c).ratio;
             dshift[c] = (float)first;
             dscale[c] = (float)(second * r);
             slope[c] = (float)(-ratio * r * r * second / parts.count);
@@ -114,8 +113,7 @@ static void backward(const ex_norm_train_gradient *g, const ex_norm_train *n, ex
     EX_LAUNCH_TOGETHER(norm_train_reduce_kernel<T>, ex_norm_part_blocks(parts), EX_BLOCK, 0, s,
                        n->scratch, in, norm, parts);
     EX_LAUNCH_TOGETHER(norm_train_slope_kernel, ex_norm_warp_blocks(parts), EX_BLOCK, 0, s,
-                       g->dscale, g->dshift, slope, constant, n->scratch, norm, n->frozen != 0,
-                       parts);
+                       g->dscale, g->dshift, slope, constant, n->scratch, norm, parts);
     const bool quads = map.floats % EX_QUAD == 0 && ex_aligned(g->dx, g->g1, g->x);
     const auto kernel = quads ? norm_train_bwd_kernel<EX_QUAD, T> : norm_train_bwd_kernel<1, T>;
     EX_LAUNCH(kernel, ex_norm_map_grid(map, quads), EX_BLOCK, 0, s, (T *)g->dx, in.g1, in.x, slope,

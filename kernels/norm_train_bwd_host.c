@@ -89,7 +89,7 @@ static void backward_coefficients(const ex_norm_pass *p)
         const double r = 1.0 / sqrt((double)n->var[c] + (double)n->eps);
         p->gradient->dshift[c] = (float)first;
         p->gradient->dscale[c] = (float)(second * r);
-        const double ratio = n->frozen ? 0.0 : (double)p->ratio[c];
+        const double ratio = (double)p->ratio[c];
         p->slope[c] = (float)(-ratio * r * r * second / count);
         p->constant[c] = (float)(-ratio * first / count);
     }

@@ -100,12 +100,10 @@ static void forward(T *y, const T *x, const T *residual, const ex_norm_train *n,
         return;
     const ex_norm_parts parts = ex_norm_parts_of(&n->shape);
     const ex_norm_map map = ex_norm_map_of(&n->shape);
-    if (!n->frozen) {
-        EX_LAUNCH_TOGETHER(norm_train_stats_kernel<T>, ex_norm_part_blocks(parts), EX_BLOCK, 0, s,
-                           n->scratch, x, parts);
-        EX_LAUNCH_TOGETHER(norm_train_join_kernel, ex_norm_warp_blocks(parts), EX_BLOCK, 0, s,
-                           n->mean, n->var, n->scratch, parts);
-    }
+    EX_LAUNCH_TOGETHER(norm_train_stats_kernel<T>, ex_norm_part_blocks(parts), EX_BLOCK, 0, s,
+                       n->scratch, x, parts);
+    EX_LAUNCH_TOGETHER(norm_train_join_kernel, ex_norm_warp_blocks(parts), EX_BLOCK, 0, s, n->mean,
+                       n->var, n->scratch, parts);
     const bool quads = map.floats % EX_QUAD == 0 && ex_aligned(y, x, residual);
     const auto kernel = quads ? norm_train_fwd_kernel<EX_QUAD, T> : norm_train_fwd_kernel<1, T>;
     EX_LAUNCH(kernel, ex_norm_map_grid(map, quads), EX_BLOCK, 0, s, y, x, residual,

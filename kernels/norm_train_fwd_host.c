@@ -150,10 +150,8 @@ void ex_norm_train_fwd_host(void *y, const void *x, const void *residual, const 
     p.x = x;
     p.y = y;
     p.residual = residual;
-    if (!n->frozen) {
-        EX_SHARE(units, floats, s, stats_range(&p, begin, end));
-        combine_stats(&p);
-    }
+    EX_SHARE(units, floats, s, stats_range(&p, begin, end));
+    combine_stats(&p);
     ex_norm_pass_ratio(&p);
     EX_SHARE(units, floats, s, apply_range(&p, begin, end));
 }

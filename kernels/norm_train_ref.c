@@ -43,14 +43,9 @@ void ex_norm_train_fwd_ref(float *y, const float *x, const float *residual, cons
     const ex_map_shape *m = &n->shape;
     for (int c = 0; c < m->C && elements(m) > 0; c++) {
         double mean, var;
-        if (n->frozen) {
-            mean = (double)n->mean[c];
-            var = (double)n->var[c];
-        } else {
-            statistics(&mean, &var, x, m, c);
-            n->mean[c] = (float)mean;
-            n->var[c] = (float)var;
-        }
+        statistics(&mean, &var, x, m, c);
+        n->mean[c] = (float)mean;
+        n->var[c] = (float)var;
         for (int i = 0; i < elements(m); i++) {
             const size_t at = element(m, c, i);
             const double v = normalised(n, c, (double)x[at], mean, var) +
@@ -88,7 +83,7 @@ void ex_norm_train_bwd_ref(const ex_norm_train_gradient *g, const ex_norm_train 
         for (int i = 0; i < elements(m); i++) {
             const size_t at = element(m, c, i);
             const double d = passed(g, n, c, at), centred = (double)x[at] - mean;
-            const double batch = n->frozen ? 0.0 : (dshift + centred * r * dscale) / count;
+            const double batch = (dshift + centred * r * dscale) / count;
             if (g->keep)
                 g1[at] = (float)d;
             dx[at] = (float)((double)n->scale[c] * r * (d - batch));

@@ -230,16 +230,15 @@ static void norm_running(float *running_mean, float *running_var, const float *b
     mirror_end(&m, __func__);
 }
 
-/* `forward`: the statistics are outputs, unless frozen. */
+/* `forward`: the statistics are outputs. */
 static ex_norm_train norm_train(mirror *m, const ex_norm_train *n, bool forward)
 {
     const size_t c = (size_t)n->shape.C;
-    const bool written = forward && !n->frozen;
     ex_norm_train own = *n;
     own.scale = in(m, n->scale, c);
     own.shift = in(m, n->shift, c);
-    own.mean = written ? out(m, n->mean, c) : in(m, n->mean, c);
-    own.var = written ? out(m, n->var, c) : in(m, n->var, c);
+    own.mean = forward ? out(m, n->mean, c) : in(m, n->mean, c);
+    own.var = forward ? out(m, n->var, c) : in(m, n->var, c);
     own.scratch = out(m, n->scratch, cuda->norm_train_scratch(&n->shape));
     return own;
 }

@@ -417,7 +417,7 @@ enum { FOUND, EXPECTED };
 static norm_case norm_open(const ex_map_shape *m, unsigned form)
 {
     const size_t n = floats_of(m), C = (size_t)m->C;
-    norm_case o = {.residual = form & 4, .second = form & 8, .C = C};
+    norm_case o = {.residual = form & 2, .second = form & 4, .C = C};
     o.x = map_open(n, 1, 0), o.add = map_open(n, 2, 0);
     o.g1 = map_open(n, 3, 0), o.g2 = map_open(n, 4, 0);
     o.scale = random_floats(C, 5), o.shift = random_floats(C, 6);
@@ -428,15 +428,12 @@ static norm_case norm_open(const ex_map_shape *m, unsigned form)
     for (int i = FOUND; i <= EXPECTED; i++) {
         o.mean[i] = ex_guard_floats(C), o.var[i] = ex_guard_floats(C);
         o.dscale[i] = ex_guard_floats(C), o.dshift[i] = ex_guard_floats(C);
-        for (size_t c = 0; c < C; c++)
-            o.mean[i][c] = 0.1f, o.var[i][c] = 0.9f; /* given where frozen */
     }
     o.norm = (ex_norm_train){.shape = *m,
                              .scale = o.scale,
                              .shift = o.shift,
                              .eps = 0.01f,
-                             .frozen = form & 1,
-                             .relu = form & 2,
+                             .relu = form & 1,
                              .scratch = o.scratch};
     return o;
 }
@@ -520,7 +517,7 @@ static void test_norm_and_gradient_with_statistics_in_float32(void **state)
 #endif
     };
     for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++)
-        for (unsigned form = 0; form < 16; form++)
+        for (unsigned form = 0; form < 8; form++)
             check_norm(&shapes[i], form);
 }
 

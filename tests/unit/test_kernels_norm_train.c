@@ -31,7 +31,7 @@ static float **vector_of(norm_data *d, int i)
 /* What a case varies. */
 typedef struct norm_case {
     ex_map_shape shape;
-    bool frozen, relu, residual, second;
+    bool relu, residual, second;
     size_t shift;
 } norm_case;
 
@@ -55,17 +55,12 @@ static void open_norm(norm_data *d, const norm_case *c)
         d->scale[i] = 0.5f + 0.03f * (float)(i % 72);
         d->bias[i] = 0.2f - 0.02f * (float)(i % 72);
     }
-    for (size_t i = 0; c->frozen && i < d->channels; i++) {
-        d->batch_mean[i] = 29.9f;
-        d->batch_var[i] = 0.1f;
-    }
     d->norm = (ex_norm_train){.shape = *m,
                               .scale = d->scale,
                               .shift = d->bias,
                               .mean = d->batch_mean,
                               .var = d->batch_var,
                               .eps = EPS,
-                              .frozen = c->frozen,
                               .relu = c->relu,
                               .scratch = ex_guard_floats(k->norm_train_scratch(m))};
     d->gradient = (ex_norm_train_gradient){.dx = d->dx,
@@ -171,13 +166,12 @@ static void test_forward_and_backward_equal_the_reference(void **state)
     };
     (void)state;
     for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++)
-        for (unsigned bits = (unsigned)i % COMBINATIONS; bits < 16; bits += COMBINATIONS)
+        for (unsigned bits = (unsigned)i % COMBINATIONS; bits < 8; bits += COMBINATIONS)
             check_norm(&(norm_case){.shape = shapes[i],
-                                    .frozen = bits & 1,
-                                    .relu = bits & 2,
-                                    .residual = bits & 4,
-                                    .second = bits & 8,
-                                    .shift = (i + bits / 4) % 2});
+                                    .relu = bits & 1,
+                                    .residual = bits & 2,
+                                    .second = bits & 4,
+                                    .shift = (i + bits / 2) % 2});
 }
 
 static void test_empty_maps_write_nothing(void **state)
@@ -225,14 +219,14 @@ static void test_a_nan_is_not_hidden_by_the_relu(void **state)
 {
     norm_data d;
     (void)state;
-    open_norm(&d, &(norm_case){.shape = {2, 16, 3, 3, 16}, .frozen = true, .relu = true});
+    open_norm(&d, &(norm_case){.shape = {2, 16, 3, 3, 16}, .relu = true});
     const ex_stream s = threads_stream(1);
     d.x[5] = NAN;
     k->norm_train_fwd(d.y, d.x, NULL, &d.norm, s);
     k->norm_train_bwd(&d.gradient, &d.norm, s);
     for (size_t i = 0; i < d.floats; i++) {
-        assert_int_equal(isnan(d.y[i]) != 0, i == 5);
-        assert_true(isnan(d.dx[i]) ? i % 16 == 5 : i != 5);
+        assert_int_equal(isnan(d.y[i]) != 0, i % 16 == 5); /* its channel's mean is one */
+        assert_int_equal(isnan(d.dx[i]) != 0, i % 16 == 5);
     }
     assert_true(isnan(d.dscale[5]) && !isnan(d.dscale[4]));
     close_norm(&d);

@@ -79,7 +79,7 @@ static void norm_fold_bwd(const ex_norm_fold_gradient *g, const int32_t *channel
 static void norm_train_fwd(void *y, const void *x, const void *residual, const ex_norm_train *n,
                            ex_stream s)
 {
-    ex_emulated_cost(0, map_bytes(&n->shape) * (2 + (n->frozen ? 0 : 1) + (residual ? 1 : 0)));
+    ex_emulated_cost(0, map_bytes(&n->shape) * (3 + (residual ? 1 : 0)));
     ex_kernels_cuda.norm_train_fwd(y, x, residual, n, s);
 }
 
