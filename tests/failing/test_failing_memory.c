@@ -1,12 +1,8 @@
-/* Allocations of ours fail in turn, through all that the program and the library do: each time the
- * command ends with out of memory, says so, crashes nothing and leaks neither memory nor files; or
- * it does without, and gives what it always gives. The commands are the program's own, linked in.
- * Of the allocations that one chain of calls makes, the first and the last fail; of these, one in
- * STRIDE is tried, others for another EXCISE_TEST_SEED=N, all of them with EXCISE_STRIDE=1.
- * EXCISE_ONLY=test_NAME runs one test alone. */
-#include "cli.h"
+/* Allocations of ours fail in turn, through all that the program and the library do (jobs.h). The
+ * commands are the program's own, linked in. */
 #include "excise.h"
 #include "failing.h"
+#include "jobs.h"
 #include "temp.h"
 #include "test.h"
 
@@ -14,17 +10,10 @@
 #include "base/memory.h"
 #include "io/file.h"
 
-#include <dirent.h>
-#include <fcntl.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
-
-#define COMPARE EXCISE_TEST_DATA "/../e2e/compare_runs.py"
-
-enum { WORDS_MAX = 24, STRIDE = 41 };
 
 static const char config[] =
     "dataset: synthetic\nmodel: resnet20\ntrain_samples: 12\ntest_samples: 4\nnum_clients: 2\n"
@@ -32,217 +21,6 @@ static const char config[] =
     "augment: {crop: 1, flip: true, cutout: 2}\n"
     "server: {samples: 6, threads: 1}\n"
     "unlearn: {rounds: 1, epochs: 1, probe: 1, batch_size: 6, stop_forget: -1}\n";
-
-/* What is tried. */
-typedef struct job {
-    const cli_command *command; /* the program's, with words; NULL: `call` */
-    const char *const *words;
-    const char *name;
-    ex_status (*call)(void);
-    const char *output; /* a file or folder that it makes, or "" */
-    bool timed;         /* what comes out depends on how long something took */
-    bool all;           /* every allocation that is chosen fails: there are few */
-} job;
-
-static const char *name_of(const job *j)
-{
-    return j->command ? j->command->name : j->name;
-}
-
-static ex_status run_words(const cli_command *command, const char *const *words)
-{
-    static cli_args args;
-    char *argv[WORDS_MAX + 1] = {(char *)command->name};
-    int argc = 1;
-    for (; words[argc - 1]; argc++)
-        argv[argc] = (char *)words[argc - 1];
-    memset(&args, 0, sizeof args);
-    const ex_status status = cli_parse(&args, command, argc, argv);
-    return status == EX_OK ? command->run(&args) : status;
-}
-
-/* Its results on stdout go into the file. */
-static ex_status run_job(const job *j, const char *file)
-{
-    fflush(stdout);
-    const int out = dup(STDOUT_FILENO), to = open(file, O_WRONLY | O_CREAT | O_TRUNC, 0666);
-    dup2(to, STDOUT_FILENO);
-    ex_json_guard();
-    ex_allocation_sites_begin();
-    const ex_status status = j->command ? run_words(j->command, j->words) : j->call();
-    fflush(stdout);
-    dup2(out, STDOUT_FILENO);
-    close(out);
-    close(to);
-    return status;
-}
-
-/* The command, with its results going nowhere. */
-static ex_status run_command(const cli_command *command, const char *const *words)
-{
-    return run_job(&(job){.command = command, .words = words}, "/dev/null");
-}
-
-/* system() with a text made as by printf. */
-static int shell(const char *format, ...) __attribute__((format(printf, 1, 2)));
-
-static int shell(const char *format, ...)
-{
-    char text[2048];
-    va_list arguments;
-    va_start(arguments, format);
-    vsnprintf(text, sizeof text, format, arguments);
-    va_end(arguments);
-    return system(text);
-}
-
-static void remove_folder(const char *path)
-{
-    if (*path)
-        assert_int_equal(shell("rm -rf '%s'", path), 0);
-}
-
-/* A number of the environment, or what it is without. */
-static long setting(const char *name, long otherwise)
-{
-    const char *text = getenv(name);
-    return text ? atol(text) : otherwise;
-}
-
-/* Of the allocations that are chosen, counted through all jobs, one in `stride`; which, the seed
- * says. */
-static bool has_turn(void)
-{
-    static long passed;
-    const long stride = setting("EXCISE_STRIDE", STRIDE);
-    return (passed++ + setting("EXCISE_TEST_SEED", 0)) % stride == 0;
-}
-
-enum { SITES_MAX = 1 << 15 };
-
-static unsigned long tried[SITES_MAX]; /* by any job so far */
-static int tried_count;
-
-static bool is_new(unsigned long site)
-{
-    for (int i = 0; i < tried_count; i++)
-        if (tried[i] == site)
-            return false;
-    assert_true(tried_count < SITES_MAX);
-    tried[tried_count++] = site;
-    return true;
-}
-
-/* Fills n with the allocations to fail, of the `all` that were made; gives their number. */
-static int choose(long *n, long all)
-{
-    int count = 0;
-    for (long i = 1; i <= all; i++) {
-        const unsigned long site = ex_allocation_site(i);
-        if (!is_new(site))
-            continue;
-        n[count++] = i;
-        long last = all;
-        while (ex_allocation_site(last) != site)
-            last--;
-        if (last != i)
-            n[count++] = last;
-    }
-    return count;
-}
-
-/* Descriptors that are open in this process. */
-static int count_open(void)
-{
-    DIR *folder = opendir("/proc/self/fd");
-    assert_non_null(folder);
-    int count = 0;
-    while (readdir(folder))
-        count++;
-    closedir(folder);
-    return count;
-}
-
-/* What is left of a run that nothing disturbed: here, and in files. */
-typedef struct usual {
-    long live;
-    int open;
-} usual;
-
-static const char *usual_output, *usual_results, *results;
-
-/* A run that did without the allocation gives what the undisturbed one gave. */
-static void check_output(const job *j, long n)
-{
-    if (j->timed)
-        return;
-    if (shell("python3 '%s' '%s' '%s'", COMPARE, usual_results, results) != 0)
-        fail_msg("%s: allocation %ld: another result than without a failure", name_of(j), n);
-    if (*j->output && shell("python3 '%s' '%s' '%s'", COMPARE, usual_output, j->output) != 0)
-        fail_msg("%s: allocation %ld: another output than without a failure", name_of(j), n);
-}
-
-static ex_status fail_one(const job *j, long n, long all, const usual *u)
-{
-    ex_fail_allocation(n);
-    const ex_status status = run_job(j, results);
-    ex_fail_allocation(0);
-    if (status != EX_OK && status != EX_ERR_MEMORY)
-        fail_msg("%s: allocation %ld of %ld: %s: %s (%s)", name_of(j), n, all,
-                 ex_status_name(status), ex_error_message(), ex_error_where());
-    if (ex_allocations_live() != u->live)
-        fail_msg("%s: allocation %ld of %ld: %ld blocks leaked (%s: %s)", name_of(j), n, all,
-                 ex_allocations_live() - u->live, ex_status_name(status), ex_error_message());
-    if (count_open() != u->open)
-        fail_msg("%s: allocation %ld of %ld: %d descriptors leaked (%s: %s)", name_of(j), n, all,
-                 count_open() - u->open, ex_status_name(status), ex_error_message());
-    if (status == EX_OK)
-        check_output(j, n);
-    return status;
-}
-
-/* Runs the job undisturbed, thrice: what stays for good is there after the first. */
-static void look_at_usual(usual *u, const job *j)
-{
-    *u = (usual){0};
-    for (int i = 0; i < 3; i++) {
-        const long before = u->live;
-        remove_folder(j->output);
-        ex_fail_allocation(0);
-        assert_ok(run_job(j, usual_results));
-        u->live = ex_allocations_live();
-        assert_true(i < 2 || u->live == before);
-    }
-    u->open = count_open();
-    remove_folder(usual_output);
-    if (*j->output)
-        assert_int_equal(shell("mv '%s' '%s'", j->output, usual_output), 0);
-}
-
-static void fail_each(const job *j)
-{
-    static long n[2 * SITES_MAX];
-    usual u;
-    look_at_usual(&u, j);
-    const long all = ex_allocations();
-    const int count = choose(n, all);
-    int failed = 0, without = 0;
-    for (int i = 0; i < count; i++) {
-        if (!has_turn() && !j->all)
-            continue;
-        remove_folder(j->output);
-        without += fail_one(j, n[i], all, &u) == EX_OK;
-        failed++;
-    }
-    print_message("%s: %ld allocations, %d chosen, %d failed, %d of them done without\n",
-                  name_of(j), all, count, failed, without);
-}
-
-/* The command, whose output is removed before each try. */
-static void fail_command(const cli_command *command, const char *const *words, const char *output)
-{
-    fail_each(&(job){.command = command, .words = words, .output = output});
-}
 
 static const char *yaml, *trained, *effects, *idx, *cifar;
 
@@ -286,25 +64,22 @@ static int set_up(void **state)
 {
     (void)state;
     ex_log_set_level(EX_LOG_QUIET);
-    print_message("seed %ld\n", setting("EXCISE_TEST_SEED", 0));
-    usual_output = strdup(ex_temp_path("usual"));
-    usual_results = strdup(ex_temp_path("usual-results"));
-    results = strdup(ex_temp_path("results"));
+    jobs_open();
     yaml = strdup(ex_temp_write("tiny.yaml", config, sizeof config - 1, 0));
     trained = strdup(ex_temp_path("trained"));
     effects = strdup(ex_temp_path("effects.csv"));
     make_data();
-    return run_command(&cli_train, (const char *[]){"-c", yaml, "-q", "-o", trained, NULL}) ||
-           run_command(&cli_ablate,
-                       (const char *[]){trained, "-q", "--class", "1", "-o", effects, NULL});
+    return job_run_command(&cli_train, (const char *[]){"-c", yaml, "-q", "-o", trained, NULL}) ||
+           job_run_command(&cli_ablate,
+                           (const char *[]){trained, "-q", "--class", "1", "-o", effects, NULL});
 }
 
 static void test_train(void **state)
 {
     (void)state;
     const char *folder = ex_temp_path("new");
-    fail_command(&cli_train, (const char *[]){"-c", yaml, "-q", "--json", "-o", folder, NULL},
-                 folder);
+    job_fail_command(&cli_train, (const char *[]){"-c", yaml, "-q", "--json", "-o", folder, NULL},
+                     folder);
 }
 
 static void test_train_in_bf16(void **state)
@@ -313,11 +88,11 @@ static void test_train_in_bf16(void **state)
     const char *folder = ex_temp_path("narrow");
     const char *const words[] = {"-c",   yaml, "-q",   "--json", "--precision",
                                  "bf16", "-o", folder, NULL};
-    if (run_command(&cli_train, words) == EX_ERR_UNSUPPORTED) {
+    if (job_run_command(&cli_train, words) == EX_ERR_UNSUPPORTED) {
         print_message("%s: skipped\n", ex_error_message());
         skip();
     }
-    fail_command(&cli_train, words, folder);
+    job_fail_command(&cli_train, words, folder);
 }
 
 /* The server's momentum is one more thing that a checkpoint holds. */
@@ -325,36 +100,37 @@ static void test_train_with_fedavgm(void **state)
 {
     (void)state;
     const char *folder = ex_temp_path("heavy");
-    fail_command(&cli_train,
-                 (const char *[]){"-c", yaml, "-q", "--json", "-s", "aggregation=fedavgm", "-s",
-                                  "server.lr=0.1", "-o", folder, NULL},
-                 folder);
+    job_fail_command(&cli_train,
+                     (const char *[]){"-c", yaml, "-q", "--json", "-s", "aggregation=fedavgm", "-s",
+                                      "server.lr=0.1", "-o", folder, NULL},
+                     folder);
     char resumed[512];
     snprintf(resumed, sizeof resumed, "%s", folder);
-    assert_ok(run_command(&cli_train,
-                          (const char *[]){"-c", yaml, "-q", "-s", "aggregation=fedavgm", "-s",
-                                           "server.lr=0.1", "--overwrite", "-o", resumed, NULL}));
-    fail_command(&cli_train, (const char *[]){"--resume", "-q", "--json", "-o", resumed, NULL}, "");
+    assert_ok(job_run_command(
+        &cli_train, (const char *[]){"-c", yaml, "-q", "-s", "aggregation=fedavgm", "-s",
+                                     "server.lr=0.1", "--overwrite", "-o", resumed, NULL}));
+    job_fail_command(&cli_train, (const char *[]){"--resume", "-q", "--json", "-o", resumed, NULL},
+                     "");
 }
 
 static void test_train_by_timed_algorithms(void **state)
 {
     (void)state;
     const char *folder = ex_temp_path("timed");
-    fail_each(&(job){.command = &cli_train,
-                     .words = (const char *[]){"-c", yaml, "-q", "--json", "-s", "conv=auto", "-o",
-                                               folder, NULL},
-                     .output = folder,
-                     .timed = true});
+    job_fail_each(&(job){.command = &cli_train,
+                         .words = (const char *[]){"-c", yaml, "-q", "--json", "-s", "conv=auto",
+                                                   "-o", folder, NULL},
+                         .output = folder,
+                         .timed = true});
 }
 
 static void test_dry_run(void **state)
 {
     (void)state;
-    fail_each(&(job){.command = &cli_train,
-                     .words = (const char *[]){"-c", yaml, "-q", "--json", "--dry-run", NULL},
-                     .output = "",
-                     .timed = true}); /* it tells how long a step takes */
+    job_fail_each(&(job){.command = &cli_train,
+                         .words = (const char *[]){"-c", yaml, "-q", "--json", "--dry-run", NULL},
+                         .output = "",
+                         .timed = true}); /* it tells how long a step takes */
 }
 
 /* What only this data set asks for, as the others have gone before. */
@@ -366,7 +142,7 @@ static void train_on(const char *dataset, const char *dir)
     snprintf(where, sizeof where, "data_dir=%s", dir);
     const char *const words[] = {"-c", yaml,  "-q", "--json", "-s", set,
                                  "-s", where, "-o", folder,   NULL};
-    fail_each(&(job){.command = &cli_train, .words = words, .output = folder, .all = true});
+    job_fail_each(&(job){.command = &cli_train, .words = words, .output = folder, .all = true});
 }
 
 static void test_idx_and_cifar_data(void **state)
@@ -379,24 +155,26 @@ static void test_idx_and_cifar_data(void **state)
 static void test_train_resumed(void **state)
 {
     (void)state;
-    fail_command(&cli_train, (const char *[]){"--resume", "-q", "--json", "-o", trained, NULL}, "");
+    job_fail_command(&cli_train, (const char *[]){"--resume", "-q", "--json", "-o", trained, NULL},
+                     "");
 }
 
 static void test_eval(void **state)
 {
     (void)state;
     const char *file = ex_temp_path("new.logits");
-    fail_command(&cli_eval, (const char *[]){trained, "-q", "--json", NULL}, "");
-    fail_command(&cli_eval, (const char *[]){trained, "-q", "--json", "--logits", file, NULL},
-                 file);
+    job_fail_command(&cli_eval, (const char *[]){trained, "-q", "--json", NULL}, "");
+    job_fail_command(&cli_eval, (const char *[]){trained, "-q", "--json", "--logits", file, NULL},
+                     file);
 }
 
 static void test_ablate(void **state)
 {
     (void)state;
     const char *file = ex_temp_path("new.csv");
-    fail_command(&cli_ablate,
-                 (const char *[]){trained, "-q", "--json", "--class", "1", "-o", file, NULL}, file);
+    job_fail_command(&cli_ablate,
+                     (const char *[]){trained, "-q", "--json", "--class", "1", "-o", file, NULL},
+                     file);
 }
 
 static void test_unlearn(void **state)
@@ -405,14 +183,14 @@ static void test_unlearn(void **state)
     static const char *const methods[] = {"ce", "de", "retrain", "head"};
     const char *folder = ex_temp_path("new");
     for (size_t i = 0; i < sizeof methods / sizeof *methods; i++)
-        fail_command(&cli_unlearn,
-                     (const char *[]){trained, "-q", "--json", "--method", methods[i], "--class",
-                                      "1", "-o", folder, NULL},
+        job_fail_command(&cli_unlearn,
+                         (const char *[]){trained, "-q", "--json", "--method", methods[i],
+                                          "--class", "1", "-o", folder, NULL},
+                         folder);
+    job_fail_command(&cli_unlearn,
+                     (const char *[]){trained, "-q", "--json", "--method", "ce", "--class", "1",
+                                      "--effects", effects, "-o", folder, NULL},
                      folder);
-    fail_command(&cli_unlearn,
-                 (const char *[]){trained, "-q", "--json", "--method", "ce", "--class", "1",
-                                  "--effects", effects, "-o", folder, NULL},
-                 folder);
 }
 
 /* To PyTorch's names, as another file has them, and back. */
@@ -422,13 +200,13 @@ static void test_convert(void **state)
     char named[512], file[512];
     snprintf(named, sizeof named, "%s", ex_temp_path("named"));
     snprintf(file, sizeof file, "%s", ex_temp_path("new"));
-    assert_ok(run_command(&cli_convert, (const char *[]){trained, named, "--to", "pytorch",
-                                                         "--naming", "kuangliu", NULL}));
-    fail_command(
+    assert_ok(job_run_command(&cli_convert, (const char *[]){trained, named, "--to", "pytorch",
+                                                             "--naming", "kuangliu", NULL}));
+    job_fail_command(
         &cli_convert,
         (const char *[]){trained, file, "--to", "pytorch", "--like", named, "--json", NULL}, file);
-    fail_command(&cli_convert, (const char *[]){named, file, "--from", "pytorch", "--json", NULL},
-                 file);
+    job_fail_command(&cli_convert,
+                     (const char *[]){named, file, "--from", "pytorch", "--json", NULL}, file);
 }
 
 /* --- no memory from some point on ------------------------------------------------------------ */
@@ -460,12 +238,12 @@ static void test_unlearn_keeps_what_is_complete_when_memory_is_gone(void **state
                                  "1",     "-o", starved,    NULL};
     const char *const resume[] = {"--resume", "-q", "-o", starved, NULL};
     ex_fail_allocation(0);
-    assert_ok(run_command(&cli_unlearn, words));
+    assert_ok(job_run_command(&cli_unlearn, words));
     const long all = ex_allocations();
     for (int i = 1; i < POINTS; i++) {
-        remove_folder(starved);
+        job_remove(starved);
         ex_fail_allocations_from(all * i / POINTS, look);
-        const ex_status status = run_command(&cli_unlearn, words);
+        const ex_status status = job_run_command(&cli_unlearn, words);
         ex_fail_allocation(0);
         assert_status(status, EX_ERR_MEMORY);
         if (had_started != holds("checkpoint/round-0.bin") ||
@@ -473,7 +251,7 @@ static void test_unlearn_keeps_what_is_complete_when_memory_is_gone(void **state
             fail_msg("without allocation %ld of %ld and those after it: what was complete is gone",
                      all * i / POINTS, all);
         if (had_started)
-            assert_ok(run_command(&cli_unlearn, resume));
+            assert_ok(job_run_command(&cli_unlearn, resume));
         kept += had_effects;
     }
     assert_true(kept > 2);
@@ -499,10 +277,10 @@ static void test_unlearn_resumed(void **state)
 {
     (void)state;
     const char *folder = ex_temp_path("unlearned");
-    assert_ok(run_command(&cli_unlearn, (const char *[]){trained, "-q", "--method", "ce", "--class",
-                                                         "1", "-o", folder, NULL}));
-    fail_command(&cli_unlearn, (const char *[]){"--resume", "-q", "--json", "-o", folder, NULL},
-                 "");
+    assert_ok(job_run_command(&cli_unlearn, (const char *[]){trained, "-q", "--method", "ce",
+                                                             "--class", "1", "-o", folder, NULL}));
+    job_fail_command(&cli_unlearn, (const char *[]){"--resume", "-q", "--json", "-o", folder, NULL},
+                     "");
 }
 
 /* All that a session can. What it gives goes where a command's goes. */
@@ -540,7 +318,7 @@ static void test_library(void **state)
 {
     (void)state;
     saved = ex_temp_path("saved");
-    fail_each(&(job){.name = "libexcise", .call = use_library, .output = saved});
+    job_fail_each(&(job){.name = "libexcise", .call = use_library, .output = saved});
 }
 
 int main(void)

@@ -1,5 +1,6 @@
 /* Algorithm 1 against PyTorch's plain loop: every channel's count and loss, by each strategy. */
 #include "ablate.h"
+#include "close_call.h"
 #include "golden_device.h"
 #include "golden_federation.h"
 #include "golden_formula.h"
@@ -18,9 +19,6 @@ static void load_trained(ex_golden_setting *s)
                              ex_golden_floats(s->net.file, t->size, "value/%s", t->name));
     }
 }
-
-/* Two logits that are closer than this may change places with the order of summation. */
-static const float TIE = 1e-4f;
 
 /* The plans that tell how close a call is, whichever strategy counted. */
 typedef struct judge {
@@ -53,11 +51,10 @@ static void judge_close(judge *j)
 static int close_calls(const judge *j, const ex_samples *probe, const ex_model *m, int flat,
                        ex_ablation ablation)
 {
-    int layer = 0, next, close = 0;
-    while (layer + 1 < m->layer_count && m->layers[layer + 1].first_channel <= flat)
-        layer++;
-    const int32_t channel = flat - m->layers[layer].first_channel;
-    const ex_fork fork = {.layer = layer,
+    int next, close = 0;
+    const ex_layer *layer = ex_model_layer_of(m, flat);
+    const int32_t channel = flat - layer->first_channel;
+    const ex_fork fork = {.layer = (int)(layer - m->layers),
                           .ablation = ablation,
                           .channel = &channel,
                           .variants = 1,
@@ -68,11 +65,7 @@ static int close_calls(const judge *j, const ex_samples *probe, const ex_model *
     assert_ok(ex_plan_logits(j->to, j->logits, fork.images));
     for (size_t i = 0; i < probe->count; i++) {
         const float *row = j->logits + i * (size_t)m->classes;
-        float rival = -INFINITY;
-        for (int k = 0; k < m->classes; k++)
-            if (k != probe->label[i] && row[k] > rival)
-                rival = row[k];
-        close += fabsf(row[probe->label[i]] - rival) < TIE;
+        close += ex_test_close_call(row, m->classes, probe->label[i]);
     }
     return close;
 }

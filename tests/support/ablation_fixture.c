@@ -1,15 +1,13 @@
 #include "ablation_fixture.h"
 
 #include "base/memory.h"
+#include "close_call.h"
 #include "test.h"
 
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-/* Two logits that are closer than this may change places. */
-static const float TIE = 1e-4f;
 
 ex_test_ablation ex_test_ablation_open(const char *model, int lanes, const int *labels,
                                        int label_count, int probe)
@@ -65,10 +63,7 @@ void ex_test_ablation_define(ex_test_ablation *b, int flat)
 {
     const ex_model *m = b->f->model;
     memcpy(b->params, b->f->params, m->param_count * sizeof *b->params);
-    int layer = 0;
-    while (layer + 1 < m->layer_count && m->layers[layer + 1].first_channel <= flat)
-        layer++;
-    const ex_layer *l = &m->layers[layer];
+    const ex_layer *l = ex_model_layer_of(m, flat);
     const size_t c = (size_t)(flat - l->first_channel);
     for (size_t i = 0; i < l->row; i++)
         b->params[l->weight + c * l->row + i] = 0.0f;
@@ -97,7 +92,7 @@ static void judge(const ex_test_ablation *b, int label, int *correct, int *close
                 rival = row[k];
         }
         *correct += row[label] > rival;
-        *close += fabsf(row[label] - rival) < TIE;
+        *close += ex_test_close_call(row, 10, label);
         *loss += log(sum);
         count++;
     }

@@ -1,15 +1,14 @@
 #include "small_federation.h"
 
 #include "base/memory.h"
+#include "close_call.h"
 #include "held_memory.h"
 #include "net_fixture.h"
 #include "test.h"
 
-#include <math.h>
 #include <stdlib.h>
 
-/* Two logits that are closer than this may change places. */
-static const double TIE = 1e-4;
+enum { CLASSES_MAX = 64 };
 
 ex_federation *ex_test_small_federation(int which, int images, int lanes, ex_conv_choice conv)
 {
@@ -42,9 +41,9 @@ ex_federation *ex_test_small_federation(int which, int images, int lanes, ex_con
 
 ex_status ex_test_small_ablate(ex_effects **out, ex_federation *f, ex_ablate_limits limits)
 {
-    int labels[64];
+    int labels[CLASSES_MAX];
     ex_samples probe;
-    assert_true(f->model->classes <= 64);
+    assert_true(f->model->classes <= CLASSES_MAX);
     for (int k = 0; k < f->model->classes; k++)
         labels[k] = k;
     assert_ok(ex_samples_all(&probe, &f->data->train));
@@ -64,9 +63,8 @@ static int close_calls(const ex_federation *f, int flat, int label)
     double *images = malloc(input * sizeof *images);
     double *logits = malloc((size_t)(count * classes) * sizeof *logits);
     ex_samples all;
-    int layer = 0, close = 0;
-    while (layer + 1 < m->layer_count && m->layers[layer + 1].first_channel <= flat)
-        layer++;
+    const ex_layer *layer = ex_model_layer_of(m, flat);
+    int close = 0;
     for (size_t i = 0; i < m->param_count; i++)
         values[i] = (double)f->params[i];
     for (size_t i = 0; i < m->stat_count; i++)
@@ -74,16 +72,16 @@ static int close_calls(const ex_federation *f, int flat, int label)
     const ex_net net = {.model = m,
                         .params = values,
                         .stats = values + m->param_count,
-                        .layer = layer,
-                        .channel = flat - m->layers[layer].first_channel};
+                        .layer = (int)(layer - m->layers),
+                        .channel = flat - layer->first_channel};
     assert_ok(ex_samples_all(&all, d));
     ex_test_input(images, m, d, all.index, count);
     ex_net_loss(&net, images, all.label, count, logits);
     for (int i = 0; i < count; i++) {
-        double rival = -INFINITY;
+        float row[CLASSES_MAX];
         for (int k = 0; k < classes; k++)
-            rival = k != label ? fmax(rival, logits[i * classes + k]) : rival;
-        close += all.label[i] == label && fabs(logits[i * classes + label] - rival) < TIE;
+            row[k] = (float)logits[i * classes + k];
+        close += all.label[i] == label && ex_test_close_call(row, classes, label);
     }
     ex_samples_free(&all);
     free(values);

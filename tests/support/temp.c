@@ -3,6 +3,7 @@
 #include "scratch.h"
 #include "test.h"
 
+#include <stdio.h>
 #include <zlib.h>
 
 const char *ex_temp_folder(void)
@@ -28,4 +29,12 @@ const char *ex_temp_write(const char *name, const void *data, size_t bytes, int 
         assert_int_equal(gzwrite(file, data, (unsigned)bytes), bytes);
     assert_int_equal(gzclose(file), Z_OK);
     return path;
+}
+
+void ex_temp_text(const char *path, const char *text)
+{
+    FILE *file = fopen(path, "w");
+    assert_non_null(file);
+    fputs(text, file);
+    fclose(file);
 }

@@ -10,5 +10,7 @@ const char *ex_temp_folder(void);
 const char *ex_temp_path(const char *name);
 /* Writes bytes to the file of that name in it and returns its path; gzipped if `gzip`. */
 const char *ex_temp_write(const char *name, const void *data, size_t bytes, int gzip);
+/* Writes the text to the file of that path, in that folder or elsewhere. */
+void ex_temp_text(const char *path, const char *text);
 
 #endif

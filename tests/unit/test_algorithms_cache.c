@@ -72,14 +72,6 @@ static size_t choices_in(const char *path)
     return count;
 }
 
-static void write_text(const char *path, const char *text)
-{
-    FILE *file = fopen(path, "w");
-    assert_non_null(file);
-    fputs(text, file);
-    fclose(file);
-}
-
 /* A run: a device that has read `own` (or NULL) makes a plan, and writes what it chose, as the
  * caller's. */
 static json_t *run(const char *own)
@@ -185,7 +177,7 @@ static void test_a_damaged_cache_is_replaced_and_told_of(void **state)
     const size_t choices = choices_in(file_in(folder));
     assert_true(choices > 0);
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
-        write_text(file_in(folder), texts[i]);
+        ex_temp_text(file_in(folder), texts[i]);
         warned[0] = '\0';
         json_decref(run(NULL));
         assert_non_null(strstr(warned, file_in(folder)));
@@ -335,7 +327,7 @@ static void test_where_the_cache_is(void **state)
     assert_string_not_equal(file_in(folder), "");
     setenv("EXCISE_CACHE", "off", 1);
     check_nowhere();
-    write_text(file, "");
+    ex_temp_text(file, "");
     snprintf(inner, sizeof inner, "%s/inner", file);
     setenv("EXCISE_CACHE", inner, 1);
     check_nowhere();

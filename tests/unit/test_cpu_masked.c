@@ -1,6 +1,7 @@
 /* What steps of a masked plan on the CPU need not do: filters of layers that the mask leaves alone
  * are made ready once, and what is trained is the same. */
 #include "base/memory.h"
+#include "force_tiles.h"
 #include "model/builder.h"
 #include "net_reference.h"
 #include "plan_core.h"
@@ -8,7 +9,6 @@
 #include "test.h"
 #include "winograd.h"
 
-#include <jansson.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -85,24 +85,6 @@ static void close_side(side *s)
     ex_device_close(&s->device);
 }
 
-/* Whatever is fastest here; gradients of filters are as they were chosen. */
-static int force_tiles(const char *path)
-{
-    int forced = 0;
-    const char *key;
-    json_t *value, *root = json_load_file(path, 0, NULL);
-    json_object_foreach(json_object_get(root, "algorithms"), key, value)
-    {
-        if (strncmp(key, "weights", 7) == 0 || strstr(key, " c2 "))
-            continue;
-        assert_int_equal(json_string_set(value, "tiles"), 0);
-        forced++;
-    }
-    assert_int_equal(json_dump_file(root, path, 0), 0);
-    json_decref(root);
-    return forced;
-}
-
 static void open_ways(side *s, const ex_model *m, const ex_plan_spec *spec, ways w)
 {
     const ex_device_options options = {.device = "cpu",
@@ -117,7 +99,7 @@ static void open_ways(side *s, const ex_model *m, const ex_plan_spec *spec, ways
     ex_plan_destroy(&plan);
     assert_ok(ex_device_write_algorithms(s->device, path));
     close_side(s);
-    assert_true(force_tiles(path) >= 2);
+    assert_true(ex_test_force_tiles(path) >= 2);
     open_side(s, m, &options);
     assert_ok(ex_device_read_algorithms(s->device, path));
 }

@@ -25,14 +25,6 @@ static char *read_text(const char *path)
     return t;
 }
 
-static void write_text(const char *path, const char *text)
-{
-    FILE *file = fopen(path, "w");
-    assert_non_null(file);
-    fputs(text, file);
-    fclose(file);
-}
-
 static char warned[2048];
 
 static void keep_warning(const char *text, bool warning)
@@ -81,18 +73,18 @@ static void test_choices_are_written_and_read_back(void **state)
     assert_ok(ex_device_write_algorithms(g.device, again));
     assert_string_equal(read_text(path), read_text(again));
 
-    write_text(path, "{\"schema\": 1, \"device\": \"another\", \"algorithms\": {\"x\": \"y\"}}");
+    ex_temp_text(path, "{\"schema\": 1, \"device\": \"another\", \"algorithms\": {\"x\": \"y\"}}");
     assert_ok(
         read_algorithms(g.device, path)); /* ignored, and said so: which is it, which is here */
     assert_non_null(strstr(warned, "(another; here is "));
     assert_non_null(strstr(warned, g.device->description));
-    write_text(path, "{\"schema\": 1,");
+    ex_temp_text(path, "{\"schema\": 1,");
     assert_status(ex_device_read_algorithms(g.device, path), EX_ERR_INPUT);
     assert_message(path);
     char text[512];
     snprintf(text, sizeof text, "{\"schema\": 1, \"device\": \"%s\", \"algorithms\": {\"x\": 3}}",
              g.device->description);
-    write_text(path, text);
+    ex_temp_text(path, text);
     assert_status(ex_device_read_algorithms(g.device, path), EX_ERR_INPUT);
     assert_message("delete the file");
     unlink(path);
