@@ -24,17 +24,20 @@ typedef struct bench_options {
     int probe;
     int strategy;    /* ex_strategy_choice */
     int conv;        /* ex_conv_choice */
-    int norm;        /* masked: ex_norm_mode */
+    int norm;        /* masked steps: ex_norm_mode */
     int samples;     /* clients: images of each */
-    int use;         /* roofline: ex_use */
+    int use;         /* roofline: bench_use */
     int precision;   /* ex_precision */
     double delta;    /* share of each layer's channels that is selected */
-    int last_layers; /* masked: layers that channels are selected in, from the end; 0 = all */
+    int last_layers; /* masked steps: layers that channels are selected in, from the end; 0 = all */
     size_t memory;   /* bytes that plans may take in all; 0 = no limit */
     int repetitions; /* 0 = the job's own default */
     bool selection;  /* ablate: compare with what float32 selects */
     bool json, help;
 } bench_options;
+
+/* What roofline takes apart. */
+typedef enum bench_use { BENCH_TRAIN, BENCH_EVALUATE, BENCH_MASKED } bench_use;
 
 typedef enum bench_shape { BENCH_CIFAR, BENCH_FASHION, BENCH_SHAPES } bench_shape;
 
@@ -121,6 +124,9 @@ typedef ex_status (*bench_check)(bench_result *result, ex_plan *plan, const ex_f
                                  const bench_options *o, const ex_samples *feed);
 ex_status bench_feed(bench_result *result, ex_federation *f, const bench_options *o,
                      const ex_plan_spec *spec, bench_once once, bench_check check, void *context);
+
+/* masked.c: the share delta of the channels of each of the last layers, evenly spread. */
+ex_status bench_mask(ex_mask **out, const ex_model *m, const bench_options *o);
 
 /* peak.c: operations, and bytes of main memory, that `threads` threads get through in a second: a
  * loop of multiply-adds on registers, and the triad a[i] = b[i] + s * c[i]. bf16: products of bf16

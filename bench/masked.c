@@ -18,8 +18,7 @@ static int first_layer(const ex_model *m, const bench_options *o)
     return o->last_layers && o->last_layers < m->layer_count ? m->layer_count - o->last_layers : 0;
 }
 
-/* The share delta of each layer's channels, evenly spread. */
-static ex_status make_mask(ex_mask **out, const ex_model *m, const bench_options *o)
+ex_status bench_mask(ex_mask **out, const ex_model *m, const bench_options *o)
 {
     ex_status status;
     ex_mask *mask;
@@ -226,7 +225,7 @@ static ex_status run(bench_result *result, ex_federation *f, const bench_options
     ex_plan_spec spec = {.use = EX_USE_TRAIN, .batch = o->batch, .norm = EX_NORM_TRAIN};
     EX_TRY(ex_federation_central(f, &central));
     ex_lane *lane = ex_trainer_lane(central);
-    EX_TRY_GOTO(make_mask(&mask, f->model, o), done);
+    EX_TRY_GOTO(bench_mask(&mask, f->model, o), done);
     result->paper = paper_share(o->delta);
     EX_TRY_GOTO(floor_share(&result->floor, f->model, first_layer(f->model, o), o->delta), done);
     EX_TRY_GOTO(ex_samples_all(&feed, &f->data->train), done);

@@ -47,6 +47,11 @@ static const char *shape_text(const bench_options *o)
     return o->shape == BENCH_CIFAR ? "3x32x32" : "1x28x28";
 }
 
+static bool trains_masked(const bench_job *job, const bench_options *o)
+{
+    return job == &bench_masked || (job == &bench_roofline_job && o->use == BENCH_MASKED);
+}
+
 static void print_preamble(const bench_job *job, const ex_federation *f, const bench_options *o,
                            const bench_result *r)
 {
@@ -82,7 +87,7 @@ static void print_preamble(const bench_job *job, const ex_federation *f, const b
         printf("# batch %d, %d batches in a repetition\n", o->batch, BENCH_FEED_BATCHES);
     if (job == &bench_roofline_job)
         printf("# use %s, %d repetitions\n", bench_choice("--use", o->use), r->repetitions);
-    if (job == &bench_masked)
+    if (trains_masked(job, o))
         printf("# delta %g, bn %s, last layers %d (0: all)\n", o->delta,
                bench_choice("--bn", o->norm), o->last_layers);
 }
@@ -153,10 +158,12 @@ static void print_json(const bench_job *job, const ex_federation *f, const bench
                                           r->selection.selected, "both", r->selection.both, "share",
                                           selection_share(&r->selection)));
     }
-    if (job == &bench_masked) {
+    if (trains_masked(job, o)) {
         json_object_set_new(json, "delta", json_real(o->delta));
         json_object_set_new(json, "bn", json_string(bench_choice("--bn", o->norm)));
         json_object_set_new(json, "last_layers", json_integer(o->last_layers));
+    }
+    if (job == &bench_masked) {
         json_object_set_new(json, "paper", json_real(r->paper));
         json_object_set_new(json, "floor", json_real(r->floor));
         json_object_set_new(json, "full", json_real(s->base));

@@ -31,9 +31,14 @@ static ex_status run_feed(bench_result *result, ex_plan *plan, const ex_federati
 
 /* The plan hands in what its steps took when it goes: the first one, which warms up, to nobody. */
 static ex_status run_plan(bench_result *result, const ex_federation *f, const bench_options *o,
-                          ex_lane *lane, const ex_samples *feed, bool warm_up)
+                          ex_lane *lane, const ex_mask *mask, const ex_samples *feed, bool warm_up)
 {
-    const ex_plan_spec spec = {.use = (ex_use)o->use, .batch = o->batch, .norm = EX_NORM_TRAIN};
+    const ex_plan_spec spec = {
+        .use = o->use == BENCH_EVALUATE ? EX_USE_EVALUATE : EX_USE_TRAIN,
+        .batch = o->batch,
+        .norm = o->use == BENCH_MASKED ? (ex_norm_mode)o->norm : EX_NORM_TRAIN,
+        .mask = mask,
+    };
     ex_status status;
     ex_plan *plan;
     EX_TRY(ex_plan_create(&plan, lane, &spec));
@@ -100,17 +105,17 @@ static ex_status get_parts(bench_roofline *r)
 }
 
 static ex_status measure(bench_result *result, ex_federation *f, const bench_options *o,
-                         const ex_samples *feed)
+                         const ex_mask *mask, const ex_samples *feed)
 {
     bench_roofline *r = result->roofline;
     ex_trainer *central;
     EX_TRY(ex_federation_central(f, &central));
     ex_lane *lane = ex_trainer_lane(central);
-    EX_TRY(run_plan(result, f, o, lane, feed, true));
+    EX_TRY(run_plan(result, f, o, lane, mask, feed, true));
     r->seconds = 0.0;
     r->steps = 0;
     EX_TRY(ex_profile_begin());
-    EX_TRY(run_plan(result, f, o, lane, feed, false));
+    EX_TRY(run_plan(result, f, o, lane, mask, feed, false));
     EX_TRY(get_parts(r));
     r->expected = ex_model_flops(f->model) * o->batch;
     r->peak_flops = bench_peak_flops(o->threads);
@@ -120,15 +125,21 @@ static ex_status measure(bench_result *result, ex_federation *f, const bench_opt
 
 static ex_status run(bench_result *result, ex_federation *f, const bench_options *o)
 {
+    ex_status status;
     ex_samples feed = {0};
+    ex_mask *mask = NULL;
     if (strcmp(f->device->backend->name, "cpu") != 0)
         return EX_FAIL(EX_ERR_UNSUPPORTED,
                        "roofline takes a step of the CPU apart; use --device cpu, and on a GPU "
                        "--profile of excise train, or ncu");
     EX_TRY(ex_alloc(&result->roofline, 1, sizeof *result->roofline, "roofline"));
-    EX_TRY(ex_samples_all(&feed, &f->data->train));
-    const ex_status status = measure(result, f, o, &feed);
+    if (o->use == BENCH_MASKED)
+        EX_TRY(bench_mask(&mask, f->model, o));
+    EX_TRY_GOTO(ex_samples_all(&feed, &f->data->train), done);
+    status = measure(result, f, o, mask, &feed);
+done:
     ex_samples_free(&feed);
+    ex_mask_destroy(&mask);
     EX_TRY(status);
     check(result);
     result->repetitions = o->repetitions;

@@ -94,7 +94,7 @@ cp last.json kernels.json
 last 'all(0 < k["min"] <= k["median"] <= k["max"] and k["bytes"] > 0 for k in d["kernels"])'
 [ "$(grep -c '^ [a-z]' out)" -eq "$(grep -o '"gb_per_second"' out | wc -l)" ] || fail "rows are missing"
 
-for use in train evaluate; do
+for use in train evaluate masked; do
     succeeds bench roofline "${small[@]}" --batch 4 --repetitions 2 --use $use
     last "d['job'] == 'roofline' and d['use'] == '$use' and d['wrong'] == 0"
     last '0 < d["peak_gflop_per_second"] < 1e4 and 0 < d["peak_gb_per_second"] < 1e4'
@@ -114,6 +114,14 @@ last 'abs(sum(r["flop"] for r in d["roofline"] if "backward weights" in r["name"
 last 'abs(sum(r["flop"] for r in d["roofline"] if "backward data" in r["name"])
     + 4 * 2 * 32 * 32 * 9 * 3 * 16 - d["forward_flop"]) < 1e-4 * d["forward_flop"]'
 last 'all(any(r["name"].startswith(w) for r in d["roofline"]) for w in ("gather", "norm forward", "norm backward", "pool", "sgd"))'
+
+# A masked step computes the gradients of few filters, and of no value of what it leaves alone.
+succeeds bench roofline "${small[@]}" --batch 4 --repetitions 1 --use masked --bn frozen --last-layers 2
+last 'd["delta"] == 0.05 and d["bn"] == "frozen" and d["last_layers"] == 2'
+last '(lambda names: any(n.startswith("conv backward rows") for n in names)
+    and not any(n.startswith("norm") for n in names)
+    and sum("backward" in n and "l3" in n for n in names) > 0
+    and not any("backward" in n and "l1" in n for n in names))([r["name"] for r in d["roofline"]])'
 
 succeeds bench clients "${small[@]}" --batch 4 --samples 6 --repetitions 2
 last 'd["job"] == "clients" and d["samples"] == 6 and d["batch"] == 4 and d["wrong"] == 0'
@@ -173,6 +181,6 @@ refuses 2 "512M" bench step --memory lots
 refuses 2 "512M" bench step --memory -1
 refuses 2 "1 to" bench step --batch 0
 refuses 2 "1 to" bench step --batch 12x
-refuses 2 "train, evaluate" bench roofline --use infer
+refuses 2 "train, evaluate, masked" bench roofline --use infer
 refuses 2 "needs a value" bench step --batch
 refuses 2 "takes no value" bench step --json=yes
