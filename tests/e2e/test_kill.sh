@@ -20,6 +20,8 @@ echo "augment: {crop: 2, flip: true, cutout: 3}" >>tiny.yaml
 train=(train -c tiny.yaml)
 ce=(unlearn source --method ce --class 1)
 de=(unlearn source --method de --class 1)
+random=(unlearn source --method de-random --class 1)
+head=(unlearn source --method head --class 1)
 retrain=(unlearn source --method retrain --class 1)
 
 kills=0
@@ -115,11 +117,12 @@ calls_of() {
     cat count
 }
 count_train=$(calls_of "${train[@]}" -o source) || exit 1
-for job in ce de retrain; do
+for job in ce de random head retrain; do
     declare -n arguments=$job
     declare "count_$job=$(calls_of "${arguments[@]}" -o "$job")" || exit 1
 done
-echo "calls: train $count_train, ce $count_ce, de $count_de, retrain $count_retrain"
+echo "calls: train $count_train, ce $count_ce, de $count_de, de-random $count_random, head $count_head," \
+    "retrain $count_retrain"
 
 # --- the first calls of all: folders, config.yaml, the first checkpoint
 chain source t0 killed:1 killed:2 killed:3 killed:5 killed:7 -- "${train[@]}"
@@ -144,6 +147,10 @@ for round in 1 2; do
     done
 done
 chain ce c3 ce:850+140 ce:0+100 -- "${ce[@]}"
+for job in random head; do # no ablation, else like de and ce
+    declare -n arguments=$job
+    chain $job $job-1 $job:500+400 $job:200+200 $job:0+100 -- "${arguments[@]}"
+done
 chain retrain r1 retrain:400+300 retrain:300+200 retrain:0+200 -- "${retrain[@]}"
 # --- after the last checkpoint, before an older one is removed
 { pruning 1 "${train[@]}" -o three; } 2>/dev/null
