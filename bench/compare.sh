@@ -120,11 +120,12 @@ export OMP_NUM_THREADS=$threads # the same for both, as is whatever else of OMP_
 # --- the peer's settings
 
 # PyTorch allocates every map anew; whether malloc gives them back to the system each time decides
-# much of its speed.
+# much of its speed. The last one has huge pages, as our memory does.
 mallocs=(
     ""
     "MALLOC_MMAP_THRESHOLD_=33554432 MALLOC_TRIM_THRESHOLD_=8589934592 MALLOC_TOP_PAD_=268435456"
     "MALLOC_MMAP_MAX_=0 MALLOC_TRIM_THRESHOLD_=8589934592 MALLOC_TOP_PAD_=268435456"
+    "MALLOC_MMAP_MAX_=0 MALLOC_TRIM_THRESHOLD_=8589934592 MALLOC_TOP_PAD_=268435456 GLIBC_TUNABLES=glibc.malloc.hugetlb=1"
 )
 
 # peer KIND "ENVIRONMENT" ARGUMENTS...

@@ -5,9 +5,29 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/resource.h>
 
-enum { ALIGNMENT = 64 };
+enum {
+    ALIGNMENT = 64,
+    HUGE_PAGE = 2 << 20,
+    HUGE_MIN = 8 * HUGE_PAGE, /* what a page that is not filled adds to less is not worth it */
+};
+
+/* Memory that is read from end to end in every step comes in huge pages where the system gives them
+ * to who asks: with 4 KiB a translation is looked up for every few lines of a map, which costs a
+ * training step of resnet20 3 to 5 % in a virtual machine. */
+static void *take(size_t bytes)
+{
+    const size_t whole = (bytes + HUGE_PAGE - 1) / HUGE_PAGE * HUGE_PAGE;
+    void *memory;
+    if (bytes < HUGE_MIN || whole < bytes)
+        return aligned_alloc(ALIGNMENT, bytes ? bytes : ALIGNMENT);
+    memory = aligned_alloc(HUGE_PAGE, whole);
+    if (memory)
+        madvise(memory, whole, MADV_HUGEPAGE); /* refused: pages as they are */
+    return memory;
+}
 
 ex_status ex_alloc(void *out, size_t count, size_t size, const char *what)
 {
@@ -16,7 +36,7 @@ ex_status ex_alloc(void *out, size_t count, size_t size, const char *what)
     if (size && count > (SIZE_MAX - ALIGNMENT) / size)
         return EX_FAIL(EX_ERR_MEMORY, "%s: %zu elements of %zu bytes overflow", what, count, size);
     const size_t bytes = (count * size + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
-    memory = aligned_alloc(ALIGNMENT, bytes ? bytes : ALIGNMENT);
+    memory = take(bytes);
     if (!memory) {
         char text[EX_BYTES_ROOM];
         return EX_FAIL(EX_ERR_MEMORY,
