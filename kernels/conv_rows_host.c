@@ -5,8 +5,8 @@
  *
  * Libraries pad the filters to a full vector of them, so that one costs as much as sixteen. Here
  * the vector runs over input channels: the selected channels of dy are first laid out as planes,
- * and then every pixel of a plane is a scalar that multiplies sixteen channels of x. Filters go in
- * batches, so that one load of x serves several.
+ * and then every pixel of a plane is a scalar that multiplies sixteen channels of x. One load of x
+ * serves several filters, and one of dy several slices of sixteen channels.
  *
  * Sums are made image by image within a group of images, then over the groups: in one order for any
  * number of threads. */
@@ -21,14 +21,14 @@ typedef struct rows_pass {
     float *sum;     /* (N, rows) */
     float *partial; /* (groups, rows, R, S, C) */
     size_t groups;  /* of images */
-    size_t slices;  /* of channels */
+    size_t parts;   /* of channels: SLICES slices each */
 } rows_pass;
 
 enum {
     UNITS = 16,         /* of work, at least: for threads to share */
-    STRIP_PIXELS = 256, /* of sixteen channels: half of a first-level cache */
-    BATCH = 8,          /* filters served by one load of x: what registers hold */
-    CHAINS = 4,         /* sums that are under way at a time, at least */
+    SLICES = 2,         /* of sixteen channels, served by one load of dy */
+    STRIP_PIXELS = 128, /* of SLICES: a third of a first-level cache */
+    CHAINS = 8,         /* sums that are under way at a time */
 };
 
 /* Sixteen channels of a pixel lie together. */
@@ -42,10 +42,15 @@ static size_t slices_of(const ex_conv_shape *c)
     return is_wide(c) ? (size_t)(c->in.C / EX_WIDE) : 1;
 }
 
+static size_t parts_of(const ex_conv_shape *c)
+{
+    return (slices_of(c) + SLICES - 1) / SLICES;
+}
+
 static size_t groups_of(const ex_conv_shape *c)
 {
-    const size_t slices = slices_of(c), images = (size_t)c->in.N;
-    const size_t groups = slices < UNITS ? UNITS / slices : 1;
+    const size_t parts = parts_of(c), images = (size_t)c->in.N;
+    const size_t groups = parts < UNITS ? UNITS / parts : 1;
     return groups < images ? groups : images;
 }
 
@@ -101,84 +106,129 @@ EX_INLINE span span_of(int shift, int stride, int size, int outputs)
     return (span){first, last < outputs ? last : outputs};
 }
 
-/* One tap of `rows` filters over rows [h.first, h.last) of one image: sums (rows, step apart) +=.
- * x: the channels at the tap's pixel of output (0, 0), perhaps outside the image; dy: a plane each.
- * A sum waits for the one before it: few filters get several sums each, of pixels in turn. */
-EX_INLINE void tap(float *sums, size_t step, const void *x, ex_map_type type, size_t x_line,
-                   size_t x_pixel, const float *dy, size_t plane, int width, span h, span w,
+/* Output rows h of images [n, n + images): so many that their x stays in a first-level cache while
+ * all taps and filters go over it. */
+typedef struct strip {
+    size_t n, images;
+    span h;
+} strip;
+
+/* What one tap of a few filters reads: x at the pixel of output (0, 0), perhaps outside of the
+ * image, a pointer for each slice; planes of dy. Strides are in values. */
+typedef struct tap_in {
+    const void *x[SLICES];
+    size_t x_image, x_line, x_pixel;
+    const float *dy;
+    size_t dy_image, plane, line;
+    size_t images;
+    span h, w;
+} tap_in;
+
+EX_INLINE void pixel(ex_wide *acc, const tap_in *t, ptrdiff_t x, const float *dy, ex_map_type type,
+                     int slices, int rows)
+{
+    for (int v = 0; v < slices; v++) {
+        const ex_wide wide = ex_wide_get(ex_map_in(t->x[v], x, type), 0, type);
+        for (int j = 0; j < rows; j++)
+            acc[v * rows + j] += wide * dy[(size_t)j * t->plane];
+    }
+}
+
+/* sums (rows, step apart; slices one behind the other) += a tap. A sum waits for the one before it:
+ * few of them get several accumulators each, of pixels in turn. */
+EX_INLINE void tap(float *sums, size_t step, const tap_in *t, ex_map_type type, int slices,
                    int rows)
 {
-    ex_wide acc[BATCH] = {0};
-    const int turns = rows < CHAINS ? CHAINS / rows : 1;
-    for (int oh = h.first; oh < h.last; oh++) {
-        const void *line = ex_map_in(x, (ptrdiff_t)oh * (ptrdiff_t)x_line, type);
-        const float *d = dy + (size_t)oh * (size_t)width;
-        int ow = w.first;
-        for (; ow + turns <= w.last; ow += turns)
-            for (int t = 0; t < turns; t++) {
-                const ex_wide v = ex_wide_get(
-                    ex_map_in(line, (ptrdiff_t)(ow + t) * (ptrdiff_t)x_pixel, type), 0, type);
-                for (int j = 0; j < rows; j++)
-                    acc[t * rows + j] += v * d[(size_t)j * plane + (size_t)(ow + t)];
-            }
-        for (; ow < w.last; ow++) {
-            const ex_wide v =
-                ex_wide_get(ex_map_in(line, (ptrdiff_t)ow * (ptrdiff_t)x_pixel, type), 0, type);
-            for (int j = 0; j < rows; j++)
-                acc[j] += v * d[(size_t)j * plane + (size_t)ow];
+    ex_wide acc[CHAINS] = {0};
+    const int chains = slices * rows, turns = CHAINS / chains;
+    for (size_t n = 0; n < t->images; n++)
+        for (int oh = t->h.first; oh < t->h.last; oh++) {
+            const ptrdiff_t x = (ptrdiff_t)(n * t->x_image + (size_t)oh * t->x_line);
+            const float *dy = t->dy + n * t->dy_image + (size_t)oh * t->line;
+            int ow = t->w.first;
+            for (; ow + turns <= t->w.last; ow += turns)
+                for (int i = 0; i < turns; i++)
+                    pixel(acc + i * chains, t, x + (ptrdiff_t)((size_t)(ow + i) * t->x_pixel),
+                          dy + ow + i, type, slices, rows);
+            for (; ow < t->w.last; ow++)
+                pixel(acc, t, x + (ptrdiff_t)((size_t)ow * t->x_pixel), dy + ow, type, slices,
+                      rows);
         }
-    }
-    for (int j = 0; j < rows; j++) {
-        float *sum = sums + (size_t)j * step;
-        for (int t = 1; t < turns; t++)
-            acc[j] += acc[t * rows + j];
-        ex_wide_store(sum, ex_wide_load(sum) + acc[j]);
+    for (int i = 0; i < chains; i++) {
+        float *sum = sums + (size_t)(i % rows) * step + (size_t)(i / rows) * EX_WIDE;
+        for (int turn = 1; turn < turns; turn++)
+            acc[i] += acc[turn * chains + i];
+        ex_wide_store(sum, ex_wide_load(sum) + acc[i]);
     }
 }
 
-/* All taps of `rows` filters from the j-th on: a strip of output rows of image n, a slice of x. */
-EX_INLINE void taps(const rows_pass *p, ex_map_type type, float *partial, size_t n, size_t slice,
-                    int j, span strip, int rows)
+static span overlap(span a, span b)
+{
+    return (span){a.first > b.first ? a.first : b.first, a.last < b.last ? a.last : b.last};
+}
+
+/* All taps of `rows` filters from the j-th on, `slices` of x from the slice on. */
+EX_INLINE void taps(const rows_pass *p, ex_map_type type, float *partial, const strip *part,
+                    size_t slice, int j, int slices, int rows)
 {
     const ex_conv_shape *c = p->c;
-    const size_t block = (size_t)c->in.block, plane = out_pixels(c), row = filter_floats(c);
-    const size_t channel = slice * EX_WIDE;
-    const size_t pixels = (size_t)c->in.H * (size_t)c->in.W;
-    const void *x = ex_map_in(
-        p->x,
-        (ptrdiff_t)((n * (size_t)c->in.C + channel / block * block) * pixels + channel % block),
-        type);
-    const float *dy = p->plane + (n * (size_t)p->rows + (size_t)j) * plane;
+    const size_t block = (size_t)c->in.block, row = filter_floats(c);
+    const size_t pixels = (size_t)c->in.H * (size_t)c->in.W, image = (size_t)c->in.C * pixels;
+    tap_in t = {.x_image = image,
+                .x_line = (size_t)(c->stride * c->in.W) * block,
+                .x_pixel = (size_t)c->stride * block,
+                .dy_image = (size_t)p->rows * out_pixels(c),
+                .plane = out_pixels(c),
+                .line = (size_t)c->out_W,
+                .images = part->images};
+    t.dy = p->plane + part->n * t.dy_image + (size_t)j * t.plane;
     for (int r = 0; r < c->R; r++) {
-        const span all = span_of(r - c->pad, c->stride, c->in.H, c->out_H);
-        const span h = {all.first > strip.first ? all.first : strip.first,
-                        all.last < strip.last ? all.last : strip.last};
+        t.h = overlap(part->h, span_of(r - c->pad, c->stride, c->in.H, c->out_H));
         for (int s = 0; s < c->S; s++) {
-            const span w = span_of(s - c->pad, c->stride, c->in.W, c->out_W);
             const ptrdiff_t shift = (ptrdiff_t)(r - c->pad) * c->in.W + (s - c->pad);
-            tap(partial + (size_t)j * row + (size_t)(r * c->S + s) * (size_t)c->in.C + channel, row,
-                ex_map_in(x, shift * (ptrdiff_t)block, type), type,
-                (size_t)(c->stride * c->in.W) * block, (size_t)c->stride * block, dy, plane,
-                c->out_W, h, w, rows);
+            t.w = span_of(s - c->pad, c->stride, c->in.W, c->out_W);
+            for (int v = 0; v < slices; v++) {
+                const size_t channel = (slice + (size_t)v) * EX_WIDE;
+                const size_t at = part->n * image + channel / block * block * pixels;
+                t.x[v] = ex_map_in(
+                    p->x, (ptrdiff_t)(at + channel % block) + shift * (ptrdiff_t)block, type);
+            }
+            tap(partial + (size_t)j * row + (size_t)(r * c->S + s) * (size_t)c->in.C +
+                    slice * EX_WIDE,
+                row, &t, type, slices, rows);
         }
     }
 }
 
-EX_INLINE void image_slice(const rows_pass *p, ex_map_type type, float *partial, size_t n,
-                           size_t slice)
+EX_INLINE void strip_filters(const rows_pass *p, ex_map_type type, float *partial,
+                             const strip *part, size_t slice, int slices)
 {
-    const int strip = STRIP_PIXELS / p->c->out_W + 1;
-    for (int top = 0; top < p->c->out_H; top += strip) {
-        const span h = {top, top + strip < p->c->out_H ? top + strip : p->c->out_H};
-        int j = 0;
-        for (; j + BATCH <= p->rows; j += BATCH)
-            taps(p, type, partial, n, slice, j, h, BATCH);
-        for (; j + 4 <= p->rows; j += 4)
-            taps(p, type, partial, n, slice, j, h, 4);
-        for (; j + 2 <= p->rows; j += 2)
-            taps(p, type, partial, n, slice, j, h, 2);
-        if (j < p->rows)
-            taps(p, type, partial, n, slice, j, h, 1);
+    int j = 0;
+    for (; j + 4 <= p->rows; j += 4)
+        taps(p, type, partial, part, slice, j, slices, 4);
+    for (; j + 2 <= p->rows; j += 2)
+        taps(p, type, partial, part, slice, j, slices, 2);
+    if (j < p->rows)
+        taps(p, type, partial, part, slice, j, slices, 1);
+}
+
+/* Images [n, end) and as many slices as there are of SLICES from the slice on. */
+EX_INLINE void image_slices(const rows_pass *p, ex_map_type type, float *partial, size_t n,
+                            size_t end, size_t slice)
+{
+    const ex_conv_shape *c = p->c;
+    const size_t whole = STRIP_PIXELS / out_pixels(c), left = slices_of(c) - slice;
+    const int lines = STRIP_PIXELS / c->out_W + 1, step = whole ? c->out_H : lines;
+    strip part = {.n = n};
+    for (; part.n < end; part.n += part.images) {
+        part.images = whole < 1 ? 1 : whole < end - part.n ? whole : end - part.n;
+        for (int top = 0; top < c->out_H; top += step) {
+            part.h = (span){top, top + step < c->out_H ? top + step : c->out_H};
+            if (left >= SLICES)
+                strip_filters(p, type, partial, &part, slice, SLICES);
+            else
+                strip_filters(p, type, partial, &part, slice, 1);
+        }
     }
 }
 
@@ -224,18 +274,18 @@ EX_INLINE void products(const rows_pass *p, ex_map_type type, size_t begin, size
 {
     const size_t images = (size_t)p->c->in.N;
     for (size_t u = begin; u < end; u++) {
-        const size_t g = u / p->slices, slice = u % p->slices;
+        const size_t g = u / p->parts, slice = u % p->parts * SLICES;
+        const size_t first = images * g / p->groups, last = images * (g + 1) / p->groups;
         float *partial = p->partial + g * (size_t)p->rows * filter_floats(p->c);
-        for (size_t n = images * g / p->groups; n < images * (g + 1) / p->groups; n++) {
-            if (is_wide(p->c))
-                image_slice(p, type, partial, n, slice);
-            else
+        if (is_wide(p->c))
+            image_slices(p, type, partial, first, last, slice);
+        else
+            for (size_t n = first; n < last; n++)
                 image_plain(p, type, partial, n);
-        }
     }
 }
 
-EX_CLONES static void product_range(const rows_pass *p, size_t begin, size_t end)
+EX_FUSED_CLONES static void product_range(const rows_pass *p, size_t begin, size_t end)
 {
     EX_TYPED(p->c->in.type, T, products(p, T, begin, end));
 }
@@ -275,10 +325,10 @@ void ex_conv_rows_bwd_host(float *dw, float *dsum, const void *x, const void *dy
                          .sum = scratch + planes * pixels,
                          .partial = scratch + planes * (pixels + 1),
                          .groups = groups_of(c),
-                         .slices = slices_of(c)};
+                         .parts = parts_of(c)};
     memset(p.partial, 0, p.groups * (size_t)rows * filter_floats(c) * sizeof *p.partial);
     EX_SHARE(planes, planes * pixels, s, plane_range(&p, begin, end));
-    EX_SHARE(p.groups * p.slices, planes * pixels * filter_floats(c) / EX_WIDE, s,
+    EX_SHARE(p.groups * p.parts, planes * pixels * filter_floats(c) / EX_WIDE, s,
              product_range(&p, begin, end));
     finish(dw, dsum, &p);
 }

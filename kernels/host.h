@@ -1,7 +1,8 @@
 /* What the host implementations share: choice of instruction set, threads, and their prototypes.
  *
- * Results are the same bits for any instruction set and any number of threads: element-wise work
- * has no order, and every reduction runs in one fixed order inside one thread. */
+ * Results are the same bits for any number of threads, and for any instruction set that has fused
+ * multiply-adds: element-wise work has no order, and every reduction runs in one fixed order inside
+ * one thread. Without them (processors before 2013) only the few-row gradients differ. */
 #ifndef EX_KERNELS_HOST_H
 #define EX_KERNELS_HOST_H
 
@@ -14,13 +15,18 @@
 
 /* Marks a hot loop: compiled for the baseline and for wider vectors, chosen when the program
  * starts. What it calls must be EX_INLINE or EX_BODY. Needs ifunc, which sanitizers do not survive
- * (their runtime starts after the resolvers): the build defines EX_NO_CLONES for them. */
+ * (their runtime starts after the resolvers): the build defines EX_NO_CLONES for them.
+ * EX_FUSED_CLONES: of files that are compiled so that a sum of products is of fused multiply-adds,
+ * for which avx2 alone does not stand. */
 #if defined(EX_CLONES)
 /* Given by the build, to try one instruction set. */
+#define EX_FUSED_CLONES EX_CLONES
 #elif defined(__x86_64__) && defined(__GLIBC__) && !defined(EX_NO_CLONES)
-#define EX_CLONES __attribute__((target_clones("avx512f", "avx2", "default")))
+#define EX_CLONES       __attribute__((target_clones("avx512f", "avx2", "default")))
+#define EX_FUSED_CLONES __attribute__((target_clones("avx512f", "arch=haswell", "default")))
 #else
 #define EX_CLONES
+#define EX_FUSED_CLONES
 #endif
 
 /* Fewer elements than this, some 20 microseconds of work, are not worth a second thread: waking it
