@@ -9,8 +9,8 @@
  * compute (ex_plan_parts), and runs the steps.
  *
  * Reading order: plan_build.c (what is built, in order), plan_nodes.h: plan_nodes.c plan_norm.c
- * plan_fold.c plan_gradient.c plan_rows.c (steps that all back ends make), plan_correct.c
- * plan_fork.c (forks), plan_steps.c (lists of steps and buffers). */
+ * plan_fold.c plan_gradient.c plan_rows.c plan_pool.c (steps that all back ends make),
+ * plan_correct.c plan_fork.c (forks), plan_steps.c (lists of steps and buffers). */
 #ifndef EX_PLAN_CORE_H
 #define EX_PLAN_CORE_H
 

@@ -57,13 +57,22 @@ ex_status ex_plan_gradient_give(ex_plan_core *plan, int node, ex_buffer_ref grad
  * residual gets its part. */
 ex_status ex_plan_conv_gradient(ex_plan_core *plan, int node, ex_buffer_ref *dy);
 
+/* A pool by the kernels of the table. The taps that a maximum's gradient goes back by, a byte a
+ * value of the map, are its workspace where the plan trains: ex_plan_pool_index makes it. */
+ex_pool_shape ex_plan_pool_shape(const ex_plan_core *plan, int node);
+ex_status ex_plan_pool_index(ex_plan_core *plan, int node);
+ex_status ex_plan_pool_forward(ex_plan_core *plan, int node);
+ex_status ex_plan_pool_backward(ex_plan_core *plan, int node);
+
 /* Whether so few of the layer's filters are trained that ex_plan_rows_backward is faster. */
 bool ex_plan_rows_are_few(const ex_plan_core *plan, int node);
 /* The step for the gradients of the mask's filters alone, into plan->grads; the sums of dy go to
  * `bias` there, EX_NONE: nowhere. */
 ex_status ex_plan_rows_backward(ex_plan_core *plan, int node, ex_buffer_ref dy, size_t bias);
-/* rows (channel_count): each layer's selected channels, from its first_channel on. */
-void ex_plan_rows_list(int32_t *rows, const ex_mask *mask);
+/* How many filters the step computes the gradients of; 0 if it is none of those. */
+int ex_plan_rows_computed(const ex_plan_core *plan, const ex_plan_step *step);
+/* rows (channel_count): each layer's selected channels, from its first_channel on; NULL: all. */
+void ex_plan_rows_list(int32_t *rows, const ex_model *m, const ex_mask *mask);
 
 /* --- forks ------------------------------------------------------------------------------------ */
 

@@ -17,13 +17,12 @@
  * 1/4, 1.26 for 1/3. */
 enum { FEW = 4 };
 
-void ex_plan_rows_list(int32_t *rows, const ex_mask *mask)
+void ex_plan_rows_list(int32_t *rows, const ex_model *m, const ex_mask *mask)
 {
-    const ex_model *m = mask->model;
     for (int i = 0; i < m->layer_count; i++) {
         int32_t *row = rows + m->layers[i].first_channel;
         for (int c = 0; c < m->layers[i].channels; c++)
-            if (ex_mask_layer(mask, i)[c])
+            if (!mask || ex_mask_layer(mask, i)[c])
                 *row++ = c;
     }
 }
@@ -37,7 +36,9 @@ bool ex_plan_rows_are_few(const ex_plan_core *plan, int node)
 
 static int rows_of(const ex_plan_core *plan, int node)
 {
-    return ex_mask_layer_count(plan->base.spec.mask, plan->model->nodes[node].layer);
+    const ex_node *n = &plan->model->nodes[node];
+    const ex_mask *mask = plan->base.spec.mask;
+    return mask ? ex_mask_layer_count(mask, n->layer) : n->K;
 }
 
 static ex_status run_rows(ex_plan_core *plan, const ex_plan_step *step)
@@ -51,6 +52,11 @@ static ex_status run_rows(ex_plan_core *plan, const ex_plan_step *step)
     return EX_OK;
 }
 
+int ex_plan_rows_computed(const ex_plan_core *plan, const ex_plan_step *step)
+{
+    return step->call == run_rows ? rows_of(plan, step->node) : 0;
+}
+
 ex_status ex_plan_rows_backward(ex_plan_core *plan, int node, ex_buffer_ref dy, size_t bias)
 {
     const ex_conv_shape shape = ex_plan_conv_of(plan, node, plan->base.spec.batch);
@@ -58,7 +64,9 @@ ex_status ex_plan_rows_backward(ex_plan_core *plan, int node, ex_buffer_ref dy, 
     ex_buffer_ref scratch;
     ex_plan_step *step;
     EX_TRY(ex_plan_buffer_add(plan, floats * sizeof(float), &scratch));
-    EX_TRY(ex_plan_step_add(plan, "conv backward rows", node, run_rows, &step));
+    const bool all = rows_of(plan, node) == plan->model->nodes[node].K;
+    EX_TRY(ex_plan_step_add(plan, all ? "conv backward weights" : "conv backward rows", node,
+                            run_rows, &step));
     step->n = bias;
     ex_plan_step_ref(plan, plan->grads);
     ex_plan_step_ref(plan, plan->maps[plan->model->nodes[node].input].ref);

@@ -17,7 +17,8 @@ typedef struct rows_pass {
     const int32_t *row;
     int rows;
     const ex_conv_shape *c;
-    float *plane;   /* (N, rows, out_H, out_W) */
+    int whole;      /* all filters, in order, of maps whose blocks are wide */
+    float *plane;   /* (N, rows, out_H, out_W); whole: dy as float32, as it lies */
     float *sum;     /* (N, rows) */
     float *partial; /* (groups, rows, R, S, C) */
     size_t groups;  /* of images */
@@ -92,6 +93,41 @@ EX_CLONES static void plane_range(const rows_pass *p, size_t begin, size_t end)
     EX_TYPED(p->c->in.type, T, planes(p, T, begin, end));
 }
 
+/* --- whole maps of dy ------------------------------------------------------------------------- */
+
+static int all_in_order(const int32_t *row, int rows, const ex_conv_shape *c)
+{
+    int j = 0;
+    while (j < rows && row[j] == j)
+        j++;
+    return j == c->K;
+}
+
+/* Units are images and slices of filters. */
+EX_INLINE void whole(const rows_pass *p, ex_map_type type, size_t begin, size_t end)
+{
+    const ex_conv_shape *c = p->c;
+    const size_t pixels = out_pixels(c), block = (size_t)c->out_block,
+                 slices = (size_t)c->K / EX_WIDE;
+    for (size_t u = begin; u < end; u++) {
+        const size_t k = u % slices * EX_WIDE;
+        const size_t at = (u / slices * (size_t)c->K + k / block * block) * pixels + k % block;
+        ex_wide sum = {0};
+        for (size_t i = 0; i < pixels; i++) {
+            const ex_wide v = ex_wide_get(p->dy, at + i * block, type);
+            if (type != EX_MAP_F32)
+                ex_wide_store(p->plane + at + i * block, v);
+            sum += v;
+        }
+        ex_wide_store(p->sum + u * EX_WIDE, sum);
+    }
+}
+
+EX_CLONES static void whole_range(const rows_pass *p, size_t begin, size_t end)
+{
+    EX_TYPED(p->c->in.type, T, whole(p, T, begin, end));
+}
+
 /* --- products --------------------------------------------------------------------------------- */
 
 /* Outputs o in [first, last) whose input o * stride + shift lies in [0, size). */
@@ -119,7 +155,7 @@ typedef struct tap_in {
     const void *x[SLICES];
     size_t x_image, x_line, x_pixel;
     const float *dy;
-    size_t dy_image, plane, line;
+    size_t dy_image, dy_row, dy_line, dy_pixel;
     size_t images;
     span h, w;
 } tap_in;
@@ -130,7 +166,7 @@ EX_INLINE void pixel(ex_wide *acc, const tap_in *t, ptrdiff_t x, const float *dy
     for (int v = 0; v < slices; v++) {
         const ex_wide wide = ex_wide_get(ex_map_in(t->x[v], x, type), 0, type);
         for (int j = 0; j < rows; j++)
-            acc[v * rows + j] += wide * dy[(size_t)j * t->plane];
+            acc[v * rows + j] += wide * dy[(size_t)j * t->dy_row];
     }
 }
 
@@ -144,15 +180,15 @@ EX_INLINE void tap(float *sums, size_t step, const tap_in *t, ex_map_type type, 
     for (size_t n = 0; n < t->images; n++)
         for (int oh = t->h.first; oh < t->h.last; oh++) {
             const ptrdiff_t x = (ptrdiff_t)(n * t->x_image + (size_t)oh * t->x_line);
-            const float *dy = t->dy + n * t->dy_image + (size_t)oh * t->line;
+            const float *dy = t->dy + n * t->dy_image + (size_t)oh * t->dy_line;
             int ow = t->w.first;
             for (; ow + turns <= t->w.last; ow += turns)
                 for (int i = 0; i < turns; i++)
                     pixel(acc + i * chains, t, x + (ptrdiff_t)((size_t)(ow + i) * t->x_pixel),
-                          dy + ow + i, type, slices, rows);
+                          dy + (size_t)(ow + i) * t->dy_pixel, type, slices, rows);
             for (; ow < t->w.last; ow++)
-                pixel(acc, t, x + (ptrdiff_t)((size_t)ow * t->x_pixel), dy + ow, type, slices,
-                      rows);
+                pixel(acc, t, x + (ptrdiff_t)((size_t)ow * t->x_pixel),
+                      dy + (size_t)ow * t->dy_pixel, type, slices, rows);
         }
     for (int i = 0; i < chains; i++) {
         float *sum = sums + (size_t)(i % rows) * step + (size_t)(i / rows) * EX_WIDE;
@@ -174,14 +210,18 @@ EX_INLINE void taps(const rows_pass *p, ex_map_type type, float *partial, const 
     const ex_conv_shape *c = p->c;
     const size_t block = (size_t)c->in.block, row = filter_floats(c);
     const size_t pixels = (size_t)c->in.H * (size_t)c->in.W, image = (size_t)c->in.C * pixels;
+    const size_t plane = out_pixels(c), out_block = p->whole ? (size_t)c->out_block : 1;
+    const size_t first = (size_t)j;
     tap_in t = {.x_image = image,
                 .x_line = (size_t)(c->stride * c->in.W) * block,
                 .x_pixel = (size_t)c->stride * block,
-                .dy_image = (size_t)p->rows * out_pixels(c),
-                .plane = out_pixels(c),
-                .line = (size_t)c->out_W,
+                .dy_image = (size_t)p->rows * plane,
+                .dy_row = p->whole ? 1 : plane,
+                .dy_line = (size_t)c->out_W * out_block,
+                .dy_pixel = out_block,
                 .images = part->images};
-    t.dy = p->plane + part->n * t.dy_image + (size_t)j * t.plane;
+    t.dy =
+        p->plane + part->n * t.dy_image + first / out_block * out_block * plane + first % out_block;
     for (int r = 0; r < c->R; r++) {
         t.h = overlap(part->h, span_of(r - c->pad, c->stride, c->in.H, c->out_H));
         for (int s = 0; s < c->S; s++) {
@@ -204,6 +244,8 @@ EX_INLINE void strip_filters(const rows_pass *p, ex_map_type type, float *partia
                              const strip *part, size_t slice, int slices)
 {
     int j = 0;
+    for (; slices == 1 && j + 8 <= p->rows; j += 8)
+        taps(p, type, partial, part, slice, j, 1, 8);
     for (; j + 4 <= p->rows; j += 4)
         taps(p, type, partial, part, slice, j, slices, 4);
     for (; j + 2 <= p->rows; j += 2)
@@ -316,18 +358,24 @@ void ex_conv_rows_bwd_host(float *dw, float *dsum, const void *x, const void *dy
                            ex_stream s)
 {
     const size_t planes = (size_t)c->in.N * (size_t)rows, pixels = out_pixels(c);
-    const rows_pass p = {.x = x,
-                         .dy = dy,
-                         .row = row,
-                         .rows = rows,
-                         .c = c,
-                         .plane = scratch,
-                         .sum = scratch + planes * pixels,
-                         .partial = scratch + planes * (pixels + 1),
-                         .groups = groups_of(c),
-                         .parts = parts_of(c)};
+    rows_pass p = {.x = x,
+                   .dy = dy,
+                   .row = row,
+                   .rows = rows,
+                   .c = c,
+                   .whole = is_wide(c) && c->out_block % EX_WIDE == 0 && all_in_order(row, rows, c),
+                   .plane = scratch,
+                   .sum = scratch + planes * pixels,
+                   .partial = scratch + planes * (pixels + 1),
+                   .groups = groups_of(c),
+                   .parts = parts_of(c)};
     memset(p.partial, 0, p.groups * (size_t)rows * filter_floats(c) * sizeof *p.partial);
-    EX_SHARE(planes, planes * pixels, s, plane_range(&p, begin, end));
+    if (p.whole && c->in.type == EX_MAP_F32)
+        p.plane = (float *)dy; /* is read */
+    if (!p.whole)
+        EX_SHARE(planes, planes * pixels, s, plane_range(&p, begin, end));
+    else if (dsum || c->in.type != EX_MAP_F32)
+        EX_SHARE(planes / EX_WIDE, planes * pixels, s, whole_range(&p, begin, end));
     EX_SHARE(p.groups * p.parts, planes * pixels * filter_floats(c) / EX_WIDE, s,
              product_range(&p, begin, end));
     finish(dw, dsum, &p);

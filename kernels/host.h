@@ -23,7 +23,7 @@
 #define EX_FUSED_CLONES EX_CLONES
 #elif defined(__x86_64__) && defined(__GLIBC__) && !defined(EX_NO_CLONES)
 #define EX_CLONES       __attribute__((target_clones("avx512f", "avx2", "default")))
-#define EX_FUSED_CLONES __attribute__((target_clones("avx512f", "arch=haswell", "default")))
+#define EX_FUSED_CLONES __attribute__((target_clones("avx512f", "fma", "default")))
 #else
 #define EX_CLONES
 #define EX_FUSED_CLONES

@@ -7,8 +7,8 @@
  * x (N, C, H, W), y (N, C, out_H, out_W), one layout for both; the window of (p, q) begins at
  * (p * stride - pad, q * stride - pad). A slab is what shares n and the channel block: pixels of
  * `block` neighbours, over which the innermost loops run. */
-#include "map.h"
 #include "pool.h"
+#include "wide.h"
 
 #include <stdbool.h>
 
@@ -16,52 +16,108 @@ typedef struct pool {
     const ex_pool_shape *shape;
     size_t block, in_slab, out_slab; /* values */
     bool largest;
-    float count;
+    float count, inverse; /* inverse: 1 / count where that gives the same bits, else 0 */
 } pool;
 
-/* Channels that are worked on at once: their sums stay in registers. */
-enum { GROUP = 16 };
+/* What a window is, constants where the compiler sees them: side by side two by two mostly. */
+typedef struct window {
+    int R, S, stride, pad;
+    bool inside; /* no window reaches beyond the input */
+} window;
 
-EX_INLINE void take_value(float *best, int8_t *tap_of, const void *x, size_t at, const pool *g,
-                          size_t count, bool first, int tap, ex_map_type type)
+EX_INLINE window window_of(const ex_pool_shape *s, bool halves)
 {
-    for (size_t j = 0; j < count; j++) {
-        const float value = ex_map_get(x, at + j, type);
-        if (!g->largest) {
-            best[j] = first ? value : best[j] + value;
-        } else if (first || ex_pool_replaces(value, best[j])) {
-            best[j] = value;
-            tap_of[j] = (int8_t)tap;
-        }
+    return halves ? (window){2, 2, 2, 0, true} : (window){s->R, s->S, s->stride, s->pad, false};
+}
+
+static bool halves(const ex_pool_shape *s)
+{
+    return s->R == 2 && s->S == 2 && s->stride == 2 && s->pad == 0;
+}
+
+typedef int8_t wide_taps __attribute__((vector_size(EX_WIDE)));
+
+/* `count` channels, constants where the compiler sees them: all of a vector mostly. */
+EX_INLINE ex_wide get(const void *map, size_t i, size_t count, ex_map_type type)
+{
+    return count == EX_WIDE ? ex_wide_get(map, i, type) : ex_wide_get_some(map, i, count, type);
+}
+
+EX_INLINE void put(void *map, size_t i, ex_wide v, size_t count, ex_map_type type)
+{
+    if (count == EX_WIDE)
+        ex_wide_put(map, i, v, type);
+    else
+        ex_wide_put_some(map, i, v, count, type);
+}
+
+EX_INLINE void put_taps(int8_t *index, ex_wide_mask tap_of, size_t count)
+{
+    const wide_taps taps = __builtin_convertvector(tap_of, wide_taps);
+    if (count == EX_WIDE)
+        memcpy(index, &taps, sizeof taps);
+    else
+        for (size_t j = 0; j < count; j++)
+            index[j] = taps[j];
+}
+
+/* --- forward ---------------------------------------------------------------------------------- */
+
+/* What ex_pool_replaces says, in every lane: as a loop, since gcc (12) takes what joins two
+ * compared vectors apart. */
+EX_INLINE void take_larger(ex_wide *best, ex_wide_mask *tap_of, ex_wide value, int tap)
+{
+    float b[EX_WIDE], v[EX_WIDE];
+    int32_t taps[EX_WIDE];
+    memcpy(b, best, sizeof b);
+    memcpy(v, &value, sizeof v);
+    memcpy(taps, tap_of, sizeof taps);
+    for (int i = 0; i < EX_WIDE; i++) {
+        const int replaces = !(v[i] <= b[i]) & (b[i] == b[i]);
+        b[i] = replaces ? v[i] : b[i];
+        taps[i] = replaces ? tap : taps[i];
     }
+    memcpy(best, b, sizeof b);
+    memcpy(tap_of, taps, sizeof taps);
+}
+
+EX_INLINE ex_wide mean(ex_wide sum, const pool *g)
+{
+    return g->inverse > 0.0f ? sum * g->inverse : sum / g->count;
 }
 
 /* `count` channels from `channel` on of pixel (p, q) of y, which lies at `to`; x: the slab. */
-EX_INLINE void forward_group(void *y, int8_t *index, const void *x, const pool *g, size_t to, int p,
-                             int q, size_t channel, size_t count, ex_map_type type)
+EX_INLINE void forward_group(void *y, int8_t *index, const void *x, const pool *g, window k,
+                             bool largest, size_t to, int p, int q, size_t channel, size_t count,
+                             ex_map_type type)
 {
     const ex_pool_shape *s = g->shape;
-    float best[GROUP] = {0};
-    int8_t tap_of[GROUP] = {0};
-    bool first = true;
-    for (int r = 0; r < s->R; r++)
-        for (int t = 0; t < s->S; t++) {
-            const int h = p * s->stride - s->pad + r, w = q * s->stride - s->pad + t;
-            if (h < 0 || h >= s->in.H || w < 0 || w >= s->in.W)
-                continue;
-            const size_t at = ((size_t)h * (size_t)s->in.W + (size_t)w) * g->block + channel;
-            take_value(best, tap_of, x, at, g, count, first, r * s->S + t, type);
-            first = false;
-        }
-    for (size_t j = 0; j < count; j++) {
-        ex_map_put(y, to + channel + j, g->largest ? best[j] : best[j] / g->count, type);
-        if (index)
-            index[to + channel + j] = tap_of[j];
+    const int top = p * k.stride - k.pad, left = q * k.stride - k.pad;
+    const int r0 = !k.inside && top < 0 ? -top : 0, t0 = !k.inside && left < 0 ? -left : 0;
+    const size_t line = (size_t)s->in.W * g->block;
+    ex_wide best = {0};
+    ex_wide_mask tap_of = {0};
+    if (largest) { /* the first one does not replace itself */
+        best = get(x, (size_t)(top + r0) * line + (size_t)(left + t0) * g->block + channel, count,
+                   type);
+        tap_of += r0 * k.S + t0;
     }
+    for (int r = r0; r < k.R && (k.inside || top + r < s->in.H); r++)
+        for (int t = t0; t < k.S && (k.inside || left + t < s->in.W); t++) {
+            const ex_wide v = get(
+                x, (size_t)(top + r) * line + (size_t)(left + t) * g->block + channel, count, type);
+            if (largest)
+                take_larger(&best, &tap_of, v, r * k.S + t);
+            else
+                best += v;
+        }
+    put(y, to + channel, largest ? best : mean(best, g), count, type);
+    if (largest && index)
+        put_taps(index + to + channel, tap_of, count);
 }
 
-EX_INLINE void forward_slabs(void *y, int8_t *index, const void *x, const pool *g, ex_map_type type,
-                             size_t begin, size_t end)
+EX_INLINE void forward_slabs(void *y, int8_t *index, const void *x, const pool *g, window k,
+                             bool largest, ex_map_type type, size_t begin, size_t end)
 {
     const ex_pool_shape *s = g->shape;
     for (size_t i = begin; i < end; i++) {
@@ -71,77 +127,142 @@ EX_INLINE void forward_slabs(void *y, int8_t *index, const void *x, const pool *
                 const size_t to =
                     i * g->out_slab + ((size_t)p * (size_t)s->out_W + (size_t)q) * g->block;
                 size_t c = 0;
-                for (; c + GROUP <= g->block; c += GROUP)
-                    forward_group(y, index, slab, g, to, p, q, c, GROUP, type);
+                for (; c + EX_WIDE <= g->block; c += EX_WIDE)
+                    forward_group(y, index, slab, g, k, largest, to, p, q, c, EX_WIDE, type);
                 if (c < g->block)
-                    forward_group(y, index, slab, g, to, p, q, c, g->block - c, type);
+                    forward_group(y, index, slab, g, k, largest, to, p, q, c, g->block - c, type);
             }
     }
+}
+
+EX_INLINE void forward_kind(void *y, int8_t *index, const void *x, const pool *g, window k,
+                            ex_map_type type, size_t begin, size_t end)
+{
+    if (g->largest)
+        forward_slabs(y, index, x, g, k, true, type, begin, end);
+    else
+        forward_slabs(y, index, x, g, k, false, type, begin, end);
 }
 
 EX_CLONES static void forward_range(void *y, int8_t *index, const void *x, const pool *g,
                                     size_t begin, size_t end)
 {
-    EX_TYPED(g->shape->in.type, T, forward_slabs(y, index, x, g, T, begin, end));
+    if (halves(g->shape))
+        EX_TYPED(g->shape->in.type, T,
+                 forward_kind(y, index, x, g, window_of(g->shape, true), T, begin, end));
+    else
+        EX_TYPED(g->shape->in.type, T,
+                 forward_kind(y, index, x, g, window_of(g->shape, false), T, begin, end));
+}
+
+/* --- backward --------------------------------------------------------------------------------- */
+
+/* The windows that read a pixel. */
+typedef struct readers {
+    ex_pool_readers rows, columns;
+} readers;
+
+/* One of windows that lie side by side, or none. */
+EX_INLINE ex_pool_readers readers_of(int at, int side, int stride, int pad, int outputs,
+                                     bool inside)
+{
+    const int p = at / stride;
+    return inside ? (ex_pool_readers){p, p < outputs ? p : p - 1}
+                  : ex_pool_readers_of(at, side, stride, pad, outputs);
+}
+
+/* sum += the lanes of dy whose largest value was at the tap; a loop, as in take_larger. */
+EX_INLINE void give_back(ex_wide *sum, ex_wide dy, const int8_t *index, size_t count, int tap)
+{
+    float s[EX_WIDE], g[EX_WIDE];
+    int8_t taps[EX_WIDE] = {0};
+    memcpy(s, sum, sizeof s);
+    memcpy(g, &dy, sizeof g);
+    memcpy(taps, index, count);
+    for (int i = 0; i < EX_WIDE; i++)
+        s[i] += taps[i] == tap ? g[i] : 0.0f;
+    memcpy(sum, s, sizeof s);
 }
 
 /* `count` channels from `channel` on of pixel (h, w) of dx, which lies at `to`; dy, index: the
  * slab. */
 EX_INLINE void backward_group(void *dx, const void *dy, const int8_t *index, const pool *g,
-                              size_t to, int h, int w, size_t channel, size_t count,
-                              ex_map_type type)
+                              window k, bool largest, size_t to, int h, int w, readers by,
+                              size_t channel, size_t count, ex_map_type type)
 {
-    const ex_pool_shape *s = g->shape;
-    const ex_pool_readers rows = ex_pool_readers_of(h, s->R, s->stride, s->pad, s->out_H);
-    const ex_pool_readers columns = ex_pool_readers_of(w, s->S, s->stride, s->pad, s->out_W);
-    float sum[GROUP] = {0};
-    for (int p = rows.first; p <= rows.last; p++)
-        for (int q = columns.first; q <= columns.last; q++) {
-            const size_t at = ((size_t)p * (size_t)s->out_W + (size_t)q) * g->block + channel;
-            const int tap = (h + s->pad - p * s->stride) * s->S + w + s->pad - q * s->stride;
-            for (size_t j = 0; j < count; j++)
-                if (!g->largest || index[at + j] == tap)
-                    sum[j] += ex_map_get(dy, at + j, type);
+    ex_wide sum = {0};
+    for (int p = by.rows.first; p <= by.rows.last; p++)
+        for (int q = by.columns.first; q <= by.columns.last; q++) {
+            const size_t at =
+                ((size_t)p * (size_t)g->shape->out_W + (size_t)q) * g->block + channel;
+            const int tap = (h + k.pad - p * k.stride) * k.S + w + k.pad - q * k.stride;
+            const ex_wide v = get(dy, at, count, type);
+            if (largest)
+                give_back(&sum, v, index + at, count, tap);
+            else
+                sum += v;
         }
-    for (size_t j = 0; j < count; j++)
-        ex_map_put(dx, to + channel + j, g->largest ? sum[j] : sum[j] / g->count, type);
+    put(dx, to + channel, largest ? sum : mean(sum, g), count, type);
 }
 
 EX_INLINE void backward_slabs(void *dx, const void *dy, const int8_t *index, const pool *g,
-                              ex_map_type type, size_t begin, size_t end)
+                              window k, bool largest, ex_map_type type, size_t begin, size_t end)
 {
     const ex_pool_shape *s = g->shape;
     for (size_t i = begin; i < end; i++) {
         const void *slab = ex_map_in(dy, (ptrdiff_t)(i * g->out_slab), type);
-        const int8_t *taps = index ? index + i * g->out_slab : NULL;
-        for (int h = 0; h < s->in.H; h++)
+        const int8_t *taps = largest ? index + i * g->out_slab : NULL;
+        for (int h = 0; h < s->in.H; h++) {
+            readers by = {.rows = readers_of(h, k.R, k.stride, k.pad, s->out_H, k.inside)};
             for (int w = 0; w < s->in.W; w++) {
                 const size_t to =
                     i * g->in_slab + ((size_t)h * (size_t)s->in.W + (size_t)w) * g->block;
                 size_t c = 0;
-                for (; c + GROUP <= g->block; c += GROUP)
-                    backward_group(dx, slab, taps, g, to, h, w, c, GROUP, type);
+                by.columns = readers_of(w, k.S, k.stride, k.pad, s->out_W, k.inside);
+                for (; c + EX_WIDE <= g->block; c += EX_WIDE)
+                    backward_group(dx, slab, taps, g, k, largest, to, h, w, by, c, EX_WIDE, type);
                 if (c < g->block)
-                    backward_group(dx, slab, taps, g, to, h, w, c, g->block - c, type);
+                    backward_group(dx, slab, taps, g, k, largest, to, h, w, by, c, g->block - c,
+                                   type);
             }
+        }
     }
+}
+
+EX_INLINE void backward_kind(void *dx, const void *dy, const int8_t *index, const pool *g, window k,
+                             ex_map_type type, size_t begin, size_t end)
+{
+    if (g->largest)
+        backward_slabs(dx, dy, index, g, k, true, type, begin, end);
+    else
+        backward_slabs(dx, dy, index, g, k, false, type, begin, end);
 }
 
 EX_CLONES static void backward_range(void *dx, const void *dy, const int8_t *index, const pool *g,
                                      size_t begin, size_t end)
 {
-    EX_TYPED(g->shape->in.type, T, backward_slabs(dx, dy, index, g, T, begin, end));
+    if (halves(g->shape))
+        EX_TYPED(g->shape->in.type, T,
+                 backward_kind(dx, dy, index, g, window_of(g->shape, true), T, begin, end));
+    else
+        EX_TYPED(g->shape->in.type, T,
+                 backward_kind(dx, dy, index, g, window_of(g->shape, false), T, begin, end));
 }
+
+/* --- the table's ------------------------------------------------------------------------------ */
 
 static pool pool_of(const ex_pool_shape *p, bool largest)
 {
     const size_t block = (size_t)p->in.block;
+    const int count = p->R * p->S;
+    const bool power = (count & (count - 1)) == 0;
     return (pool){.shape = p,
                   .block = block,
                   .in_slab = (size_t)p->in.H * (size_t)p->in.W * block,
                   .out_slab = (size_t)p->out_H * (size_t)p->out_W * block,
                   .largest = largest,
-                  .count = (float)(p->R * p->S)};
+                  .count = (float)count,
+                  .inverse = power ? 1.0f / (float)count : 0.0f};
 }
 
 static size_t slabs_of(const ex_pool_shape *p)

@@ -41,7 +41,8 @@ static const double WINOGRAD_MARGIN = 0.93;
 static const char *const names[EX_DNN_ALGORITHMS] = {[EX_DNN_DIRECT] = "direct",
                                                      [EX_DNN_PIXELS] = "pixels",
                                                      [EX_DNN_WINOGRAD] = "winograd",
-                                                     [EX_DNN_TILES] = "tiles"};
+                                                     [EX_DNN_TILES] = "tiles",
+                                                     [EX_DNN_ROWS] = "rows"};
 
 static void key_of(char *key, size_t size, const ex_dnn_conv *c, int threads)
 {
@@ -79,6 +80,16 @@ static ex_status remember(ex_cpu_device *device, const char *key, ex_dnn_algorit
     return EX_OK;
 }
 
+/* Those of our own. */
+static const struct {
+    bool (*fits)(const ex_dnn_conv *c);
+    void (*floats)(size_t floats[EX_CPU_TRIAL_TENSORS], const ex_dnn_conv *c, ex_stream stream);
+    void (*run)(float *const at[EX_CPU_TRIAL_TENSORS], const ex_dnn_conv *c, ex_stream s);
+} own[EX_DNN_ALGORITHMS] = {
+    [EX_DNN_TILES] = {ex_cpu_tiles_fit, ex_cpu_tiles_trial_floats, ex_cpu_tiles_try},
+    [EX_DNN_ROWS] = {ex_cpu_rows_fit, ex_cpu_rows_trial_floats, ex_cpu_rows_try},
+};
+
 /* --- timing ----------------------------------------------------------------------------------- */
 
 /* A primitive, on tensors in the lane's arena. */
@@ -92,8 +103,8 @@ typedef struct trial_step {
 typedef struct trial {
     trial_step steps[STEPS_MAX]; /* in the order of execution; or none, and: */
     int count;
-    const ex_dnn_conv *tiles; /* what kernels of our own compute */
-    size_t tiles_at[EX_CPU_TILES_TENSORS];
+    const ex_dnn_conv *own; /* what kernels of our own compute */
+    size_t own_at[EX_CPU_TRIAL_TENSORS];
     size_t bytes;
 } trial;
 
@@ -206,13 +217,13 @@ static ex_status trial_steps(trial *t, dnnl_engine_t engine, const ex_dnn_conv *
 }
 
 /* Of kernels of our own. */
-static void trial_tiles(trial *t, const ex_cpu_lane *lane, const ex_dnn_conv *c)
+static void trial_own(trial *t, const ex_cpu_lane *lane, const ex_dnn_conv *c)
 {
-    size_t floats[EX_CPU_TILES_TENSORS];
-    ex_cpu_tiles_trial_floats(floats, c, lane->core.stream);
-    for (int i = 0; i < EX_CPU_TILES_TENSORS; i++)
-        t->tiles_at[i] = trial_tensor(t, floats[i] * sizeof(float));
-    t->tiles = c;
+    size_t floats[EX_CPU_TRIAL_TENSORS];
+    own[c->algorithm].floats(floats, c, lane->core.stream);
+    for (int i = 0; i < EX_CPU_TRIAL_TENSORS; i++)
+        t->own_at[i] = trial_tensor(t, floats[i] * sizeof(float));
+    t->own = c;
 }
 
 /* Nothing else lies in the arena while a plan is made. It is filled anew for each trial: what the
@@ -245,27 +256,27 @@ static void trial_end(trial *t)
 
 static ex_status trial_begin(trial *t, ex_cpu_lane *lane, const ex_dnn_conv *c)
 {
-    if (c->algorithm == EX_DNN_TILES)
-        trial_tiles(t, lane, c);
+    if (own[c->algorithm].run)
+        trial_own(t, lane, c);
     else
         EX_TRY(trial_steps(t, ex_cpu_device_of(&lane->core)->engine, c));
     return trial_bind(t, lane);
 }
 
-static void run_tiles(const trial *t, const ex_cpu_lane *lane)
+static void run_own(const trial *t, const ex_cpu_lane *lane)
 {
-    float *at[EX_CPU_TILES_TENSORS];
-    for (int i = 0; i < EX_CPU_TILES_TENSORS; i++)
-        at[i] = (float *)(void *)(lane->core.arena + t->tiles_at[i]);
-    ex_cpu_tiles_try(at, t->tiles, lane->core.stream);
+    float *at[EX_CPU_TRIAL_TENSORS];
+    for (int i = 0; i < EX_CPU_TRIAL_TENSORS; i++)
+        at[i] = (float *)(void *)(lane->core.arena + t->own_at[i]);
+    own[t->own->algorithm].run(at, t->own, lane->core.stream);
 }
 
 static ex_status trial_run(const trial *t, const ex_cpu_lane *lane, double *seconds)
 {
     const int threads = lane->core.base.threads;
     const double start = ex_work_now(threads);
-    if (t->tiles)
-        run_tiles(t, lane);
+    if (t->own)
+        run_own(t, lane);
     for (int i = 0; i < t->count; i++) {
         const trial_step *s = &t->steps[i];
         EX_TRY(EX_DNN(dnnl_primitive_execute(s->op.primitive, lane->stream, s->count, s->args)));
@@ -309,11 +320,19 @@ static bool may_use(const ex_dnn_conv *c, ex_dnn_algorithm a)
 {
     if (a == EX_DNN_WINOGRAD)
         return c->window.R == 3 && c->window.S == 3 && c->window.stride == 1 && !c->bf16;
-    if (a == EX_DNN_TILES)
-        return ex_cpu_tiles_fit(c);
+    if (own[a].fits)
+        return own[a].fits(c);
     if (a == EX_DNN_PIXELS)
         return c->src_block == c->C && c->dst_block == c->K;
     return true;
+}
+
+static bool has_choice(const ex_dnn_conv *c)
+{
+    for (int a = EX_DNN_DIRECT + 1; a < EX_DNN_ALGORITHMS; a++)
+        if (may_use(c, (ex_dnn_algorithm)a))
+            return true;
+    return false;
 }
 
 static ex_status time_all(ex_cpu_lane *lane, ex_dnn_conv *c)
@@ -365,8 +384,7 @@ ex_status ex_cpu_choose(ex_cpu_lane *lane, ex_dnn_conv *c)
     char key[sizeof((ex_cpu_choice){0}.key)];
     ex_status status = EX_OK;
     c->algorithm = EX_DNN_DIRECT;
-    if (device->base.options.conv == EX_CONV_DIRECT ||
-        (!may_use(c, EX_DNN_PIXELS) && !may_use(c, EX_DNN_WINOGRAD) && !may_use(c, EX_DNN_TILES)))
+    if (device->base.options.conv == EX_CONV_DIRECT || !has_choice(c))
         return EX_OK;
     key_of(key, sizeof key, c, lane->core.base.threads);
     pthread_mutex_lock(&device->timing);
@@ -413,9 +431,10 @@ static ex_status adopt(ex_cpu_device *d, json_t *algorithms, const char *path)
     {
         const ex_dnn_algorithm a = algorithm_of(json_string_value(value));
         if (a == EX_DNN_ALGORITHMS)
-            return EX_FAIL(EX_ERR_INPUT,
-                           "%s: \"%s\" must be direct, pixels, winograd or tiles; delete the file",
-                           path, key);
+            return EX_FAIL(
+                EX_ERR_INPUT,
+                "%s: \"%s\" must be direct, pixels, winograd, tiles or rows; delete the file", path,
+                key);
         if (strlen(key) >= sizeof((ex_cpu_choice){0}.key))
             return EX_FAIL(EX_ERR_INPUT, "%s: \"%.32s...\" is no convolution; delete the file",
                            path, key);

@@ -2,7 +2,8 @@
  *
  * Training: convolution, norm (plan_norm.c), residual. Evaluation, and training with frozen norms:
  * the norm is folded into filters and bias (plan_fold.c), and convolution, bias, residual and ReLU
- * are one primitive, or one of our own (conv_small.c, conv_tiles.c). */
+ * are one primitive, or one of our own (conv_small.c, conv_tiles.c); gradients of filters may be
+ * too (conv_rows.c). */
 #include "cpu/cpu_impl.h"
 
 static ex_dnn_conv conv_of(const ex_plan_core *plan, int node, ex_dnn_pass pass)
@@ -25,12 +26,14 @@ static ex_dnn_filter filter_of(const ex_node *n)
     return (ex_dnn_filter){.K = n->K, .C = n->C, .R = n->R, .S = n->S};
 }
 
-/* The op of the fastest algorithm; none where that is TILES. */
+/* The op of the fastest algorithm; none where that is ours. */
 static ex_status conv_op(ex_plan_core *plan, ex_dnn_conv *c, ex_dnn_op *op)
 {
     *op = (ex_dnn_op){0};
     EX_TRY(ex_cpu_choose(ex_cpu_lane_of(plan->base.lane), c));
-    return c->algorithm == EX_DNN_TILES ? EX_OK : ex_dnn_conv_create(op, ex_cpu_engine(plan), c);
+    return c->algorithm == EX_DNN_TILES || c->algorithm == EX_DNN_ROWS
+               ? EX_OK
+               : ex_dnn_conv_create(op, ex_cpu_engine(plan), c);
 }
 
 ex_status ex_cpu_conv_layouts(ex_plan_core *plan, int node)
@@ -357,6 +360,8 @@ static ex_status weights_backward(ex_plan_core *plan, int node, ex_buffer_ref dy
     EX_TRY(conv_op(plan, &c, &op));
     if (c.algorithm == EX_DNN_TILES)
         return ex_cpu_tiles_weights(plan, node, dy);
+    if (c.algorithm == EX_DNN_ROWS)
+        return ex_plan_rows_backward(plan, node, dy, bias);
     const size_t bytes = ex_dnn_op_bytes(&op, DNNL_ARG_DIFF_WEIGHTS);
     const ex_status status =
         ex_dnn_filter_out(&reorder, ex_cpu_engine(plan), &op, DNNL_ARG_DIFF_WEIGHTS, &f);

@@ -161,7 +161,7 @@ bool ex_cpu_tiles_multiply(const ex_plan_step *step)
 /* --- a trial ---------------------------------------------------------------------------------- */
 
 /* Of y, x, filters and scratch, or dw, x, dy and scratch, in this order. */
-void ex_cpu_tiles_trial_floats(size_t floats[EX_CPU_TILES_TENSORS], const ex_dnn_conv *c,
+void ex_cpu_tiles_trial_floats(size_t floats[EX_CPU_TRIAL_TENSORS], const ex_dnn_conv *c,
                                ex_stream stream)
 {
     const ex_winograd_shape s = shape_of(c);
@@ -182,7 +182,7 @@ void ex_cpu_tiles_trial_floats(size_t floats[EX_CPU_TILES_TENSORS], const ex_dnn
     floats[SCRATCH] = ex_winograd_scratch_floats(&s, stream.threads);
 }
 
-void ex_cpu_tiles_try(float *const at[EX_CPU_TILES_TENSORS], const ex_dnn_conv *c, ex_stream s)
+void ex_cpu_tiles_try(float *const at[EX_CPU_TRIAL_TENSORS], const ex_dnn_conv *c, ex_stream s)
 {
     const ex_winograd_shape shape = shape_of(c);
     const ex_winograd_end end = {.add = c->sum, .relu = c->relu};

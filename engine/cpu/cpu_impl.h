@@ -3,8 +3,8 @@
  * Plans are those of plan_core.h; here are the steps that oneDNN computes, as primitives, and what
  * runs them. A primitive's step names its tensors with oneDNN's argument numbers.
  *
- * Reading order: plan.c (layouts, what makes which node), conv.c conv_small.c conv_tiles.c pool.c
- * linear.c (the nodes), autotune.c (which algorithm is faster), step.c (primitives as
+ * Reading order: plan.c (layouts, what makes which node), conv.c conv_small.c conv_tiles.c
+ * conv_rows.c linear.c (the nodes), autotune.c (which algorithm is faster), step.c (primitives as
  * steps), run.c (what runs them), correct.c ablate.c. */
 #ifndef EX_CPU_IMPL_H
 #define EX_CPU_IMPL_H
@@ -163,19 +163,23 @@ ex_status ex_cpu_tiles_data(ex_plan_core *plan, int node, const ex_dnn_conv *c, 
 ex_status ex_cpu_tiles_weights(ex_plan_core *plan, int node, ex_buffer_ref dy);
 /* Whether the step is one of those three, and so multiplies. */
 bool ex_cpu_tiles_multiply(const ex_plan_step *step);
-/* To time one, with what makes its filters ready where the pass does: the floats of the tensors
- * that it wants; it, on them. */
-enum { EX_CPU_TILES_TENSORS = 5 };
-void ex_cpu_tiles_trial_floats(size_t floats[EX_CPU_TILES_TENSORS], const ex_dnn_conv *c,
+/* conv_rows.c. Whether gradients of all filters can be had from the kernel for few of them, which
+ * is faster where the library has no good one: strides in bf16. */
+bool ex_cpu_rows_fit(const ex_dnn_conv *c);
+/* To time kernels of our own, with what makes their filters ready where the pass does: the floats
+ * of the tensors that they want; they, on them. */
+enum { EX_CPU_TRIAL_TENSORS = 5 };
+void ex_cpu_tiles_trial_floats(size_t floats[EX_CPU_TRIAL_TENSORS], const ex_dnn_conv *c,
                                ex_stream stream);
-void ex_cpu_tiles_try(float *const at[EX_CPU_TILES_TENSORS], const ex_dnn_conv *c, ex_stream s);
+void ex_cpu_tiles_try(float *const at[EX_CPU_TRIAL_TENSORS], const ex_dnn_conv *c, ex_stream s);
+void ex_cpu_rows_trial_floats(size_t floats[EX_CPU_TRIAL_TENSORS], const ex_dnn_conv *c,
+                              ex_stream stream);
+void ex_cpu_rows_try(float *const at[EX_CPU_TRIAL_TENSORS], const ex_dnn_conv *c, ex_stream s);
 bool ex_cpu_corrects(const ex_plan_core *plan, int node);
 ex_status ex_cpu_columns(ex_plan_core *plan, int node);
 ex_status ex_cpu_linear_prepare(ex_plan_core *plan, int node); /* evaluation: filters as bf16 */
 ex_status ex_cpu_linear_forward(ex_plan_core *plan, int node);
 ex_status ex_cpu_linear_backward(ex_plan_core *plan, int node);
-ex_status ex_cpu_pool_forward(ex_plan_core *plan, int node);
-ex_status ex_cpu_pool_backward(ex_plan_core *plan, int node);
 
 /* --- back end --------------------------------------------------------------------------------- */
 

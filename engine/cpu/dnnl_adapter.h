@@ -47,12 +47,13 @@ typedef struct ex_dnn_window {
 
 /* Ways to the same convolution. PIXELS: direct on maps described as NHWC, which is another
  * implementation; the same memory where a block holds every channel. TILES: Winograd too, but ours
- * (conv_tiles.c): no op is made of it. */
+ * (conv_tiles.c), and ROWS: ours for few filters (conv_rows.c); no op is made of these. */
 typedef enum ex_dnn_algorithm {
     EX_DNN_DIRECT,
     EX_DNN_PIXELS,
     EX_DNN_WINOGRAD,
     EX_DNN_TILES,
+    EX_DNN_ROWS, /* gradients of filters alone */
     EX_DNN_ALGORITHMS
 } ex_dnn_algorithm;
 
@@ -71,16 +72,6 @@ typedef struct ex_dnn_conv {
 
 /* EX_ERR_UNSUPPORTED if oneDNN has no implementation (Winograd has many limits). */
 ex_status ex_dnn_conv_create(ex_dnn_op *out, dnnl_engine_t engine, const ex_dnn_conv *c);
-
-typedef struct ex_dnn_pool {
-    ex_dnn_pass pass; /* not BACKWARD_WEIGHTS */
-    bool maximum;     /* else the mean of the window, padding excluded */
-    int N, C, block;
-    ex_dnn_window window;
-    bool bf16;
-} ex_dnn_pool;
-
-ex_status ex_dnn_pool_create(ex_dnn_op *out, dnnl_engine_t engine, const ex_dnn_pool *p);
 
 typedef struct ex_dnn_linear {
     ex_dnn_pass pass;

@@ -51,7 +51,6 @@ struct ex_dnn_recipe {
 #if DNNL_VERSION_MAJOR < 3
     union {
         dnnl_convolution_desc_t conv;
-        dnnl_pooling_desc_t pool;
         dnnl_inner_product_desc_t linear;
         dnnl_matmul_desc_t product;
     } desc;

@@ -35,8 +35,8 @@ static const ex_plan_parts parts = {
              [EX_OP_CONV] = {ex_cpu_conv_prepare, ex_cpu_conv_forward, ex_cpu_conv_backward},
              [EX_OP_LINEAR] = {ex_cpu_linear_prepare, ex_cpu_linear_forward,
                                ex_cpu_linear_backward},
-             [EX_OP_MAXPOOL] = {NULL, ex_cpu_pool_forward, ex_cpu_pool_backward},
-             [EX_OP_AVGPOOL] = {NULL, ex_cpu_pool_forward, ex_cpu_pool_backward},
+             [EX_OP_MAXPOOL] = {NULL, ex_plan_pool_forward, ex_plan_pool_backward},
+             [EX_OP_AVGPOOL] = {NULL, ex_plan_pool_forward, ex_plan_pool_backward},
              [EX_OP_SHORTCUT_A] = {NULL, ex_plan_shortcut_forward, ex_plan_shortcut_backward}},
     .layouts = choose_layouts,
     .corrects = ex_cpu_corrects,
@@ -68,11 +68,11 @@ static ex_status make_lists(ex_cpu_plan *p)
     p->core.unchanged = p->unchanged;
     p->core.affine = p->affine;
     set_segments(p);
-    if (!spec->mask)
+    if (spec->use != EX_USE_TRAIN)
         return EX_OK;
     EX_TRY(ex_alloc(&p->rows, (size_t)p->core.model->channel_count, sizeof *p->rows,
-                    "mask of a plan"));
-    ex_plan_rows_list(p->rows, spec->mask);
+                    "filters of a plan"));
+    ex_plan_rows_list(p->rows, p->core.model, spec->mask);
     p->core.rows = p->rows;
     return EX_OK;
 }

@@ -19,13 +19,14 @@ static void name_step(char *name, size_t room, const ex_model *m, const ex_plan_
 static double flop_of(const ex_plan_core *plan, const ex_plan_step *step)
 {
     const ex_cpu_primitive *p = step->own;
+    const int rows = ex_plan_rows_computed(plan, step);
     const bool multiplies = p ? ex_dnn_op_multiplies(&p->op) : ex_cpu_tiles_multiply(step);
-    if (step->node < 0 || !multiplies)
+    if (step->node < 0 || (!multiplies && rows == 0))
         return 0.0;
     const ex_node *n = &plan->model->nodes[step->node];
     const ex_layer *l = ex_plan_layer_of(plan, step->node);
     const double pixels = (double)plan->base.spec.batch * n->out_H * n->out_W;
-    return 2.0 * (double)l->row * l->channels * pixels;
+    return 2.0 * (double)l->row * (rows ? rows : l->channels) * pixels;
 }
 
 /* Of a tensor of ours; places in a vector of the lane, or in the gradients, do not tell. */

@@ -72,7 +72,7 @@ ex_status ex_cuda_lists_upload(ex_cuda_plan *plan)
     for (size_t i = 0; i < plan->ones_count; i++)
         ((float *)(void *)(host + l.ones))[i] = 1.0f;
     if (mask) {
-        ex_plan_rows_list((void *)(host + l.rows), mask);
+        ex_plan_rows_list((void *)(host + l.rows), mask->model, mask);
         memcpy(host + l.selected, mask->selected, channels);
     }
     ex_lane_core *lane = plan->core.lane;

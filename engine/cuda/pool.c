@@ -2,38 +2,6 @@
 #include "cuda/cuda_impl.h"
 #include "cuda/node_graph.h"
 
-static ex_pool_shape shape_of(const ex_plan_core *plan, const ex_plan_step *step)
-{
-    const ex_node *n = &plan->model->nodes[step->node];
-    return (ex_pool_shape){.in = step->shape,
-                           .out_H = n->out_H,
-                           .out_W = n->out_W,
-                           .R = n->R,
-                           .S = n->S,
-                           .stride = n->stride,
-                           .pad = n->pad};
-}
-
-static ex_status run_pool(ex_plan_core *plan, const ex_plan_step *step)
-{
-    const ex_pool_shape p = shape_of(plan, step);
-    if (plan->model->nodes[step->node].op == EX_OP_MAXPOOL)
-        plan->k->maxpool_fwd(step->at[0], step->at[2], step->at[1], &p, ex_plan_stream(plan));
-    else
-        plan->k->avgpool_fwd(step->at[0], step->at[1], &p, ex_plan_stream(plan));
-    return EX_OK;
-}
-
-static ex_status run_pool_backward(ex_plan_core *plan, const ex_plan_step *step)
-{
-    const ex_pool_shape p = shape_of(plan, step);
-    if (plan->model->nodes[step->node].op == EX_OP_MAXPOOL)
-        plan->k->maxpool_bwd(step->at[0], step->at[1], step->at[2], &p, ex_plan_stream(plan));
-    else
-        plan->k->avgpool_bwd(step->at[0], step->at[1], &p, ex_plan_stream(plan));
-    return EX_OK;
-}
-
 /* --- by the library's graphs ------------------------------------------------------------------ */
 
 /* Of the contest: what our kernels are told beside the graphs' tensors. */
@@ -68,9 +36,8 @@ static ex_dnn_graph graph_of(const ex_plan_core *plan, int node, bool backward)
 static ex_status decide(ex_plan_core *plan, int node)
 {
     const ex_node *n = &plan->model->nodes[node];
-    const ex_plan_step step = {.node = node, .shape = ex_plan_map_shape(plan, n->input)};
     ex_plan_map *map = &plan->maps[node];
-    const own_pool own = {.shape = shape_of(plan, &step),
+    const own_pool own = {.shape = ex_plan_pool_shape(plan, node),
                           .largest = n->op == EX_OP_MAXPOOL,
                           .stream = ex_plan_stream(plan)};
     const ex_cuda_contest c = {.graph = {graph_of(plan, node, false), graph_of(plan, node, true)},
@@ -93,39 +60,25 @@ static ex_status add_library(ex_plan_core *plan, int node, const char *what, boo
 
 /* --- steps ------------------------------------------------------------------------------------ */
 
-static ex_status add_pool(ex_plan_core *plan, int node, const char *what, ex_plan_call call,
-                          ex_buffer_ref out, ex_buffer_ref in)
-{
-    ex_plan_step *step;
-    EX_TRY(ex_plan_step_add(plan, what, node, call, &step));
-    step->shape = ex_plan_map_shape(plan, plan->model->nodes[node].input);
-    ex_plan_step_ref(plan, out);
-    ex_plan_step_ref(plan, in);
-    ex_plan_step_ref(plan, plan->maps[node].workspace);
-    return EX_OK;
-}
-
 ex_status ex_cuda_pool_forward(ex_plan_core *plan, int node)
 {
-    const ex_node *n = &plan->model->nodes[node];
-    ex_plan_map *map = &plan->maps[node];
-    map->workspace = EX_NO_REF;
+    const ex_plan_map *map = &plan->maps[node];
     EX_TRY(decide(plan, node));
-    if (n->op == EX_OP_MAXPOOL && ex_plan_trains(plan)) /* a byte a value of the map */
-        EX_TRY(ex_plan_buffer_add(plan, ex_plan_map_floats(plan, node), &map->workspace));
-    const ex_buffer_ref in = plan->maps[n->input].ref;
-    return map->library ? add_library(plan, node, "pool forward", false, map->ref, in)
-                        : add_pool(plan, node, "pool forward", run_pool, map->ref, in);
+    if (!map->library)
+        return ex_plan_pool_forward(plan, node);
+    EX_TRY(ex_plan_pool_index(plan, node));
+    return add_library(plan, node, "pool forward", false, map->ref,
+                       plan->maps[plan->model->nodes[node].input].ref);
 }
 
 ex_status ex_cuda_pool_backward(ex_plan_core *plan, int node)
 {
     const int input = plan->model->nodes[node].input;
     ex_buffer_ref dy, dx;
+    if (!plan->maps[node].library)
+        return ex_plan_pool_backward(plan, node);
     EX_TRY(ex_plan_gradient_sum(plan, node, false, &dy));
     EX_TRY(ex_plan_map_add(plan, input, &dx));
-    EX_TRY(plan->maps[node].library
-               ? add_library(plan, node, "pool backward", true, dx, dy)
-               : add_pool(plan, node, "pool backward", run_pool_backward, dx, dy));
+    EX_TRY(add_library(plan, node, "pool backward", true, dx, dy));
     return ex_plan_gradient_give(plan, input, dx, -1);
 }

@@ -23,10 +23,14 @@ void __wrap_ex_winograd_conv(void *y, const void *x, const float *filters,
                              float *scratch, ex_stream s);
 void __wrap_ex_winograd_weights(float *dw, const void *x, const void *dy,
                                 const ex_winograd_shape *shape, float *scratch, ex_stream s);
+void __wrap_ex_conv_rows_bwd_host(float *dw, float *dsum, const void *x, const void *dy,
+                                  const int32_t *row, int rows, const ex_conv_shape *c,
+                                  float *scratch, ex_stream s);
 
 /* Seconds that a run takes. */
 typedef struct costs {
     double direct, pixels, winograd, tiles;
+    double rows;    /* 0: so long that they are not chosen */
     double first;   /* the first run of pixels, beside that */
     double filters; /* what makes those of pixels and tiles ready, or brings them back */
 } costs;
@@ -96,6 +100,16 @@ void __wrap_ex_winograd_weights(float *dw, const void *x, const void *dy,
 {
     (void)dw, (void)x, (void)dy, (void)shape, (void)scratch, (void)s;
     now += cost.tiles;
+}
+
+void __wrap_ex_conv_rows_bwd_host(float *dw, float *dsum, const void *x, const void *dy,
+                                  const int32_t *row, int rows, const ex_conv_shape *c,
+                                  float *scratch, ex_stream s)
+{
+    (void)dw, (void)dsum, (void)x, (void)dy, (void)scratch, (void)s;
+    assert_int_equal(rows, c->K);
+    assert_int_equal(row[rows - 1], rows - 1);
+    now += cost.rows > 0.0 ? cost.rows : 1.0;
 }
 
 /* --- choosing --------------------------------------------------------------------------------- */
@@ -206,6 +220,21 @@ static void test_tiles_count_their_filters_too(void **state)
                          expected[pass]);
 }
 
+/* Maps whose channels do not lie together by sixteen are none for them. */
+static void test_gradients_of_filters_may_be_by_rows(void **state)
+{
+    (void)state;
+    const costs c = {.direct = 3e-3, .pixels = 2e-3, .winograd = 1, .tiles = 1, .rows = 1e-3};
+    ex_dnn_conv conv = pixel_conv(EX_DNN_BACKWARD_WEIGHTS);
+    assert_int_equal(choice_at(c, conv), EX_DNN_ROWS);
+    conv.window.stride = 2;
+    conv.window.out_H = conv.window.out_W = PIXEL_SIDE / 2;
+    assert_int_equal(choice_at(c, conv), EX_DNN_ROWS);
+    conv.src_block = 1;
+    assert_int_equal(choice_at(c, conv), EX_DNN_DIRECT);
+    assert_int_equal(choice_at(c, pixel_conv(EX_DNN_BACKWARD_DATA)), EX_DNN_PIXELS);
+}
+
 static void test_one_shape_in_two_layouts_is_two_choices(void **state)
 {
     (void)state;
@@ -280,6 +309,7 @@ int main(void)
         cmocka_unit_test(test_what_is_hopeless_is_run_twice_and_what_is_long_once),
         cmocka_unit_test(test_training_counts_what_its_filters_take_in_every_step),
         cmocka_unit_test(test_tiles_count_their_filters_too),
+        cmocka_unit_test(test_gradients_of_filters_may_be_by_rows),
         cmocka_unit_test(test_one_shape_in_two_layouts_is_two_choices),
         cmocka_unit_test(test_choices_that_tell_no_layouts_are_timed_again),
     };

@@ -1,7 +1,7 @@
 /* What steps of a masked plan on the CPU need not do: filters of layers that the mask leaves alone
  * are made ready once, and what is trained is the same. */
 #include "base/memory.h"
-#include "force_tiles.h"
+#include "force_algorithm.h"
 #include "model/builder.h"
 #include "net_reference.h"
 #include "plan_core.h"
@@ -66,7 +66,7 @@ static ex_mask *mask_of(const ex_model *m, mask_kind kind)
 
 /* --- devices ---------------------------------------------------------------------------------- */
 
-typedef enum ways { DIRECT, TILES, LIMITED, WAYS } ways;
+typedef enum ways { DIRECT, TILES, ROWS, LIMITED, WAYS } ways;
 
 typedef struct side {
     ex_device *device;
@@ -85,21 +85,27 @@ static void close_side(side *s)
     ex_device_close(&s->device);
 }
 
+static int forced_rows; /* gradients, over all plans: a mask of the last layer has none */
+
 static void open_ways(side *s, const ex_model *m, const ex_plan_spec *spec, ways w)
 {
     const ex_device_options options = {.device = "cpu",
-                                       .conv = w == TILES ? EX_CONV_AUTO : EX_CONV_DIRECT,
+                                       .conv =
+                                           w == TILES || w == ROWS ? EX_CONV_AUTO : EX_CONV_DIRECT,
                                        .memory = w == LIMITED ? (size_t)1 << 30 : 0};
     const char *path = ex_temp_path("algorithms.json");
     ex_plan *plan;
     open_side(s, m, &options);
-    if (w != TILES)
+    if (options.conv == EX_CONV_DIRECT)
         return;
     assert_ok(ex_plan_create(&plan, s->lane, spec));
     ex_plan_destroy(&plan);
     assert_ok(ex_device_write_algorithms(s->device, path));
     close_side(s);
-    assert_true(ex_test_force_tiles(path) >= 2);
+    if (w == TILES)
+        assert_true(ex_test_force_algorithm(path, "tiles") >= 2);
+    else
+        forced_rows += ex_test_force_algorithm(path, "rows");
     open_side(s, m, &options);
     assert_ok(ex_device_read_algorithms(s->device, path));
 }
@@ -242,6 +248,15 @@ static void test_filters_that_stay_are_made_once_by_tiles_and_products(void **st
     check_cases(TILES);
 }
 
+/* Half of a layer's filters are not few. */
+static void test_gradients_of_the_selected_filters_alone_by_rows(void **state)
+{
+    (void)state;
+    forced_rows = 0;
+    check_cases(ROWS);
+    assert_true(forced_rows >= 4);
+}
+
 static void test_a_limit_of_memory_is_not_spent_on_filters(void **state)
 {
     (void)state;
@@ -295,6 +310,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_filters_that_stay_are_made_once_by_direct_convolutions),
         cmocka_unit_test(test_filters_that_stay_are_made_once_by_tiles_and_products),
+        cmocka_unit_test(test_gradients_of_the_selected_filters_alone_by_rows),
         cmocka_unit_test(test_a_limit_of_memory_is_not_spent_on_filters),
         cmocka_unit_test(test_few_filters_are_fewer_where_images_are_read),
     };

@@ -1,6 +1,7 @@
-/* Plans that are made of our own Winograd kernels, against oneDNN's direct convolutions. */
+/* Plans that are made of our own kernels, Winograd's and those for few filters, against oneDNN's
+ * direct convolutions. */
 #include "base/memory.h"
-#include "force_tiles.h"
+#include "force_algorithm.h"
 #include "model/builder.h"
 #include "net_reference.h"
 #include "temp.h"
@@ -48,7 +49,7 @@ typedef struct pair {
     ex_model *model;
     ex_dataset data;
     ex_samples feed;
-    side by[2]; /* tiles; direct convolutions */
+    side by[2]; /* ours; direct convolutions */
 } pair;
 
 static void open_side(side *s, const ex_model *m, ex_conv_choice conv, int threads,
@@ -59,9 +60,19 @@ static void open_side(side *s, const ex_model *m, ex_conv_choice conv, int threa
     assert_ok(ex_lane_create(&s->lane, s->device, m, threads));
 }
 
-/* A side whose plans of `spec` are of tiles: from the file of one whose plan was timed. */
-static void open_tiles(side *s, const ex_model *m, const ex_plan_spec *spec, int threads,
-                       ex_precision precision)
+/* Four convolutions, two of them perhaps alike; in training the gradients of their inputs, and of
+ * the filters where there is none of a bias; rows: those of the filters alone, three of them at
+ * least. */
+static int least_forced(const char *name, const ex_plan_spec *spec)
+{
+    if (strcmp(name, "rows") == 0)
+        return 3;
+    return spec->use == EX_USE_EVALUATE ? 4 : spec->norm == EX_NORM_TRAIN ? 7 : 6;
+}
+
+/* A side whose plans of `spec` are of tiles or rows: from the file of one whose plan was timed. */
+static void open_ours(side *s, const char *name, const ex_model *m, const ex_plan_spec *spec,
+                      int threads, ex_precision precision)
 {
     const char *path = ex_temp_path("algorithms.json");
     ex_plan *plan;
@@ -71,20 +82,18 @@ static void open_tiles(side *s, const ex_model *m, const ex_plan_spec *spec, int
     assert_ok(ex_device_write_algorithms(s->device, path));
     ex_lane_destroy(&s->lane);
     ex_device_close(&s->device);
-    /* Four convolutions, two of them perhaps alike; in training the gradients of their inputs, and
-     * of the filters where there is none of a bias. */
-    const int least = spec->use == EX_USE_EVALUATE ? 4 : spec->norm == EX_NORM_TRAIN ? 7 : 6;
-    assert_true(ex_test_force_tiles(path) >= least);
+    assert_true(ex_test_force_algorithm(path, name) >= least_forced(name, spec));
     open_side(s, m, EX_CONV_AUTO, threads, precision);
     assert_ok(ex_device_read_algorithms(s->device, path));
 }
 
-static void open_pair(pair *p, const ex_plan_spec *spec, int threads, ex_precision precision)
+static void open_pair(pair *p, const char *name, const ex_plan_spec *spec, int threads,
+                      ex_precision precision)
 {
     make_model(&p->model);
     ex_test_images(&p->data, p->model, IMAGES, 3);
     assert_ok(ex_samples_all(&p->feed, &p->data));
-    open_tiles(&p->by[0], p->model, spec, threads, precision);
+    open_ours(&p->by[0], name, p->model, spec, threads, precision);
     open_side(&p->by[1], p->model, EX_CONV_DIRECT, threads, precision);
     for (int i = 0; i < 2; i++) {
         side *s = &p->by[i];
@@ -126,16 +135,13 @@ static void train(const pair *p, side *s, const ex_plan_spec *spec)
     assert_ok(ex_lane_store(s->lane, s->params, s->stats));
 }
 
-static void test_training_agrees_with_direct_convolutions(void **state)
+static void check_training(const char *name)
 {
-    (void)state;
-    if (!ex_winograd_is_fast())
-        skip(); /* plans do without them */
     for (int i = 0; i < 4; i++) {
         const ex_plan_spec spec = {
             .use = EX_USE_TRAIN, .batch = IMAGES, .norm = i % 2 ? EX_NORM_FROZEN : EX_NORM_TRAIN};
         pair p = {0};
-        open_pair(&p, &spec, 1 + i / 2, EX_FP32);
+        open_pair(&p, name, &spec, 1 + i / 2, EX_FP32);
         train(&p, &p.by[0], &spec);
         train(&p, &p.by[1], &spec);
         const side *a = &p.by[0], *b = &p.by[1];
@@ -147,6 +153,20 @@ static void test_training_agrees_with_direct_convolutions(void **state)
     }
 }
 
+static void test_training_agrees_with_direct_convolutions(void **state)
+{
+    (void)state;
+    if (!ex_winograd_is_fast())
+        skip(); /* plans do without them */
+    check_training("tiles");
+}
+
+static void test_training_with_gradients_by_rows_agrees_too(void **state)
+{
+    (void)state;
+    check_training("rows");
+}
+
 /* Also in a batch that is not full, and after the values have changed. */
 static void test_evaluation_agrees_with_direct_convolutions(void **state)
 {
@@ -155,7 +175,7 @@ static void test_evaluation_agrees_with_direct_convolutions(void **state)
     pair p = {0};
     if (!ex_winograd_is_fast())
         skip();
-    open_pair(&p, &spec, 1, EX_FP32);
+    open_pair(&p, "tiles", &spec, 1, EX_FP32);
     for (int i = 0; i < 2; i++) {
         side *s = &p.by[i];
         ex_plan *plan;
@@ -195,24 +215,21 @@ static double distance(const float *a, const float *b, size_t n)
 }
 
 /* Maps and filters are rounded at other places: by 2^-9 each. */
-static void test_bf16_training_is_near_that_by_direct_convolutions(void **state)
+static void check_bf16_training(const char *name)
 {
-    (void)state;
-    if (!ex_winograd_is_fast() || !has_bf16())
-        skip();
     for (int i = 0; i < 2; i++) {
         const ex_plan_spec spec = {
             .use = EX_USE_TRAIN, .batch = IMAGES, .norm = i ? EX_NORM_FROZEN : EX_NORM_TRAIN};
         pair p = {0};
-        open_pair(&p, &spec, 1, EX_BF16);
+        open_pair(&p, name, &spec, 1, EX_BF16);
         train(&p, &p.by[0], &spec);
         train(&p, &p.by[1], &spec);
         const side *a = &p.by[0], *b = &p.by[1];
         const double logits = distance(a->logits, b->logits, IMAGES * CLASSES),
                      gradient = distance(a->gradient, b->gradient, p.model->param_count),
                      params = distance(a->params, b->params, p.model->param_count);
-        print_message("%d: logits %.1e, gradient %.1e, parameters %.1e\n", i, logits, gradient,
-                      params);
+        print_message("%s, %d: logits %.1e, gradient %.1e, parameters %.1e\n", name, i, logits,
+                      gradient, params);
         assert_true(logits < 0.01);
         assert_true(gradient < 0.05);
         assert_true(params < 1e-3);
@@ -220,10 +237,21 @@ static void test_bf16_training_is_near_that_by_direct_convolutions(void **state)
     }
 }
 
+static void test_bf16_training_is_near_that_by_direct_convolutions(void **state)
+{
+    (void)state;
+    if (!has_bf16())
+        skip();
+    check_bf16_training("rows");
+    if (ex_winograd_is_fast())
+        check_bf16_training("tiles");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_training_agrees_with_direct_convolutions),
+        cmocka_unit_test(test_training_with_gradients_by_rows_agrees_too),
         cmocka_unit_test(test_evaluation_agrees_with_direct_convolutions),
         cmocka_unit_test(test_bf16_training_is_near_that_by_direct_convolutions),
     };
