@@ -1,5 +1,6 @@
 /* Opening a federation: data, model, device; lanes on first use; the loop of rounds. */
 #include "federation_impl.h"
+#include "round_impl.h"
 
 #include "share.h"
 #include "strategy.h"
@@ -129,6 +130,7 @@ void ex_federation_close(ex_federation **out)
     for (int i = 0; f->lanes && i < f->lane_count; i++)
         ex_trainer_destroy(&f->lanes[i]);
     ex_free(&f->lanes);
+    ex_round_room_free(&f->room);
     ex_trainer_destroy(&f->central);
     for (int k = 0; f->clients && k < f->config.num_clients; k++)
         ex_samples_free(&f->clients[k]);

@@ -12,7 +12,8 @@
 #include "ledger.h"
 #include "trainer.h"
 
-typedef struct ex_share ex_share; /* share.h */
+typedef struct ex_share ex_share;           /* share.h */
+typedef struct ex_round_room ex_round_room; /* round_impl.h */
 
 typedef struct ex_federation {
     ex_config config;
@@ -32,8 +33,9 @@ typedef struct ex_federation {
     int lane_count;        /* fewer when the device's memory holds no more */
     size_t lane_bytes;     /* of it that the first lane took; 0: not known */
     size_t setup_bytes;    /* and what it was then prepared with */
-    ex_trainer **lanes;  /* one thread_per_lane each, created on first use */
-    ex_trainer *central; /* the server's lane, config.server.threads; created on first use */
+    ex_round_room *room;   /* memory that rounds use one after the other; NULL before the first */
+    ex_trainer **lanes;    /* one thread_per_lane each, created on first use */
+    ex_trainer *central;   /* the server's lane, config.server.threads; created on first use */
 } ex_federation;
 
 /* Opens data, model (initialised by seed), device, partition and server samples. Checks that the

@@ -33,14 +33,36 @@ static ex_status choose_cohort(ex_round_work *w, const ex_strategy *strategy)
     return EX_OK;
 }
 
+static ex_status take_room(ex_round_work *w)
+{
+    ex_federation *f = w->f;
+    if (!f->room)
+        EX_TRY(ex_alloc(&f->room, 1, sizeof *f->room, "rounds"));
+    w->slots = f->room->slots;
+    w->slot_count = f->room->slot_count;
+    w->sum = f->room->sum;
+    *f->room = (ex_round_room){0};
+    return EX_OK;
+}
+
+void ex_round_room_free(ex_round_room **room)
+{
+    if (!*room)
+        return;
+    ex_round_slots_free(&(*room)->slots, &(*room)->slot_count);
+    ex_aggregate_close(&(*room)->sum);
+    ex_free(room);
+}
+
 static void work_close(ex_round_work *w)
 {
-    ex_round_slots_free(w);
+    if (w->f->room)
+        *w->f->room =
+            (ex_round_room){.slots = w->slots, .slot_count = w->slot_count, .sum = w->sum};
     ex_free(&w->cohort);
     ex_free(&w->samples);
     ex_free(&w->weight);
     ex_free(&w->outcomes);
-    ex_aggregate_close(&w->sum);
 }
 
 /* The mean into the global values, unless it would spoil them. */
@@ -111,6 +133,7 @@ static void summarize(const ex_round_work *w, double seconds, ex_round_result *r
 static ex_status begin_round(ex_round_work *w)
 {
     const ex_strategy *strategy = ex_strategy_of((ex_aggregation)w->f->config.aggregation);
+    EX_TRY(take_room(w));
     EX_TRY(choose_cohort(w, strategy));
     EX_TRY(ex_aggregate_init(&w->sum, strategy, w->mask, ex_round_extra_places(w)));
     return w->f->share && ex_comm_rank(w->f->comm) == 0 ? ex_share_round(w->f, w->round) : EX_OK;

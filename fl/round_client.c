@@ -86,14 +86,21 @@ static ex_status run_item(void *context, int item, int lane)
 static ex_status make_slots(ex_round_work *w)
 {
     const ex_model *m = w->f->model;
-    const int most = w->f->lane_count + 1;
-    w->slot_count = w->count < most ? w->count : most;
-    EX_TRY(ex_alloc(&w->slots, (size_t)w->slot_count, sizeof *w->slots, "updates"));
-    for (int i = 0; i < w->slot_count; i++) {
-        EX_TRY(ex_alloc(&w->slots[i].params, m->param_count, sizeof(float), "update"));
-        EX_TRY(ex_alloc(&w->slots[i].stats, m->stat_count, sizeof(float), "update"));
+    const int most = w->f->lane_count + 1, count = w->count < most ? w->count : most;
+    ex_status status;
+    if (w->slots && w->slot_count >= count)
+        return EX_OK;
+    ex_round_slots_free(&w->slots, &w->slot_count);
+    EX_TRY(ex_alloc(&w->slots, (size_t)count, sizeof *w->slots, "updates"));
+    w->slot_count = count;
+    for (int i = 0; i < count; i++) {
+        EX_TRY_GOTO(ex_alloc(&w->slots[i].params, m->param_count, sizeof(float), "update"), fail);
+        EX_TRY_GOTO(ex_alloc(&w->slots[i].stats, m->stat_count, sizeof(float), "update"), fail);
     }
     return EX_OK;
+fail:
+    ex_round_slots_free(&w->slots, &w->slot_count);
+    return status;
 }
 
 static double passes(const ex_round_work *w)
@@ -126,13 +133,14 @@ static ex_status prepare_lane(void *context, ex_trainer *trainer)
     return EX_OK;
 }
 
-void ex_round_slots_free(ex_round_work *w)
+void ex_round_slots_free(ex_round_slot **slots, int *slot_count)
 {
-    for (int i = 0; w->slots && i < w->slot_count; i++) {
-        ex_free(&w->slots[i].params);
-        ex_free(&w->slots[i].stats);
+    for (int i = 0; *slots && i < *slot_count; i++) {
+        ex_free(&(*slots)[i].params);
+        ex_free(&(*slots)[i].stats);
     }
-    ex_free(&w->slots);
+    ex_free(slots);
+    *slot_count = 0;
 }
 
 static ex_status train_all(ex_round_work *w)
@@ -154,7 +162,7 @@ static ex_status train_all(ex_round_work *w)
 static ex_status begin_anew(ex_round_work *w)
 {
     const ex_strategy *strategy = w->sum.strategy;
-    ex_round_slots_free(w);
+    ex_round_slots_free(&w->slots, &w->slot_count);
     memset(w->outcomes, 0, (size_t)w->cohort_count * sizeof *w->outcomes);
     ex_aggregate_close(&w->sum);
     return ex_aggregate_init(&w->sum, strategy, w->mask, ex_round_extra_places(w));

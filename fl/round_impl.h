@@ -17,6 +17,14 @@ typedef struct ex_round_slot {
     float *params, *stats; /* what the client has trained, then its update on the mask's segments */
 } ex_round_slot;
 
+/* Kept from round to round: for large models the system takes longer to hand out the memory of a
+ * round than clients take to fill it. */
+struct ex_round_room {
+    ex_round_slot *slots; /* (slot_count) */
+    int slot_count;
+    ex_aggregate sum;
+};
+
 /* A round in progress. Arrays of cohort_count follow the cohort; only this rank's part is used. */
 typedef struct ex_round_work {
     ex_federation *f;
@@ -27,7 +35,7 @@ typedef struct ex_round_work {
     size_t *samples;
     double *weight;
     ex_round_outcome *outcomes;
-    ex_round_slot *slots;
+    ex_round_slot *slots; /* the federation's room, while the round runs */
     int slot_count;
     ex_ordered ordered;
     ex_aggregate sum;
@@ -35,7 +43,8 @@ typedef struct ex_round_work {
 
 /* Trains this rank's clients on the lanes and adds their updates (round_client.c). */
 ex_status ex_round_train(ex_round_work *w);
-void ex_round_slots_free(ex_round_work *w);
+void ex_round_slots_free(ex_round_slot **slots, int *slot_count);
+void ex_round_room_free(ex_round_room **room);
 /* How many places the ranks need behind the sum of the updates (round_ranks.c). */
 size_t ex_round_extra_places(const ex_round_work *w);
 /* Joins the ranks' sums. `mine`: how this rank fared; the first rank's error is that of all. */

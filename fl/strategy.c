@@ -3,6 +3,8 @@
 
 #include "base/memory.h"
 
+#include <string.h>
+
 static const ex_strategy *const strategies[] = {
     [EX_AGGREGATION_FEDAVG] = &ex_strategy_fedavg,
     [EX_AGGREGATION_FEDAVGM] = &ex_strategy_fedavgm,
@@ -16,14 +18,25 @@ const ex_strategy *ex_strategy_of(ex_aggregation choice)
 ex_status ex_aggregate_init(ex_aggregate *a, const ex_strategy *strategy, const ex_mask *mask,
                             size_t extra)
 {
-    *a = (ex_aggregate){
-        .strategy = strategy, .mask = mask, .size = mask->param_count + mask->stat_count};
-    return ex_alloc(&a->sum, a->size + extra, sizeof *a->sum, "sum of updates");
+    const size_t size = mask->param_count + mask->stat_count, places = size + extra;
+    if (a->room < places) {
+        ex_aggregate_close(a);
+        EX_TRY(ex_alloc(&a->sum, places, sizeof *a->sum, "sum of updates"));
+        a->room = places;
+    } else {
+        memset(a->sum, 0, places * sizeof *a->sum);
+    }
+    a->strategy = strategy;
+    a->mask = mask;
+    a->size = size;
+    a->outside = 0;
+    return EX_OK;
 }
 
 void ex_aggregate_close(ex_aggregate *a)
 {
     ex_free(&a->sum);
+    a->room = 0;
 }
 
 /* --- the mean ------------------------------------------------------------------------------- */

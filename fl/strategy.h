@@ -19,6 +19,7 @@ typedef struct ex_aggregate {
     const ex_strategy *strategy;
     const ex_mask *mask; /* what is averaged; not owned */
     size_t size;         /* mask->param_count + mask->stat_count */
+    size_t room;         /* places that there is memory for */
     int64_t *sum;        /* (size) packed: selected parameters, then selected statistics */
     uint64_t outside;    /* values that were not finite, or too large, and are not in the sum */
 } ex_aggregate;
@@ -46,7 +47,8 @@ extern const ex_strategy ex_strategy_fedavg, ex_strategy_fedavgm;
 
 const ex_strategy *ex_strategy_of(ex_aggregation choice);
 
-/* The sum has `extra` more places behind its own, for what travels with it; all are 0. */
+/* *a: all zeros, or a gathering that is over, whose memory is used again where it is enough. The sum
+ * has `extra` more places behind its own, for what travels with it; all are 0. */
 ex_status ex_aggregate_init(ex_aggregate *a, const ex_strategy *strategy, const ex_mask *mask,
                             size_t extra);
 void ex_aggregate_close(ex_aggregate *a);

@@ -13,11 +13,16 @@ EX_BODY int ex_fixed_fits(float x)
     return fabsf(x) <= (float)EX_FIXED_MAX;
 }
 
-/* The addend of an x that fits. The scale is a power of two, so that only the product and rint
- * round. */
+/* The scale is a power of two, so that only the product rounds. */
+EX_BODY double ex_fixed_scaled(float x, double weight)
+{
+    return weight * (double)x * (double)((int64_t)1 << EX_FIXED_BITS);
+}
+
+/* The addend of an x that fits. */
 EX_BODY int64_t ex_fixed_body(float x, double weight)
 {
-    return (int64_t)rint(weight * (double)x * (double)((int64_t)1 << EX_FIXED_BITS));
+    return (int64_t)rint(ex_fixed_scaled(x, weight));
 }
 
 /* The part of a segment that lies in [begin, end) of the packed vector, where the segment starts at

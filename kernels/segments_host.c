@@ -43,14 +43,52 @@ static void unpack_range(float *flat, const float *packed, const ex_segment *seg
     }
 }
 
-EX_CLONES static uint64_t accumulate_range(int64_t *restrict acc, const float *restrict x,
-                                           double weight, size_t begin, size_t end)
+/* A float64 that is added to this one is rounded to an integer, as rint does, and then its last bits
+ * are that integer: up to 2^51, and so for values below SMALL and weights up to 1. Vectors have no
+ * conversion to int64 before AVX-512DQ. */
+static const double ROUNDS = 0x1.8p52;
+enum { RUN = 256, SMALL = 1 << (50 - EX_FIXED_BITS) };
+
+EX_INLINE int64_t bits_of(double value)
+{
+    int64_t bits;
+    memcpy(&bits, &value, sizeof bits);
+    return bits;
+}
+
+/* A NaN is not small. */
+EX_INLINE int all_small(const float *x, size_t n)
+{
+    int large = 0;
+    for (size_t i = 0; i < n; i++)
+        large |= !(fabsf(x[i]) < (float)SMALL);
+    return !large;
+}
+
+EX_INLINE uint64_t accumulate_any(int64_t *restrict acc, const float *restrict x, double weight,
+                                  size_t n)
 {
     uint64_t outside = 0;
-    for (size_t i = begin; i < end; i++) {
+    for (size_t i = 0; i < n; i++) {
         const int fits = ex_fixed_fits(x[i]);
         acc[i] += ex_fixed_body(fits ? x[i] : 0.0f, weight);
         outside += !fits;
+    }
+    return outside;
+}
+
+EX_CLONES static uint64_t accumulate_range(int64_t *restrict acc, const float *restrict x,
+                                           double weight, size_t begin, size_t end)
+{
+    const int is_share = fabs(weight) <= 1.0;
+    uint64_t outside = 0;
+    for (size_t at = begin; at < end; at += RUN) {
+        const size_t n = end - at < RUN ? end - at : RUN;
+        if (is_share && all_small(x + at, n))
+            for (size_t i = at; i < at + n; i++)
+                acc[i] += bits_of(ex_fixed_scaled(x[i], weight) + ROUNDS) - bits_of(ROUNDS);
+        else
+            outside += accumulate_any(acc + at, x + at, weight, n);
     }
     return outside;
 }

@@ -71,7 +71,7 @@ static void test_mean_lands_on_the_masks_segments_and_leaves_every_other_byte(vo
     float *params = random_vector(P, 0), *stats = random_vector(S, 1);
     float *old_params = random_vector(P, 0), *old_stats = random_vector(S, 1);
     float *dp[2], *ds[2];
-    ex_aggregate a;
+    ex_aggregate a = {0};
     assert_ok(ex_aggregate_init(&a, &ex_strategy_fedavg, mask, 0));
     for (uint32_t k = 0; k < 2; k++) {
         dp[k] = random_vector(P, 2 + k), ds[k] = random_vector(S, 4 + k);
@@ -111,7 +111,7 @@ static void test_mean_does_not_depend_on_the_order_of_clients(void **state)
                                     {1, 2, 0}, {2, 0, 1}, {2, 1, 0}};
     const double weight[3] = {0.1, 0.3, 0.6};
     float *p[3], *s[3];
-    ex_aggregate first, a, other;
+    ex_aggregate first = {0}, a = {0}, other = {0};
     for (uint32_t k = 0; k < 3; k++)
         p[k] = random_vector(model->param_count, k), s[k] = random_vector(model->stat_count, 3 + k);
     for (int o = 0; o < 6; o++) {
@@ -123,13 +123,15 @@ static void test_mean_does_not_depend_on_the_order_of_clients(void **state)
         }
         for (size_t i = 0; i < a.size; i++)
             a.sum[i] += other.sum[i];
-        ex_aggregate_close(&other);
-        if (o == 0)
+        if (o == 0) {
             first = a;
+            a = (ex_aggregate){0};
+            continue;
+        }
         assert_memory_equal(a.sum, first.sum, a.size * sizeof *a.sum);
-        if (o > 0)
-            ex_aggregate_close(&a);
     }
+    ex_aggregate_close(&a);
+    ex_aggregate_close(&other);
     ex_aggregate_close(&first);
     for (int k = 0; k < 3; k++)
         free(p[k]), free(s[k]);
@@ -146,7 +148,7 @@ static void test_mean_keeps_to_its_bound_of_error(void **state)
     for (size_t k = 0; k < K; k++)
         samples[k] = 13 + 7 * k;
     ex_strategy_fedavg.weigh(weight, samples, K, EX_WEIGHTING_SAMPLES);
-    ex_aggregate a;
+    ex_aggregate a = {0};
     assert_ok(ex_aggregate_init(&a, &ex_strategy_fedavg, mask, 0));
     for (uint32_t k = 0; k < K; k++) {
         float *p = random_vector(P, k), *s = random_vector(S, k), *packed = malloc(P * sizeof *p);
@@ -171,7 +173,7 @@ static void test_mean_counts_values_that_it_cannot_hold(void **state)
     float *p = random_vector(model->param_count, 0), *s = random_vector(model->stat_count, 1);
     const size_t in = mask->params[0].offset, in_stats = mask->stats[0].offset;
     p[in] = NAN, s[in_stats] = 5e6f;
-    ex_aggregate a;
+    ex_aggregate a = {0};
     assert_ok(ex_aggregate_init(&a, &ex_strategy_fedavg, mask, 0));
     a.strategy->add(&a, p, s, 1.0);
     assert_true(a.outside == 2);
@@ -187,7 +189,7 @@ static void test_mean_is_linear_in_the_updates(void **state)
     float *both = malloc(P * sizeof *both);
     for (size_t i = 0; i < P; i++)
         both[i] = 0.25f * p[i] + 0.5f * q[i]; /* one rounding */
-    ex_aggregate a, b;
+    ex_aggregate a = {0}, b = {0};
     assert_ok(ex_aggregate_init(&a, &ex_strategy_fedavg, mask, 0));
     assert_ok(ex_aggregate_init(&b, &ex_strategy_fedavg, mask, 0));
     a.strategy->add(&a, p, s, 0.25);
@@ -216,7 +218,7 @@ static const double weights[CLIENTS] = {0.2, 0.3, 0.5};
 
 static void run_round(const ex_global *g, const ex_strategy *strategy, int round)
 {
-    ex_aggregate a;
+    ex_aggregate a = {0};
     assert_ok(ex_aggregate_init(&a, strategy, mask, 0));
     for (int k = 0; k < CLIENTS; k++) {
         float *params, *stats;

@@ -1,6 +1,7 @@
 /* What a round changes and what it costs: masks, empty clients, interruption, divergence, bytes. */
 #include "federation_fixture.h"
 #include "message.h"
+#include "round_impl.h"
 #include "test.h"
 
 #include <math.h>
@@ -71,6 +72,35 @@ static void test_client_without_samples_sits_out_and_counts_nothing(void **state
     assert_true(isnan(r.loss));
     ex_test_values_same(f, &start);
     ex_test_values_free(&start);
+    ex_federation_close(&f);
+}
+
+/* Whatever those have left there: also a smaller sum than theirs is that of a new federation. */
+static void test_a_round_uses_the_memory_of_the_one_before(void **state)
+{
+    (void)state;
+    ex_config c = ex_test_config();
+    ex_federation *f = ex_test_federation(&c), *other = ex_test_federation(&c);
+    ex_mask *mask = ex_test_mask(f->model);
+    ex_round round = ex_test_round(f, 0);
+    ex_round_result r;
+    assert_ok(ex_federation_round(f, &round, &r));
+    const int64_t *sum = f->room->sum.sum;
+    const float *update = f->room->slots[0].params;
+    memcpy(other->params, f->params, f->model->param_count * sizeof(float));
+    memcpy(other->stats, f->stats, f->model->stat_count * sizeof(float));
+    round.number = 1;
+    round.mask = mask;
+    assert_ok(ex_federation_round(f, &round, &r));
+    assert_ptr_equal(f->room->sum.sum, sum);
+    assert_ptr_equal(f->room->slots[0].params, update);
+    round.clients = other->clients;
+    assert_ok(ex_federation_round(other, &round, &r));
+    ex_test_values now = ex_test_values_copy(other);
+    ex_test_values_same(f, &now);
+    ex_test_values_free(&now);
+    ex_mask_destroy(&mask);
+    ex_federation_close(&other);
     ex_federation_close(&f);
 }
 
@@ -212,6 +242,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_masked_round_leaves_every_unmasked_byte_identical),
         cmocka_unit_test(test_client_without_samples_sits_out_and_counts_nothing),
+        cmocka_unit_test(test_a_round_uses_the_memory_of_the_one_before),
         cmocka_unit_test(test_interrupted_round_leaves_the_global_values_and_the_ledger),
         cmocka_unit_test(test_an_interruption_waits_for_what_follows_a_round),
         cmocka_unit_test(test_divergence_names_round_client_and_remedy_and_keeps_the_values),

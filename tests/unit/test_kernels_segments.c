@@ -205,6 +205,10 @@ static void test_accumulate_rounds_to_even_and_reaches_the_ends(void **state)
                  {-1.0f, 0x1p-41, 0},
                  {-1.0f, 0x1.8p-40, -2},
                  {1.0f, 0x1.4p-39, 2},
+                 {1023.9999f, 0x1p-42, 256},
+                 {-1024.0f, 0x1.8p-50, -2},
+                 {4194304.0f, 0x1.8p-62, 2},
+                 {3.0f, 1.5, (int64_t)9 << 39},
                  {4194304.0f, 1.0, (int64_t)1 << 62},
                  {-4194304.0f, 1.0, -((int64_t)1 << 62)}};
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
