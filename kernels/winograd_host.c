@@ -109,12 +109,12 @@ EX_INLINE void filters_body(float *restrict out, const float *restrict in, size_
     }
 }
 
-/* Units are filters and blocks of channels, which become filters. */
+/* Units are blocks of channels, which become filters, and filters: so a point's are written in a row. */
 EX_INLINE void filters_turned_body(float *restrict out, const float *restrict in, size_t K,
                                    size_t C, size_t begin, size_t end)
 {
     for (size_t unit = begin; unit < end; unit++) {
-        const size_t k = unit * EX_WIDE / C, c = unit * EX_WIDE % C;
+        const size_t k = unit % K, c = unit / K * EX_WIDE;
         const float *w = in + k * TAPS * TAPS * C + c;
         ex_wide g[TAPS][TAPS];
         EX_UNROLL
