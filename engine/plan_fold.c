@@ -26,16 +26,6 @@ size_t ex_plan_bias_at(const ex_plan_core *plan, int node)
     return ex_plan_folds(plan, node) ? l->shift : l->bias;
 }
 
-/* Where the kernels read which of the layer's channels a step changes, NULL for all; how many. */
-static const int32_t *changed(const ex_plan_core *plan, int node, int *count)
-{
-    const int layer = plan->model->nodes[node].layer;
-    const ex_layer *l = &plan->model->layers[layer];
-    const ex_mask *mask = plan->base.spec.mask;
-    *count = mask ? ex_mask_layer_count(mask, layer) : l->channels;
-    return mask ? plan->rows + l->first_channel : NULL;
-}
-
 /* --- forward ---------------------------------------------------------------------------------- */
 
 static void fold(const ex_plan_core *plan, const ex_plan_step *step, const int32_t *channel,
@@ -58,7 +48,7 @@ static ex_status run_fold(ex_plan_core *plan, const ex_plan_step *step)
 static ex_status run_fold_changed(ex_plan_core *plan, const ex_plan_step *step)
 {
     int channels;
-    const int32_t *channel = changed(plan, step->node, &channels);
+    const int32_t *channel = ex_plan_trained_channels(plan, step->node, &channels);
     fold(plan, step, channel, channels);
     return EX_OK;
 }
@@ -111,7 +101,7 @@ static ex_status run_backward(ex_plan_core *plan, const ex_plan_step *step)
                                      .eps = EX_NORM_EPS,
                                      .row = l->row};
     int channels;
-    const int32_t *channel = changed(plan, step->node, &channels);
+    const int32_t *channel = ex_plan_trained_channels(plan, step->node, &channels);
     plan->k->norm_fold_bwd(&g, channel, channels, ex_plan_stream(plan));
     return EX_OK;
 }

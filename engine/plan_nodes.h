@@ -13,8 +13,10 @@ ex_status ex_plan_shortcut_backward(ex_plan_core *plan, int node);
 
 /* Norm of the map's inner value into the node's tensor, with the node's residual and ReLU. */
 ex_status ex_plan_norm_forward(ex_plan_core *plan, int node);
-/* *out = gradient with respect to the norm's input, given that of the node's tensor. */
-ex_status ex_plan_norm_backward(ex_plan_core *plan, int node, ex_buffer_ref *out);
+/* *out = gradient with respect to the norm's input, given that of the node's tensor. planes: of it,
+ * what ex_plan_rows_backward reads (on the host), or nothing. */
+ex_status ex_plan_norm_backward(ex_plan_core *plan, int node, ex_buffer_ref planes,
+                                ex_buffer_ref *out);
 /* Running statistics; after the loss was seen to be finite. */
 ex_status ex_plan_norm_update(ex_plan_core *plan, int node);
 
@@ -64,11 +66,16 @@ ex_status ex_plan_pool_index(ex_plan_core *plan, int node);
 ex_status ex_plan_pool_forward(ex_plan_core *plan, int node);
 ex_status ex_plan_pool_backward(ex_plan_core *plan, int node);
 
+/* Where the kernels read which of the layer's channels a step changes, NULL for all; how many. */
+const int32_t *ex_plan_trained_channels(const ex_plan_core *plan, int node, int *count);
 /* Whether so few of the layer's filters are trained that ex_plan_rows_backward is faster. */
 bool ex_plan_rows_are_few(const ex_plan_core *plan, int node);
-/* The step for the gradients of the mask's filters alone, into plan->grads; the sums of dy go to
- * `bias` there, EX_NONE: nowhere. */
-ex_status ex_plan_rows_backward(ex_plan_core *plan, int node, ex_buffer_ref dy, size_t bias);
+/* *out = a new buffer for the step's scratch memory, in front of which planes of dy may be put. */
+ex_status ex_plan_rows_scratch(ex_plan_core *plan, int node, ex_buffer_ref *out);
+/* The step for the gradients of the filters that are trained alone, into plan->grads; the sums of
+ * dy go to `bias` there, EX_NONE: nowhere. planes: scratch memory with dy's, or nothing. */
+ex_status ex_plan_rows_backward(ex_plan_core *plan, int node, ex_buffer_ref dy,
+                                ex_buffer_ref planes, size_t bias);
 /* How many filters the step computes the gradients of; 0 if it is none of those. */
 int ex_plan_rows_computed(const ex_plan_core *plan, const ex_plan_step *step);
 /* rows (channel_count): each layer's selected channels, from its first_channel on; NULL: all. */

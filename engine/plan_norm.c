@@ -69,6 +69,8 @@ static ex_status run_backward(ex_plan_core *plan, const ex_plan_step *step)
     const ex_norm_train n = norm_of(plan, step);
     void *const *at = step->at + FIRST_FREE;
     float *grads = at[5];
+    ex_planes planes = {.out = at[6]};
+    planes.channel = ex_plan_trained_channels(plan, step->node, &planes.channels);
     const ex_norm_train_gradient g = {.dx = at[0],
                                       .g1 = at[1],
                                       .g2 = at[2],
@@ -76,12 +78,14 @@ static ex_status run_backward(ex_plan_core *plan, const ex_plan_step *step)
                                       .y = at[4],
                                       .dscale = grads + l->scale,
                                       .dshift = grads + l->shift,
-                                      .keep = at[0] != at[1] || at[2]};
+                                      .keep = at[0] != at[1] || at[2],
+                                      .planes = planes.out ? &planes : NULL};
     plan->k->norm_train_bwd(&g, &n, ex_plan_stream(plan));
     return EX_OK;
 }
 
-ex_status ex_plan_norm_backward(ex_plan_core *plan, int node, ex_buffer_ref *out)
+ex_status ex_plan_norm_backward(ex_plan_core *plan, int node, ex_buffer_ref planes,
+                                ex_buffer_ref *out)
 {
     const ex_node *n = &plan->model->nodes[node];
     const ex_plan_map *map = &plan->maps[node];
@@ -100,6 +104,7 @@ ex_status ex_plan_norm_backward(ex_plan_core *plan, int node, ex_buffer_ref *out
     ex_plan_step_ref(plan, map->inner);
     ex_plan_step_ref(plan, residual && n->relu ? map->ref : EX_NO_REF);
     ex_plan_step_ref(plan, plan->grads);
+    ex_plan_step_ref(plan, planes);
     return EX_OK;
 }
 

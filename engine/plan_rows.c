@@ -34,11 +34,20 @@ bool ex_plan_rows_are_few(const ex_plan_core *plan, int node)
     return mask && FEW * ex_mask_layer_count(mask, n->layer) <= n->K;
 }
 
+const int32_t *ex_plan_trained_channels(const ex_plan_core *plan, int node, int *count)
+{
+    const int layer = plan->model->nodes[node].layer;
+    const ex_layer *l = &plan->model->layers[layer];
+    const ex_mask *mask = plan->base.spec.mask;
+    *count = mask ? ex_mask_layer_count(mask, layer) : l->channels;
+    return mask ? plan->rows + l->first_channel : NULL;
+}
+
 static int rows_of(const ex_plan_core *plan, int node)
 {
-    const ex_node *n = &plan->model->nodes[node];
-    const ex_mask *mask = plan->base.spec.mask;
-    return mask ? ex_mask_layer_count(mask, n->layer) : n->K;
+    int count;
+    ex_plan_trained_channels(plan, node, &count);
+    return count;
 }
 
 static ex_status run_rows(ex_plan_core *plan, const ex_plan_step *step)
@@ -57,20 +66,27 @@ int ex_plan_rows_computed(const ex_plan_core *plan, const ex_plan_step *step)
     return step->call == run_rows ? rows_of(plan, step->node) : 0;
 }
 
-ex_status ex_plan_rows_backward(ex_plan_core *plan, int node, ex_buffer_ref dy, size_t bias)
+ex_status ex_plan_rows_scratch(ex_plan_core *plan, int node, ex_buffer_ref *out)
 {
     const ex_conv_shape shape = ex_plan_conv_of(plan, node, plan->base.spec.batch);
     const size_t floats = plan->k->conv_rows_scratch(&shape, rows_of(plan, node));
-    ex_buffer_ref scratch;
-    ex_plan_step *step;
-    EX_TRY(ex_plan_buffer_add(plan, floats * sizeof(float), &scratch));
+    return ex_plan_buffer_add(plan, floats * sizeof(float), out);
+}
+
+ex_status ex_plan_rows_backward(ex_plan_core *plan, int node, ex_buffer_ref dy,
+                                ex_buffer_ref planes, size_t bias)
+{
     const bool all = rows_of(plan, node) == plan->model->nodes[node].K;
+    const bool made = planes.buffer != EX_BUFFER_NOTHING;
+    ex_plan_step *step;
+    if (!made)
+        EX_TRY(ex_plan_rows_scratch(plan, node, &planes));
     EX_TRY(ex_plan_step_add(plan, all ? "conv backward weights" : "conv backward rows", node,
                             run_rows, &step));
     step->n = bias;
     ex_plan_step_ref(plan, plan->grads);
     ex_plan_step_ref(plan, plan->maps[plan->model->nodes[node].input].ref);
-    ex_plan_step_ref(plan, dy);
-    ex_plan_step_ref(plan, scratch);
+    ex_plan_step_ref(plan, made ? EX_NO_REF : dy);
+    ex_plan_step_ref(plan, planes);
     return EX_OK;
 }

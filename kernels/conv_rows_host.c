@@ -93,6 +93,17 @@ EX_CLONES static void plane_range(const rows_pass *p, size_t begin, size_t end)
     EX_TYPED(p->c->in.type, T, planes(p, T, begin, end));
 }
 
+/* Sums of planes that are there. */
+static void sum_range(const rows_pass *p, size_t begin, size_t end)
+{
+    const size_t pixels = out_pixels(p->c);
+    for (size_t u = begin; u < end; u++) {
+        p->sum[u] = 0.0f;
+        for (size_t i = 0; i < pixels; i++)
+            p->sum[u] += p->plane[u * pixels + i];
+    }
+}
+
 /* --- whole maps of dy ------------------------------------------------------------------------- */
 
 static int all_in_order(const int32_t *row, int rows, const ex_conv_shape *c)
@@ -363,7 +374,8 @@ void ex_conv_rows_bwd_host(float *dw, float *dsum, const void *x, const void *dy
                    .row = row,
                    .rows = rows,
                    .c = c,
-                   .whole = is_wide(c) && c->out_block % EX_WIDE == 0 && all_in_order(row, rows, c),
+                   .whole = dy && is_wide(c) && c->out_block % EX_WIDE == 0 &&
+                            all_in_order(row, rows, c),
                    .plane = scratch,
                    .sum = scratch + planes * pixels,
                    .partial = scratch + planes * (pixels + 1),
@@ -372,10 +384,12 @@ void ex_conv_rows_bwd_host(float *dw, float *dsum, const void *x, const void *dy
     memset(p.partial, 0, p.groups * (size_t)rows * filter_floats(c) * sizeof *p.partial);
     if (p.whole && c->in.type == EX_MAP_F32)
         p.plane = (float *)dy; /* is read */
-    if (!p.whole)
-        EX_SHARE(planes, planes * pixels, s, plane_range(&p, begin, end));
-    else if (dsum || c->in.type != EX_MAP_F32)
+    if (p.whole && (dsum || c->in.type != EX_MAP_F32))
         EX_SHARE(planes / EX_WIDE, planes * pixels, s, whole_range(&p, begin, end));
+    if (!p.whole && dy)
+        EX_SHARE(planes, planes * pixels, s, plane_range(&p, begin, end));
+    if (!dy && dsum)
+        EX_SHARE(planes, planes * pixels, s, sum_range(&p, begin, end));
     EX_SHARE(p.groups * p.parts, planes * pixels * filter_floats(c) / EX_WIDE, s,
              product_range(&p, begin, end));
     finish(dw, dsum, &p);

@@ -8,7 +8,7 @@
  *
  * On the CUDA instance every pointer to data is a device pointer: vectors, images, indexes, labels,
  * channels, and the segment list too. Only the descriptions (ex_gather_shape, ex_augment,
- * ex_map_shape, ex_conv_shape, ex_pool_shape, ex_dropout, ex_norm_train, ex_norm_train_gradient,
+ * ex_map_shape, ex_conv_shape, ex_pool_shape, ex_dropout, ex_norm_train, ex_planes, ex_norm_train_gradient,
  * ex_norm_fold_gradient, ex_channel_change) are read on the host, before the call returns; the
  * vectors and maps inside are device pointers. The call returns when the work is queued: data must
  * stay until it ran. Pointers that are multiples of 16 bytes are faster, others are correct. A
@@ -152,6 +152,13 @@ typedef struct ex_norm_train {
     float *scratch; /* norm_train_scratch floats; holds nothing between calls */
 } ex_norm_train;
 
+/* Some channels of a map, float32: out (N, channels, H, W). */
+typedef struct ex_planes {
+    const int32_t *channel; /* (channels) */
+    int channels;
+    float *out;
+} ex_planes;
+
 typedef struct ex_norm_train_gradient {
     void *dx;               /* (N, C, H, W) "="; may be g1 unless keep */
     float *dscale, *dshift; /* (C) "=" */
@@ -161,6 +168,7 @@ typedef struct ex_norm_train_gradient {
     const void *y;  /* (N, C, H, W) its output, where it had a residual and a ReLU: needs keep; else
                         NULL, and where the ReLU passes follows from x */
     int keep;
+    const ex_planes *planes; /* "=" of dx too, while it is in a cache; NULL: none. On the host */
 } ex_norm_train_gradient;
 
 /* V variants of a map, each with one channel replaced as channel_ablate does it. */
@@ -321,7 +329,8 @@ typedef struct ex_kernels {
      *   dw[k, r, s, c] "=" sum of dy[n, k, h, w] * x[n, c, h*stride + r - pad, w*stride + s - pad]
      *   dsum[k]        "=" sum of dy[n, k, h, w]; dsum NULL skips it
      * Other filters of dw (K, R, S, C) and dsum (K) stay. x, dy: c's in and out. scratch:
-     * conv_rows_scratch floats. A NaN stays one. */
+     * conv_rows_scratch floats; on the host its first may be planes of dy's channels row[], and dy
+     * is NULL then. A NaN stays one. */
     void (*conv_rows_bwd)(float *dw, float *dsum, const void *x, const void *dy, const int32_t *row,
                           int rows, const ex_conv_shape *c, float *scratch, ex_stream s);
     /* Floats of scratch memory that it needs. */

@@ -115,6 +115,21 @@ EX_INLINE void input_chunk(void *dx, const void *g1, const void *x, ex_norm_chan
     }
 }
 
+/* The planes' share of unit u, whose chunk of dx was just written. */
+EX_INLINE void copy_planes(const ex_planes *planes, const ex_norm_pass *p, size_t u, const void *dx,
+                           ex_map_type type)
+{
+    const size_t blocks = (size_t)p->blocks, block = (size_t)p->norm->shape.block;
+    const size_t pixels = p->chunk / block;
+    for (size_t j = 0; j < (size_t)planes->channels; j++) {
+        const size_t channel = (size_t)planes->channel[j];
+        float *to = planes->out + (u / blocks * (size_t)planes->channels + j) * pixels;
+        if (channel / block == u % blocks)
+            for (size_t i = 0; i < pixels; i++)
+                to[i] = ex_map_get(dx, i * block + channel % block, type);
+    }
+}
+
 EX_INLINE void input(const ex_norm_pass *p, ex_map_type type, size_t begin, size_t end)
 {
     const ex_norm_train_gradient *d = p->gradient;
@@ -131,6 +146,8 @@ EX_INLINE void input(const ex_norm_pass *p, ex_map_type type, size_t begin, size
             input_chunk(dx, g1, x, k, slope, constant, 1, type, p->chunk);
         else
             input_chunk(dx, g1, x, k, slope, constant, 0, type, p->chunk);
+        if (d->planes)
+            copy_planes(d->planes, p, u, dx, type);
     }
 }
 

@@ -361,7 +361,7 @@ static ex_status weights_backward(ex_plan_core *plan, int node, ex_buffer_ref dy
     if (c.algorithm == EX_DNN_TILES)
         return ex_cpu_tiles_weights(plan, node, dy);
     if (c.algorithm == EX_DNN_ROWS)
-        return ex_plan_rows_backward(plan, node, dy, bias);
+        return ex_plan_rows_backward(plan, node, dy, EX_NO_REF, bias);
     const size_t bytes = ex_dnn_op_bytes(&op, DNNL_ARG_DIFF_WEIGHTS);
     const ex_status status =
         ex_dnn_filter_out(&reorder, ex_cpu_engine(plan), &op, DNNL_ARG_DIFF_WEIGHTS, &f);
@@ -425,12 +425,14 @@ static bool rows_are_few(const ex_plan_core *plan, int node)
     return block % 16 == 0; /* other layouts have no fast kernel */
 }
 
-/* Gradients of the layer's values, given that of the convolution's output. */
-static ex_status values_backward(ex_plan_core *plan, int node, ex_buffer_ref dy)
+/* Gradients of the layer's values, given that of the convolution's output, and, for those of few
+ * filters, its planes or nothing. */
+static ex_status values_backward(ex_plan_core *plan, int node, bool few, ex_buffer_ref dy,
+                                 ex_buffer_ref planes)
 {
     const size_t bias = ex_plan_bias_at(plan, node);
-    EX_TRY(rows_are_few(plan, node) ? ex_plan_rows_backward(plan, node, dy, bias)
-                                    : weights_backward(plan, node, dy, bias));
+    EX_TRY(few ? ex_plan_rows_backward(plan, node, dy, planes, bias)
+               : weights_backward(plan, node, dy, bias));
     return ex_plan_folds(plan, node) ? ex_plan_fold_backward(plan, node) : EX_OK;
 }
 
@@ -438,9 +440,14 @@ ex_status ex_cpu_conv_backward(ex_plan_core *plan, int node)
 {
     const ex_node *n = &plan->model->nodes[node];
     const bool norm = ex_plan_layer_of(plan, node)->scale != EX_NONE && !ex_plan_folds(plan, node);
-    ex_buffer_ref dy;
-    EX_TRY(norm ? ex_plan_norm_backward(plan, node, &dy) : ex_plan_conv_gradient(plan, node, &dy));
-    if (ex_plan_layer_trained(plan, n->layer))
-        EX_TRY(values_backward(plan, node, dy));
+    const bool trained = ex_plan_layer_trained(plan, n->layer);
+    const bool few = trained && rows_are_few(plan, node);
+    ex_buffer_ref dy, planes = EX_NO_REF;
+    if (norm && few)
+        EX_TRY(ex_plan_rows_scratch(plan, node, &planes));
+    EX_TRY(norm ? ex_plan_norm_backward(plan, node, planes, &dy)
+                : ex_plan_conv_gradient(plan, node, &dy));
+    if (trained)
+        EX_TRY(values_backward(plan, node, few, dy, planes));
     return plan->maps[n->input].wanted ? data_backward(plan, node, dy) : EX_OK;
 }

@@ -157,7 +157,7 @@ static ex_status weights_backward(ex_plan_core *plan, int node, ex_buffer_ref dy
 static ex_status values_backward(ex_plan_core *plan, int node, ex_buffer_ref dy)
 {
     const size_t bias = ex_plan_bias_at(plan, node);
-    EX_TRY(ex_plan_rows_are_few(plan, node) ? ex_plan_rows_backward(plan, node, dy, bias)
+    EX_TRY(ex_plan_rows_are_few(plan, node) ? ex_plan_rows_backward(plan, node, dy, EX_NO_REF, bias)
                                             : weights_backward(plan, node, dy, bias));
     return ex_plan_folds(plan, node) ? ex_plan_fold_backward(plan, node) : EX_OK;
 }

@@ -147,5 +147,5 @@ static ex_status library_backward(ex_plan_core *plan, int node, ex_buffer_ref *o
 ex_status ex_cuda_norm_backward(ex_plan_core *plan, int node, ex_buffer_ref *out)
 {
     return plan->maps[node].library ? library_backward(plan, node, out)
-                                    : ex_plan_norm_backward(plan, node, out);
+                                    : ex_plan_norm_backward(plan, node, EX_NO_REF, out);
 }

@@ -51,6 +51,37 @@ static int choose_rows(int32_t *row, int K, int rows)
     return rows;
 }
 
+#if !defined(EX_TEST_EMULATED)
+/* Of the planes of dy, instead of it: the same bits. */
+static void check_planes(const ex_conv_shape *c, const float *x, const float *dy,
+                         const int32_t *row, int rows, const float *dw, const float *dsum)
+{
+    const size_t pixels = (size_t)c->out_H * (size_t)c->out_W, block = (size_t)c->out_block;
+    const size_t weights = map_floats(c->K, c->in.C, c->R, c->S);
+    float *scratch = ex_guard_floats(k->conv_rows_scratch(c, rows)), *plane = scratch;
+    float *ours = ex_guard_floats(weights), *our_sum = ex_guard_floats((size_t)c->K);
+    for (size_t n = 0; n < (size_t)c->in.N; n++)
+        for (int j = 0; j < rows; j++)
+            for (size_t i = 0; i < pixels; i++) {
+                const size_t at = (size_t)row[j];
+                *plane++ =
+                    dy[(n * (size_t)c->K + at / block * block) * pixels + i * block + at % block];
+            }
+    memcpy(ours, dw, weights * sizeof *ours);
+    memcpy(our_sum, dsum, (size_t)c->K * sizeof *ours);
+    for (int j = 0; j < rows; j++) {
+        const size_t filter = weights / (size_t)c->K;
+        our_sum[row[j]] = 7.0f;
+        for (size_t i = 0; i < filter; i++)
+            ours[(size_t)row[j] * filter + i] = 7.0f;
+    }
+    k->conv_rows_bwd(ours, our_sum, x, NULL, row, rows, c, scratch, threads_stream(2));
+    assert_same_floats(ours, dw, weights);
+    assert_same_floats(our_sum, dsum, (size_t)c->K);
+    ex_guard_free(scratch), ex_guard_free(ours), ex_guard_free(our_sum);
+}
+#endif
+
 static void check_rows(const ex_conv_shape *c, int wanted)
 {
     int32_t row[64];
@@ -83,6 +114,9 @@ static void check_rows(const ex_conv_shape *c, int wanted)
         assert_same_floats(dw, first, weights);
         ex_guard_check(dsum, K), ex_guard_check(scratch, floats);
     }
+#if !defined(EX_TEST_EMULATED)
+    check_planes(c, x, dy, row, rows, dw, dsum);
+#endif
     k->conv_rows_bwd(dw, NULL, x, dy, row, rows, c, scratch, threads_stream(1));
     assert_same_floats(dw, first, weights);
     ex_guard_free(x), ex_guard_free(dy), ex_guard_free(dw), ex_guard_free(dw_ref);

@@ -174,6 +174,37 @@ static void test_forward_and_backward_equal_the_reference(void **state)
                                     .shift = (i + bits / 2) % 2});
 }
 
+#if !defined(EX_TEST_EMULATED)
+static void test_planes_are_channels_of_the_input_gradient(void **state)
+{
+    static const ex_map_shape shapes[] = {
+        {3, 48, 5, 3, 16}, {2, 5, 7, 5, 1}, {4, 24, 3, 3, 8}, {1, 16, 1, 1, 16}};
+    static const int32_t channel[] = {2, 0, 4};
+    (void)state;
+    for (size_t i = 0; i < 8; i++) {
+        const ex_map_shape *m = &shapes[i % 4];
+        const size_t pixels = (size_t)m->H * (size_t)m->W, block = (size_t)m->block;
+        const size_t floats = (size_t)m->N * 3 * pixels;
+        norm_data d;
+        open_norm(&d, &(norm_case){.shape = *m, .relu = true, .residual = i >= 4});
+        const ex_planes planes = {
+            .channel = channel, .channels = 3, .out = ex_guard_floats(floats)};
+        k->norm_train_fwd(d.y, d.x, i >= 4 ? d.residual : NULL, &d.norm, threads_stream(1));
+        d.gradient.planes = &planes;
+        k->norm_train_bwd(&d.gradient, &d.norm, threads_stream(2));
+        for (size_t at = 0; at < floats; at++) {
+            const size_t n = at / (3 * pixels), c = (size_t)channel[at / pixels % 3];
+            const size_t from =
+                (n * (size_t)m->C + c / block * block) * pixels + at % pixels * block + c % block;
+            assert_true(is_same_float(planes.out + at, d.dx + from));
+        }
+        ex_guard_check(planes.out, floats);
+        ex_guard_free(planes.out);
+        close_norm(&d);
+    }
+}
+#endif
+
 static void test_empty_maps_write_nothing(void **state)
 {
     static const ex_map_shape shapes[] = {{0, 16, 3, 3, 16}, {2, 0, 3, 3, 1}, {2, 3, 0, 5, 1}};
@@ -259,6 +290,9 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_forward_and_backward_equal_the_reference),
+#if !defined(EX_TEST_EMULATED)
+        cmocka_unit_test(test_planes_are_channels_of_the_input_gradient),
+#endif
         cmocka_unit_test(test_empty_maps_write_nothing),
         cmocka_unit_test(test_number_of_threads_changes_no_bit),
         cmocka_unit_test(test_a_nan_is_not_hidden_by_the_relu),
