@@ -53,6 +53,7 @@ typedef struct ex_lane {
     ex_device *device;
     const ex_model *model;
     int threads;
+    const float *host_params, *host_stats; /* the values where the host can read them, or NULL */
 } ex_lane;
 
 typedef enum ex_use {

@@ -10,13 +10,30 @@
 #include <stdio.h>
 #include <string.h>
 
-static void subtract(float *values, const float *from, const ex_segment *segments, size_t count)
+/* out = values - from on the segments; out may be values. */
+static void subtract(float *out, const float *values, const float *from, const ex_segment *segments,
+                     size_t count)
 {
     for (size_t i = 0; i < count; i++) {
         const size_t end = segments[i].offset + segments[i].length;
         for (size_t j = segments[i].offset; j < end; j++)
-            values[j] -= from[j];
+            out[j] = values[j] - from[j];
     }
+}
+
+/* The update in the slot, of the values that the lane holds. */
+static ex_status take_update(const ex_round_work *w, ex_lane *lane, ex_round_slot *s)
+{
+    const ex_federation *f = w->f;
+    const ex_mask *m = w->mask;
+    const float *params = lane->host_params, *stats = lane->host_stats;
+    if (!params) {
+        EX_TRY(ex_lane_store(lane, s->params, s->stats));
+        params = s->params, stats = s->stats;
+    }
+    subtract(s->params, params, f->params, m->params, m->param_segments);
+    subtract(s->stats, stats, f->stats, m->stats, m->stat_segments);
+    return EX_OK;
 }
 
 ex_fit ex_round_fit(const ex_federation *f, const ex_round *round, int client)
@@ -51,9 +68,7 @@ static ex_status train_client(const ex_round_work *w, int member, ex_trainer *tr
         return EX_FAIL(status, "round %d, client %d, %s", w->round->number + 1, client,
                        ex_error_message());
     EX_TRY(status);
-    EX_TRY(ex_lane_store(lane, s->params, s->stats));
-    subtract(s->params, f->params, w->mask->params, w->mask->param_segments);
-    subtract(s->stats, f->stats, w->mask->stats, w->mask->stat_segments);
+    EX_TRY(take_update(w, lane, s));
     out->seconds = ex_now() - start;
     return EX_OK;
 }

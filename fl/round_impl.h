@@ -14,7 +14,7 @@ typedef struct ex_round_outcome {
 } ex_round_outcome;
 
 typedef struct ex_round_slot {
-    float *params, *stats; /* what the client has trained, then its update on the mask's segments */
+    float *params, *stats; /* the client's update, on the mask's segments */
 } ex_round_slot;
 
 /* Kept from round to round: for large models the system takes longer to hand out the memory of a

@@ -47,6 +47,8 @@ ex_status ex_cpu_lane_create(ex_lane **out, ex_device *device, const ex_model *m
     EX_TRY_GOTO(EX_DNN(dnnl_stream_create(&lane->stream, d->engine, dnnl_stream_default_flags)),
                 fail);
     EX_TRY_GOTO(ex_lane_core_values(&lane->core), fail);
+    (*out)->host_params = lane->core.params;
+    (*out)->host_stats = lane->core.stats;
     return EX_OK;
 fail:
     ex_cpu_lane_destroy(out);
