@@ -6,7 +6,8 @@
  * the CPU, where it was measured. No GPU has been asked, nor whether it is faster there to gather
  * the selected channels of dy and let the library compute their filters alone. Milliseconds for all
  * convolutions of a step on one thread (AVX-512 BF16, oneDNN 2.6.3; medians of seven, by turns),
- * these over the library's:
+ * these over the library's, before these multiplied and added in one and the others were
+ * Winograd's:
  *
  *   filters            1/16         1/8          1/5          1/4          1/3          1/2
  *   resnet20, 128  29.1 / 68.0  40.3 / 63.8  53.2 / 64.7  63.6 / 65.1      -            -
