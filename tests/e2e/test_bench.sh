@@ -119,9 +119,8 @@ last 'all(any(r["name"].startswith(w) for r in d["roofline"]) for w in ("gather"
 succeeds bench roofline "${small[@]}" --batch 4 --repetitions 1 --use masked --bn frozen --last-layers 2
 last 'd["delta"] == 0.05 and d["bn"] == "frozen" and d["last_layers"] == 2'
 last '(lambda names: any(n.startswith("conv backward rows") for n in names)
-    and not any(n.startswith("norm") for n in names)
-    and sum("backward" in n and "l3" in n for n in names) > 0
-    and not any("backward" in n and "l1" in n for n in names))([r["name"] for r in d["roofline"]])'
+    and not any(n.startswith(("norm forward", "norm backward")) for n in names)
+    and {n.split(", ")[1] for n in names if "backward" in n} == {"layer3.block_2.conv_bn2.conv", "linear", "node 22"})([r["name"] for r in d["roofline"]])'
 
 succeeds bench clients "${small[@]}" --batch 4 --samples 6 --repetitions 2
 last 'd["job"] == "clients" and d["samples"] == 6 and d["batch"] == 4 and d["wrong"] == 0'
