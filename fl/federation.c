@@ -1,7 +1,7 @@
 /* Opening a federation: data, model, device; lanes on first use; the loop of rounds. */
 #include "federation_impl.h"
-#include "round_impl.h"
 
+#include "round_impl.h"
 #include "share.h"
 #include "strategy.h"
 

@@ -33,32 +33,17 @@ static ex_status choose_cohort(ex_round_work *w, const ex_strategy *strategy)
     return EX_OK;
 }
 
-static ex_status take_room(ex_round_work *w)
-{
-    ex_federation *f = w->f;
-    if (!f->room)
-        EX_TRY(ex_alloc(&f->room, 1, sizeof *f->room, "rounds"));
-    w->slots = f->room->slots;
-    w->slot_count = f->room->slot_count;
-    w->sum = f->room->sum;
-    *f->room = (ex_round_room){0};
-    return EX_OK;
-}
-
 void ex_round_room_free(ex_round_room **room)
 {
     if (!*room)
         return;
-    ex_round_slots_free(&(*room)->slots, &(*room)->slot_count);
+    ex_round_slots_free(*room);
     ex_aggregate_close(&(*room)->sum);
     ex_free(room);
 }
 
 static void work_close(ex_round_work *w)
 {
-    if (w->f->room)
-        *w->f->room =
-            (ex_round_room){.slots = w->slots, .slot_count = w->slot_count, .sum = w->sum};
     ex_free(&w->cohort);
     ex_free(&w->samples);
     ex_free(&w->weight);
@@ -70,11 +55,11 @@ static ex_status apply_mean(ex_round_work *w)
 {
     const ex_config *c = &w->f->config;
     const bool momentum = c->aggregation == EX_AGGREGATION_FEDAVGM;
-    if (w->sum.outside > 0)
+    if (w->room->sum.outside > 0)
         return EX_FAIL(EX_ERR_NUMERIC,
                        "round %d: %llu values of the updates are not finite, or above %d in "
                        "magnitude; lower the learning rate (now %g%s)",
-                       w->round->number + 1, (unsigned long long)w->sum.outside, EX_FIXED_MAX,
+                       w->round->number + 1, (unsigned long long)w->room->sum.outside, EX_FIXED_MAX,
                        w->round->lr, momentum ? ", times server.lr of fedavgm" : "");
     const ex_global global = {.params = w->f->params,
                               .stats = w->f->stats,
@@ -82,7 +67,7 @@ static ex_status apply_mean(ex_round_work *w)
                               .lr = c->server.lr,
                               .momentum = c->server.momentum};
     if (w->cohort_count > 0)
-        w->sum.strategy->apply(&w->sum, &global);
+        w->room->sum.strategy->apply(&w->room->sum, &global);
     ex_share_keep(w->f);
     return EX_OK;
 }
@@ -133,9 +118,11 @@ static void summarize(const ex_round_work *w, double seconds, ex_round_result *r
 static ex_status begin_round(ex_round_work *w)
 {
     const ex_strategy *strategy = ex_strategy_of((ex_aggregation)w->f->config.aggregation);
-    EX_TRY(take_room(w));
+    if (!w->f->room)
+        EX_TRY(ex_alloc(&w->f->room, 1, sizeof *w->f->room, "rounds"));
+    w->room = w->f->room;
     EX_TRY(choose_cohort(w, strategy));
-    EX_TRY(ex_aggregate_init(&w->sum, strategy, w->mask, ex_round_extra_places(w)));
+    EX_TRY(ex_aggregate_init(&w->room->sum, strategy, w->mask, ex_round_extra_places(w)));
     return w->f->share && ex_comm_rank(w->f->comm) == 0 ? ex_share_round(w->f, w->round) : EX_OK;
 }
 

@@ -76,8 +76,8 @@ static ex_status train_client(const ex_round_work *w, int member, ex_trainer *tr
 static void add_update(void *context, int item)
 {
     ex_round_work *w = context;
-    const ex_round_slot *s = &w->slots[item % w->slot_count];
-    w->sum.strategy->add(&w->sum, s->params, s->stats, w->weight[w->first + item]);
+    const ex_round_slot *s = &w->room->slots[item % w->room->slot_count];
+    w->room->sum.strategy->add(&w->room->sum, s->params, s->stats, w->weight[w->first + item]);
 }
 
 static ex_status run_item(void *context, int item, int lane)
@@ -86,8 +86,8 @@ static ex_status run_item(void *context, int item, int lane)
     if (!ex_ordered_enter(&w->ordered, item))
         return EX_OK; /* another item's error is what will be reported */
     ex_range_begin("client %d", w->cohort[w->first + item]);
-    const ex_status status =
-        train_client(w, w->first + item, w->f->lanes[lane], &w->slots[item % w->slot_count]);
+    const ex_status status = train_client(w, w->first + item, w->f->lanes[lane],
+                                          &w->room->slots[item % w->room->slot_count]);
     ex_range_end();
     if (status == EX_OK)
         ex_ordered_leave(&w->ordered, item, add_update, w);
@@ -102,19 +102,21 @@ static ex_status make_slots(ex_round_work *w)
 {
     const ex_model *m = w->f->model;
     const int most = w->f->lane_count + 1, count = w->count < most ? w->count : most;
+    ex_round_room *room = w->room;
     ex_status status;
-    if (w->slots && w->slot_count >= count)
+    if (room->slots && room->slot_count >= count)
         return EX_OK;
-    ex_round_slots_free(&w->slots, &w->slot_count);
-    EX_TRY(ex_alloc(&w->slots, (size_t)count, sizeof *w->slots, "updates"));
-    w->slot_count = count;
+    ex_round_slots_free(room);
+    EX_TRY(ex_alloc(&room->slots, (size_t)count, sizeof *room->slots, "updates"));
+    room->slot_count = count;
     for (int i = 0; i < count; i++) {
-        EX_TRY_GOTO(ex_alloc(&w->slots[i].params, m->param_count, sizeof(float), "update"), fail);
-        EX_TRY_GOTO(ex_alloc(&w->slots[i].stats, m->stat_count, sizeof(float), "update"), fail);
+        ex_round_slot *s = &room->slots[i];
+        EX_TRY_GOTO(ex_alloc(&s->params, m->param_count, sizeof(float), "update"), fail);
+        EX_TRY_GOTO(ex_alloc(&s->stats, m->stat_count, sizeof(float), "update"), fail);
     }
     return EX_OK;
 fail:
-    ex_round_slots_free(&w->slots, &w->slot_count);
+    ex_round_slots_free(room);
     return status;
 }
 
@@ -148,14 +150,14 @@ static ex_status prepare_lane(void *context, ex_trainer *trainer)
     return EX_OK;
 }
 
-void ex_round_slots_free(ex_round_slot **slots, int *slot_count)
+void ex_round_slots_free(ex_round_room *room)
 {
-    for (int i = 0; *slots && i < *slot_count; i++) {
-        ex_free(&(*slots)[i].params);
-        ex_free(&(*slots)[i].stats);
+    for (int i = 0; room->slots && i < room->slot_count; i++) {
+        ex_free(&room->slots[i].params);
+        ex_free(&room->slots[i].stats);
     }
-    ex_free(slots);
-    *slot_count = 0;
+    ex_free(&room->slots);
+    room->slot_count = 0;
 }
 
 static ex_status train_all(ex_round_work *w)
@@ -163,7 +165,7 @@ static ex_status train_all(ex_round_work *w)
     const bool prepares = ex_device_has_memory(w->f->device);
     EX_TRY(ex_federation_lanes_with(w->f, prepares ? prepare_lane : NULL, w));
     EX_TRY(make_slots(w));
-    EX_TRY(ex_ordered_init(&w->ordered, w->slot_count));
+    EX_TRY(ex_ordered_init(&w->ordered, w->room->slot_count));
     char label[32];
     snprintf(label, sizeof label, "round %d", w->round->number + 1);
     ex_progress_begin(label, passes(w), "img");
@@ -176,11 +178,11 @@ static ex_status train_all(ex_round_work *w)
 /* As if nothing had been trained. */
 static ex_status begin_anew(ex_round_work *w)
 {
-    const ex_strategy *strategy = w->sum.strategy;
-    ex_round_slots_free(&w->slots, &w->slot_count);
+    const ex_strategy *strategy = w->room->sum.strategy;
+    ex_round_slots_free(w->room);
     memset(w->outcomes, 0, (size_t)w->cohort_count * sizeof *w->outcomes);
-    ex_aggregate_close(&w->sum);
-    return ex_aggregate_init(&w->sum, strategy, w->mask, ex_round_extra_places(w));
+    ex_aggregate_close(&w->room->sum);
+    return ex_aggregate_init(&w->room->sum, strategy, w->mask, ex_round_extra_places(w));
 }
 
 ex_status ex_round_train(ex_round_work *w)

@@ -17,8 +17,8 @@ typedef struct ex_round_slot {
     float *params, *stats; /* the client's update, on the mask's segments */
 } ex_round_slot;
 
-/* Kept from round to round: for large models the system takes longer to hand out the memory of a
- * round than clients take to fill it. */
+/* Kept from round to round: to have it from the system anew took a tenth of the time of small
+ * clients (vgg11, five steps of ten images each: 397 ms a visit, 354 without). */
 struct ex_round_room {
     ex_round_slot *slots; /* (slot_count) */
     int slot_count;
@@ -35,15 +35,13 @@ typedef struct ex_round_work {
     size_t *samples;
     double *weight;
     ex_round_outcome *outcomes;
-    ex_round_slot *slots; /* the federation's room, while the round runs */
-    int slot_count;
+    ex_round_room *room; /* the federation's */
     ex_ordered ordered;
-    ex_aggregate sum;
 } ex_round_work;
 
 /* Trains this rank's clients on the lanes and adds their updates (round_client.c). */
 ex_status ex_round_train(ex_round_work *w);
-void ex_round_slots_free(ex_round_slot **slots, int *slot_count);
+void ex_round_slots_free(ex_round_room *room);
 void ex_round_room_free(ex_round_room **room);
 /* How many places the ranks need behind the sum of the updates (round_ranks.c). */
 size_t ex_round_extra_places(const ex_round_work *w);

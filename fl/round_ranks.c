@@ -54,13 +54,14 @@ static void unpack_outcomes(ex_round_work *w, const int64_t *at)
 ex_status ex_round_join(ex_round_work *w, ex_status mine)
 {
     ex_comm *comm = w->f->comm;
-    int64_t *statuses = w->sum.sum + w->sum.size, *outside = statuses + ex_comm_size(comm);
+    int64_t *statuses = w->room->sum.sum + w->room->sum.size,
+            *outside = statuses + ex_comm_size(comm);
     statuses[ex_comm_rank(comm)] = (int64_t)mine;
-    *outside = (int64_t)w->sum.outside;
+    *outside = (int64_t)w->room->sum.outside;
     pack_outcomes(w, outside + 1);
-    EX_TRY(ex_comm_sum(comm, w->sum.sum, w->sum.size + ex_round_extra_places(w)));
+    EX_TRY(ex_comm_sum(comm, w->room->sum.sum, w->room->sum.size + ex_round_extra_places(w)));
     EX_TRY(ex_comm_settle(comm, statuses));
-    w->sum.outside = (uint64_t)*outside;
+    w->room->sum.outside = (uint64_t)*outside;
     unpack_outcomes(w, outside + 1);
     return EX_OK;
 }

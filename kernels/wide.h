@@ -28,12 +28,18 @@ EX_INLINE void ex_wide_store(float *p, ex_wide v)
     memcpy(p, &v, sizeof v);
 }
 
-/* Sixteen bf16 as float32. Each word of two is taken twice, and then shifted or masked: one shuffle,
- * where gcc (12) makes four of a conversion, which is what norms and few-row gradients then wait for.
- * Words are little-endian. */
+#if defined(__has_builtin)
+#if __has_builtin(__builtin_shufflevector) /* gcc from 12 on, clang */
+#define EX_WIDE_SHUFFLES
+#endif
+#endif
+
+/* Sixteen bf16 as float32. Each word of two is taken twice, and then shifted or masked: one
+ * shuffle, where gcc (12) makes four of a conversion, which is what norms and few-row gradients
+ * then wait for. Words are little-endian. */
 EX_INLINE ex_wide ex_wide_of_halves(const uint16_t *p)
 {
-#if defined(__has_builtin) && __has_builtin(__builtin_shufflevector)
+#if defined(EX_WIDE_SHUFFLES)
     typedef uint32_t pairs __attribute__((vector_size(EX_WIDE * sizeof(uint16_t))));
     const ex_wide_bits up = {16, 0, 16, 0, 16, 0, 16, 0, 16, 0, 16, 0, 16, 0, 16, 0};
     pairs v;
