@@ -143,8 +143,8 @@ struct ex_backend {
     void (*plan_destroy)(ex_plan **plan);
     /* NULL where a run takes nothing. */
     ex_status (*plan_reserve)(ex_plan *plan, const ex_dataset *data, size_t samples);
-    ex_status (*plan_train)(ex_plan *plan, const ex_dataset *data, const ex_samples *feed,
-                            const ex_sgd_coeff *sgd, ex_train_sums *sums);
+    ex_status (*plan_train)(ex_plan *plan, ex_plan *rest, const ex_dataset *data,
+                            const ex_samples *feed, const ex_sgd_coeff *sgd, ex_train_sums *sums);
     ex_status (*plan_gradient)(ex_plan *plan, const ex_dataset *data, const ex_samples *feed,
                                ex_gradient *out);
     ex_status (*plan_evaluate)(ex_plan *plan, const ex_dataset *data, const ex_samples *feed,
@@ -186,8 +186,8 @@ ex_status ex_lane_store_velocity(ex_lane *lane, float *velocity);
 
 ex_status ex_plan_create(ex_plan **out, ex_lane *lane, const ex_plan_spec *spec);
 void ex_plan_destroy(ex_plan **plan);
-/* TRAIN: takes what ex_plan_train on so many samples of `data` needs beside the plan, so that the
- * run takes nothing. */
+/* TRAIN: takes what training on so many samples of `data` in one call needs beside the plans, so
+ * that the run takes nothing. */
 ex_status ex_plan_reserve(ex_plan *plan, const ex_dataset *data, size_t samples);
 
 /* The stream of random words that the step of plan->key has for `use`; for back ends. */
@@ -202,6 +202,11 @@ ex_dropout ex_plan_dropout(const ex_plan *plan, int node);
  * values are then of no use. */
 ex_status ex_plan_train(ex_plan *plan, const ex_dataset *data, const ex_samples *feed,
                         const ex_sgd_coeff *sgd, ex_train_sums *sums);
+/* The same, with feed's last samples, fewer than a batch, as a last step of `rest`, a plan of the
+ * same lane for so many; NULL: none are left over. The device is waited for once. The step is named
+ * by plan->key like those before it; rest->key is overwritten. */
+ex_status ex_plan_train_epoch(ex_plan *plan, ex_plan *rest, const ex_dataset *data,
+                              const ex_samples *feed, const ex_sgd_coeff *sgd, ex_train_sums *sums);
 /* Forward and backward of exactly spec.batch samples; running statistics and values stay. With a
  * mask, gradients outside it are 0. */
 ex_status ex_plan_gradient(ex_plan *plan, const ex_dataset *data, const ex_samples *feed,

@@ -31,11 +31,29 @@ static ex_status check_trains(const ex_plan *plan)
 ex_status ex_plan_train(ex_plan *plan, const ex_dataset *data, const ex_samples *feed,
                         const ex_sgd_coeff *sgd, ex_train_sums *sums)
 {
+    return ex_plan_train_epoch(plan, NULL, data, feed, sgd, sums);
+}
+
+static ex_status check_rest(const ex_plan *plan, const ex_plan *rest, size_t left)
+{
+    EX_TRY(check_trains(rest));
+    EX_CHECK_ARG(rest->lane == plan->lane, "the last samples would be trained on another lane");
+    EX_CHECK_ARG((size_t)rest->spec.batch == left, "%zu samples are left over, not %d", left,
+                 rest->spec.batch);
+    return EX_OK;
+}
+
+ex_status ex_plan_train_epoch(ex_plan *plan, ex_plan *rest, const ex_dataset *data,
+                              const ex_samples *feed, const ex_sgd_coeff *sgd, ex_train_sums *sums)
+{
     const size_t batch = (size_t)plan->spec.batch;
     EX_TRY(check_trains(plan));
-    EX_CHECK_ARG(feed->count % batch == 0, "%zu samples are no multiple of the batch %zu",
-                 feed->count, batch);
-    return backend_of(plan)->plan_train(plan, data, feed, sgd, sums);
+    if (rest)
+        EX_TRY(check_rest(plan, rest, feed->count % batch));
+    else
+        EX_CHECK_ARG(feed->count % batch == 0, "%zu samples are no multiple of the batch %zu",
+                     feed->count, batch);
+    return backend_of(plan)->plan_train(plan, rest, data, feed, sgd, sums);
 }
 
 ex_status ex_plan_gradient(ex_plan *plan, const ex_dataset *data, const ex_samples *feed,

@@ -117,17 +117,23 @@ static ex_status slot_open(slot *s, ex_lane *lane, ex_plan_spec spec)
     return status;
 }
 
-static void drop_oldest(ex_trainer *t)
+/* Whether there was a plan other than `keep`, of which the one used longest ago is gone. */
+static bool drop_oldest(ex_trainer *t, const ex_plan *keep)
 {
-    int oldest = 0;
-    for (int i = 1; i < t->slot_count; i++)
-        if (t->slots[i].used < t->slots[oldest].used)
+    int oldest = -1;
+    for (int i = 0; i < t->slot_count; i++)
+        if (t->slots[i].plan != keep && (oldest < 0 || t->slots[i].used < t->slots[oldest].used))
             oldest = i;
+    if (oldest < 0)
+        return false;
     slot_close(&t->slots[oldest]);
     t->slots[oldest] = t->slots[--t->slot_count];
+    return true;
 }
 
-static ex_status plan_get(ex_plan **out, ex_trainer *t, const ex_plan_spec *spec)
+/* keep: a plan that has to stay, or NULL. */
+static ex_status plan_get(ex_plan **out, ex_trainer *t, const ex_plan_spec *spec,
+                          const ex_plan *keep)
 {
     t->clock++;
     for (int i = 0; i < t->slot_count; i++)
@@ -137,12 +143,12 @@ static ex_status plan_get(ex_plan **out, ex_trainer *t, const ex_plan_spec *spec
             return EX_OK;
         }
     if (t->slot_count == PLANS_MAX)
-        drop_oldest(t);
+        drop_oldest(t, keep);
     slot made;
     ex_status status;
     /* Short of memory, a plan that waits for its next use makes room. */
-    while ((status = slot_open(&made, t->lane, *spec)) == EX_ERR_MEMORY && t->slot_count > 0)
-        drop_oldest(t);
+    while ((status = slot_open(&made, t->lane, *spec)) == EX_ERR_MEMORY && drop_oldest(t, keep))
+        continue;
     EX_TRY(status);
     made.used = t->clock;
     t->slots[t->slot_count++] = made;
@@ -189,61 +195,81 @@ static ex_status stopped(void)
     return EX_FAIL(EX_ERR_INTERRUPTED, "interrupted by a signal");
 }
 
-static ex_status train_plan(ex_plan **out, ex_trainer *t, const ex_fit *fit, int batch)
+static ex_status train_plan(ex_plan **out, ex_trainer *t, const ex_fit *fit, size_t batch,
+                            const ex_plan *keep)
 {
     const ex_plan_spec spec = {
-        .use = EX_USE_TRAIN, .batch = batch, .norm = fit->norm, .mask = fit->mask};
-    return plan_get(out, t, &spec);
+        .use = EX_USE_TRAIN, .batch = (int)batch, .norm = fit->norm, .mask = fit->mask};
+    return plan_get(out, t, &spec, keep);
 }
 
-/* Steps of `batch` samples over feed[first, first + count). */
-static ex_status run_steps(ex_trainer *t, const ex_fit *fit, int batch, ex_rng_key key,
-                           size_t first, size_t count, ex_train_sums *sums)
+/* The plans of an epoch: of its batches, and of what the last one is short of, or NULL. */
+typedef struct epoch_plans {
+    ex_plan *plan, *rest;
+    bool apart; /* memory holds one of them only: rest is made when plan has run, in its place */
+} epoch_plans;
+
+static ex_status get_plans(epoch_plans *out, ex_trainer *t, const ex_fit *fit)
 {
-    if (count == 0)
+    const size_t count = fit->samples->count, asked = (size_t)fit->batch_size;
+    const size_t batch = count < asked ? count : asked, left = count % batch;
+    *out = (epoch_plans){0};
+    EX_TRY(train_plan(&out->plan, t, fit, batch, NULL));
+    if (left == 0)
         return EX_OK;
-    ex_plan *plan;
-    EX_TRY(train_plan(&plan, t, fit, batch));
-    plan->key = key;
-    const size_t group = (size_t)batch * (size_t)t->lane->device->steps_a_run;
-    for (size_t done = 0; done < count; done += group) {
+    const ex_status status = train_plan(&out->rest, t, fit, left, out->plan);
+    out->apart = status == EX_ERR_MEMORY;
+    return out->apart ? EX_OK : status;
+}
+
+/* What is trained in one call: so many steps, and with the last of them what is left over. */
+static size_t next_part(const ex_trainer *t, const ex_plan *plan, size_t left)
+{
+    const size_t batch = (size_t)plan->spec.batch;
+    const size_t group = batch * (size_t)t->lane->device->steps_a_run;
+    return left < group + batch ? left : group;
+}
+
+/* Steps over feed[first, end), which end with one of rest if it is not NULL. */
+static ex_status run_steps(ex_trainer *t, const ex_fit *fit, ex_plan *plan, ex_plan *rest,
+                           size_t first, size_t end, ex_train_sums *sums)
+{
+    while (first < end) {
+        const ex_samples part = slice(&t->feed, first, next_part(t, plan, end - first));
+        ex_plan *const last = first + part.count == end ? rest : NULL;
         if (ex_interrupted())
             return stopped();
-        const size_t n = count - done < group ? count - done : group;
-        const ex_samples part = slice(&t->feed, first + done, n);
-        EX_TRY(ex_plan_train(plan, fit->data, &part, &fit->sgd, sums));
-        ex_progress_add((double)n);
+        EX_TRY(ex_plan_train_epoch(plan, last, fit->data, &part, &fit->sgd, sums));
+        ex_progress_add((double)part.count);
+        first += part.count;
     }
     return EX_OK;
 }
 
 static ex_status run_epoch(ex_trainer *t, const ex_fit *fit, int epoch, ex_train_sums *sums)
 {
-    const size_t count = fit->samples->count, batch = (size_t)fit->batch_size;
-    const size_t rest = count % batch;
-    ex_rng_key key = fit->key;
-    key.epoch = (uint32_t)epoch;
-    key.step = 0;
+    const size_t count = fit->samples->count;
+    epoch_plans p;
     feed_shuffle(t, fit, epoch);
-    EX_TRY(run_steps(t, fit, fit->batch_size, key, 0, count - rest, sums));
-    key.step = (uint32_t)(count / batch);
-    return run_steps(t, fit, (int)rest, key, count - rest, rest, sums);
+    EX_TRY(get_plans(&p, t, fit));
+    p.plan->key = fit->key;
+    p.plan->key.epoch = (uint32_t)epoch;
+    p.plan->key.step = 0;
+    if (!p.apart)
+        return run_steps(t, fit, p.plan, p.rest, 0, count, sums);
+    const size_t left = count % (size_t)fit->batch_size;
+    EX_TRY(run_steps(t, fit, p.plan, NULL, 0, count - left, sums));
+    const ex_rng_key key = p.plan->key;
+    EX_TRY(train_plan(&p.rest, t, fit, left, NULL));
+    p.rest->key = key;
+    return run_steps(t, fit, p.rest, NULL, count - left, count, sums);
 }
 
 ex_status ex_trainer_prepare(ex_trainer *t, const ex_fit *fit)
 {
-    const size_t batch = (size_t)fit->batch_size, count = fit->samples->count;
-    const size_t rest = count % batch, group = batch * (size_t)t->lane->device->steps_a_run;
-    ex_plan *plan;
-    if (count >= batch) {
-        EX_TRY(train_plan(&plan, t, fit, fit->batch_size));
-        EX_TRY(ex_plan_reserve(plan, fit->data, count - rest < group ? count - rest : group));
-    }
-    if (rest) {
-        EX_TRY(train_plan(&plan, t, fit, (int)rest));
-        EX_TRY(ex_plan_reserve(plan, fit->data, rest));
-    }
-    return EX_OK;
+    epoch_plans p;
+    EX_TRY(get_plans(&p, t, fit));
+    return ex_plan_reserve(p.plan, fit->data, next_part(t, p.plan, fit->samples->count));
 }
 
 /* The steps before the one that failed have been added to sums. */
@@ -290,7 +316,7 @@ static ex_status evaluate_plan(ex_plan **out, ex_trainer *t)
     ex_status status;
     for (;;) {
         const ex_plan_spec spec = {.use = EX_USE_EVALUATE, .batch = t->evaluate_batch};
-        status = plan_get(out, t, &spec);
+        status = plan_get(out, t, &spec, NULL);
         if (status != EX_ERR_MEMORY || t->evaluate_batch == 1)
             break;
         t->evaluate_batch /= 2;

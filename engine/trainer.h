@@ -29,7 +29,8 @@ ex_lane *ex_trainer_lane(ex_trainer *t);
 /* Drops the plans that wait for their next use, which then makes them anew. */
 void ex_trainer_drop_plans(ex_trainer *t);
 /* Makes the plans that ex_trainer_fit would, and what they run on: the device has chosen its
- * algorithms then, and an epoch on it takes no memory. */
+ * algorithms then, and an epoch on it takes no memory. Where memory holds the plan of an epoch's
+ * batches but not that of a shorter last one beside it, each epoch makes both in turn. */
 ex_status ex_trainer_prepare(ex_trainer *t, const ex_fit *fit);
 /* Trains the lane's values in place; momentum goes on from the call before, ex_lane_load clears it.
  * The mask is only read during the call. Looks at ex_interrupted() every few steps:

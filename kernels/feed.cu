@@ -7,11 +7,10 @@ static __global__ void __launch_bounds__(EX_BLOCK)
     feed_next_kernel(uint32_t *index_out, uint16_t *label_out, const ex_feed_state *state,
                      const uint32_t *index, const uint16_t *label, uint32_t N)
 {
-    const uint32_t step = state->step;
+    const size_t first = state->at;
     for (uint32_t i = threadIdx.x; i < N; i += blockDim.x) {
-        const size_t at = ex_feed_at_body(step, i, N);
-        index_out[i] = index[at];
-        label_out[i] = label[at];
+        index_out[i] = index[first + i];
+        label_out[i] = label[first + i];
     }
 }
 
@@ -20,15 +19,14 @@ static __global__ void __launch_bounds__(EX_BLOCK)
     feed_log_kernel(float *loss_log, int32_t *predicted_log, ex_feed_state *state,
                     const float *loss, const int32_t *predicted, uint32_t N)
 {
-    const uint32_t step = state->step;
+    const size_t first = state->at;
     for (uint32_t i = threadIdx.x; i < N; i += blockDim.x) {
-        const size_t at = ex_feed_at_body(step, i, N);
-        loss_log[at] = loss[i];
-        predicted_log[at] = predicted[i];
+        loss_log[first + i] = loss[i];
+        predicted_log[first + i] = predicted[i];
     }
     __syncthreads();
     if (threadIdx.x == 0)
-        ex_feed_advance_body(state);
+        ex_feed_advance_body(state, N);
 }
 
 void ex_feed_next_cuda(uint32_t *index_out, uint16_t *label_out, const ex_feed_state *state,

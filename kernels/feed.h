@@ -5,16 +5,10 @@
 #include "device.h"
 #include "kernels.h"
 
-/* Where sample i of the present step lies in the feed's lists. */
-EX_BODY size_t ex_feed_at_body(uint32_t step, uint32_t i, uint32_t N)
+/* Behind a step of N samples: the next one draws from the next step's stream. */
+EX_BODY void ex_feed_advance_body(ex_feed_state *state, uint32_t N)
 {
-    return (size_t)step * N + i;
-}
-
-/* The next step: it draws from the next step's stream. */
-EX_BODY void ex_feed_advance_body(ex_feed_state *state)
-{
-    state->step++;
+    state->at += N;
     state->words[0]++;
 }
 

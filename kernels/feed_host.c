@@ -6,10 +6,9 @@ void ex_feed_next_host(uint32_t *index_out, uint16_t *label_out, const ex_feed_s
                        const uint32_t *index, const uint16_t *label, int N, ex_stream s)
 {
     (void)s;
-    for (uint32_t i = 0; i < (uint32_t)N; i++) {
-        const size_t at = ex_feed_at_body(state->step, i, (uint32_t)N);
-        index_out[i] = index[at];
-        label_out[i] = label[at];
+    for (size_t i = 0; i < (size_t)N; i++) {
+        index_out[i] = index[state->at + i];
+        label_out[i] = label[state->at + i];
     }
 }
 
@@ -19,10 +18,9 @@ void ex_feed_log_host(float *loss_log, int32_t *predicted_log, ex_feed_state *st
     (void)s;
     if (N <= 0)
         return;
-    for (uint32_t i = 0; i < (uint32_t)N; i++) {
-        const size_t at = ex_feed_at_body(state->step, i, (uint32_t)N);
-        loss_log[at] = loss[i];
-        predicted_log[at] = predicted[i];
+    for (size_t i = 0; i < (size_t)N; i++) {
+        loss_log[state->at + i] = loss[i];
+        predicted_log[state->at + i] = predicted[i];
     }
-    ex_feed_advance_body(state);
+    ex_feed_advance_body(state, (uint32_t)N);
 }

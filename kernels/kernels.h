@@ -71,7 +71,7 @@ typedef struct ex_draws {
 
 /* Where a feed stands, for steps that are recorded once and run often; it lies where data lie. */
 typedef struct ex_feed_state {
-    uint32_t step;     /* the feed's step that is next */
+    uint32_t at;       /* the feed's sample that is next */
     uint32_t words[3]; /* ex_draws.at of that step: words[0] counts on with the steps */
 } ex_feed_state;
 
@@ -220,12 +220,11 @@ typedef struct ex_kernels {
 
     /* --- feed ------------------------------------------------------------------------------- */
 
-    /* index_out, label_out (N) "=" those of the step that *state names, in lists of N samples a
-     * step: index[state->step * N + i]. */
+    /* index_out, label_out (N) "=" those of the step that *state names: index[state->at + i]. */
     void (*feed_next)(uint32_t *index_out, uint16_t *label_out, const ex_feed_state *state,
                       const uint32_t *index, const uint16_t *label, int N, ex_stream s);
     /* The reverse: that step's places of loss_log, predicted_log "=" loss, predicted (N). Then
-     * *state names the next step. */
+     * *state names the next step, N samples on. */
     void (*feed_log)(float *loss_log, int32_t *predicted_log, ex_feed_state *state,
                      const float *loss, const int32_t *predicted, int N, ex_stream s);
 

@@ -192,7 +192,7 @@ ex_status ex_cpu_lane_store_velocity(ex_lane *lane, float *velocity);
 
 ex_status ex_cpu_plan_create(ex_plan **out, ex_lane *lane, const ex_plan_spec *spec);
 void ex_cpu_plan_destroy(ex_plan **plan);
-ex_status ex_cpu_train(ex_plan *plan, const ex_dataset *data, const ex_samples *feed,
+ex_status ex_cpu_train(ex_plan *plan, ex_plan *rest, const ex_dataset *data, const ex_samples *feed,
                        const ex_sgd_coeff *sgd, ex_train_sums *sums);
 ex_status ex_cpu_gradient(ex_plan *plan, const ex_dataset *data, const ex_samples *feed,
                           ex_gradient *out);

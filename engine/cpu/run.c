@@ -58,17 +58,30 @@ static ex_status train_batch(ex_cpu_plan *p, const ex_samples *feed, size_t firs
     return EX_OK;
 }
 
-ex_status ex_cpu_train(ex_plan *plan, const ex_dataset *data, const ex_samples *feed,
-                       const ex_sgd_coeff *sgd, ex_train_sums *sums)
+/* Steps of feed's samples [first, end). */
+static ex_status train_batches(ex_cpu_plan *p, const ex_dataset *data, const ex_samples *feed,
+                               size_t first, size_t end, const ex_sgd_coeff *sgd,
+                               ex_train_sums *sums)
 {
-    ex_cpu_plan *p = ex_cpu_plan_of(plan);
-    const size_t batch = (size_t)plan->spec.batch;
     EX_TRY(begin(p, data));
     p->core.sgd = *sgd;
     p->core.lane->version++;
-    for (size_t first = 0; first < feed->count; first += batch)
+    for (; first < end; first += (size_t)p->core.base.spec.batch)
         EX_TRY(train_batch(p, feed, first, sums));
     p->core.version = p->core.lane->version; /* each step folds what the one before it changed */
+    return EX_OK;
+}
+
+ex_status ex_cpu_train(ex_plan *plan, ex_plan *rest, const ex_dataset *data, const ex_samples *feed,
+                       const ex_sgd_coeff *sgd, ex_train_sums *sums)
+{
+    const size_t whole = feed->count - feed->count % (size_t)plan->spec.batch;
+    EX_TRY(train_batches(ex_cpu_plan_of(plan), data, feed, 0, whole, sgd, sums));
+    if (!rest)
+        return EX_OK;
+    rest->key = plan->key;
+    EX_TRY(train_batches(ex_cpu_plan_of(rest), data, feed, whole, feed->count, sgd, sums));
+    plan->key = rest->key;
     return EX_OK;
 }
 

@@ -16,18 +16,21 @@
 
 /* --- runs ------------------------------------------------------------------------------------- */
 
-/* Everything that is the same for each batch of a run: data resident, samples uploaded, steps
- * bound, norms folded. `more`: bytes of the stage for what comes out beside losses and
- * predictions. */
+/* Everything that is the same for each batch of a run: ready, samples uploaded, started. `more`:
+ * bytes of the stage for what comes out beside losses and predictions. */
 ex_status ex_cuda_begin(ex_cuda_plan *plan, const ex_dataset *data, const ex_samples *feed,
                         size_t more);
+/* Steps bound, data resident: may wait for the lane, and free its stage. */
+ex_status ex_cuda_ready(ex_cuda_plan *plan, const ex_dataset *data);
+/* Constants uploaded, norms folded: queued behind what the lane runs by then. */
+ex_status ex_cuda_start(ex_cuda_plan *plan, const ex_dataset *data);
 /* Folds the norms that are kept folded if the lane's values changed. */
 ex_status ex_cuda_prepare(ex_cuda_plan *plan);
 /* Points the plan at the samples from `first` on. */
 void ex_cuda_batch(ex_cuda_plan *plan, size_t first);
-/* Puts the state of a training plan's feed, from its first step on, and of its draws on the device.
- */
-ex_status ex_cuda_state_upload(ex_cuda_plan *plan);
+/* Puts the state of a training plan's feed, from its sample `first` on, and of its draws on the
+ * device. */
+ex_status ex_cuda_state_upload(ex_cuda_plan *plan, size_t first);
 /* Queues the next `steps` training steps of the feed, as many as can be by recordings. */
 ex_status ex_cuda_queue_steps(ex_cuda_plan *plan, size_t steps);
 
@@ -61,8 +64,8 @@ ex_status ex_cuda_lane_store_velocity(ex_lane *lane, float *velocity);
 ex_status ex_cuda_plan_create(ex_plan **out, ex_lane *lane, const ex_plan_spec *spec);
 void ex_cuda_plan_destroy(ex_plan **plan);
 ex_status ex_cuda_reserve(ex_plan *plan, const ex_dataset *data, size_t samples);
-ex_status ex_cuda_train(ex_plan *plan, const ex_dataset *data, const ex_samples *feed,
-                        const ex_sgd_coeff *sgd, ex_train_sums *sums);
+ex_status ex_cuda_train(ex_plan *plan, ex_plan *rest, const ex_dataset *data,
+                        const ex_samples *feed, const ex_sgd_coeff *sgd, ex_train_sums *sums);
 ex_status ex_cuda_gradient(ex_plan *plan, const ex_dataset *data, const ex_samples *feed,
                            ex_gradient *out);
 ex_status ex_cuda_evaluate(ex_plan *plan, const ex_dataset *data, const ex_samples *feed,

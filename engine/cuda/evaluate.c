@@ -24,18 +24,28 @@ ex_status ex_cuda_prepare(ex_cuda_plan *plan)
     return status;
 }
 
+ex_status ex_cuda_ready(ex_cuda_plan *plan, const ex_dataset *data)
+{
+    EX_TRY(ex_plan_check_data(plan->core.model, data));
+    EX_TRY(ex_plan_bind(&plan->core));
+    plan->core.data = data;
+    return ex_cuda_images(&plan->core.images, plan->lane, data);
+}
+
+ex_status ex_cuda_start(ex_cuda_plan *plan, const ex_dataset *data)
+{
+    EX_TRY(upload_affine(plan, data));
+    EX_TRY(ex_cuda_readers_wait(plan));
+    return ex_cuda_prepare(plan);
+}
+
 ex_status ex_cuda_begin(ex_cuda_plan *plan, const ex_dataset *data, const ex_samples *feed,
                         size_t more)
 {
-    EX_TRY(ex_plan_check_data(plan->core.model, data));
+    EX_TRY(ex_cuda_ready(plan, data));
     EX_TRY(ex_plan_check_samples(plan->core.model, data, feed, 0, feed->count));
-    EX_TRY(ex_plan_bind(&plan->core)); /* which may wait for the lane, and free its stage */
-    EX_TRY(ex_cuda_images(&plan->core.images, plan->lane, data));
     EX_TRY(ex_cuda_feed_upload(plan->lane, feed, (size_t)plan->core.base.spec.batch, more));
-    EX_TRY(upload_affine(plan, data));
-    plan->core.data = data;
-    EX_TRY(ex_cuda_readers_wait(plan));
-    return ex_cuda_prepare(plan);
+    return ex_cuda_start(plan, data);
 }
 
 void ex_cuda_batch(ex_cuda_plan *plan, size_t first)

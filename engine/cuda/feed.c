@@ -57,13 +57,12 @@ static size_t whole_batches(size_t samples, size_t batch)
     return (samples + batch - 1) / batch * batch;
 }
 
-ex_status ex_cuda_feed_reserve(ex_cuda_lane *lane, size_t samples, size_t batch)
+ex_status ex_cuda_feed_reserve(ex_cuda_lane *lane, size_t samples)
 {
     const ex_model *m = lane->core.base.model;
-    const size_t padded = whole_batches(samples, batch);
-    EX_TRY(make_room(lane, padded));
+    EX_TRY(make_room(lane, samples));
     return ex_cuda_stage_room(lane, (m->param_count + m->stat_count) * sizeof(float) + staged(0) +
-                                        staged(padded));
+                                        staged(samples));
 }
 
 ex_status ex_cuda_feed_upload(ex_cuda_lane *lane, const ex_samples *feed, size_t batch, size_t more)

@@ -141,7 +141,7 @@ ex_status ex_cuda_fetch(ex_cuda_lane *lane, void *to, const void *from, size_t b
 ex_status ex_cuda_feed_upload(ex_cuda_lane *lane, const ex_samples *feed, size_t batch,
                               size_t more);
 /* Makes the room that this takes, with the lane's values sent before it. */
-ex_status ex_cuda_feed_reserve(ex_cuda_lane *lane, size_t samples, size_t batch);
+ex_status ex_cuda_feed_reserve(ex_cuda_lane *lane, size_t samples);
 /* feed.host_loss and host_predicted of `count` samples; waits for the lane. They stay until
  * something else is taken of the stage. */
 ex_status ex_cuda_feed_read(ex_cuda_lane *lane, size_t count);

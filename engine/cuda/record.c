@@ -5,10 +5,11 @@
  * again without the host's part of the work; steps that fill no group are queued one by one. */
 #include "cuda/cuda_impl.h"
 
-ex_status ex_cuda_state_upload(ex_cuda_plan *plan)
+ex_status ex_cuda_state_upload(ex_cuda_plan *plan, size_t first)
 {
     const ex_draws d = ex_plan_draws(&plan->core.base, (ex_rng_use)0);
-    const ex_feed_state state = {.words = {d.counter[1], d.counter[2], d.counter[3]}};
+    const ex_feed_state state = {.at = (uint32_t)first,
+                                 .words = {d.counter[1], d.counter[2], d.counter[3]}};
     return ex_cuda_send(plan->lane, plan->state, &state, sizeof state);
 }
 

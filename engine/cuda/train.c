@@ -11,28 +11,56 @@ ex_status ex_cuda_reserve(ex_plan *plan, const ex_dataset *data, size_t samples)
     EX_TRY(ex_cuda_enter(lane, "preparing a run"));
     EX_TRY(ex_plan_check_data(lane->core.base.model, data));
     EX_TRY(ex_cuda_images(&images, lane, data));
-    return ex_cuda_feed_reserve(lane, samples, (size_t)plan->spec.batch);
+    return ex_cuda_feed_reserve(lane, samples);
 }
 
-ex_status ex_cuda_train(ex_plan *plan, const ex_dataset *data, const ex_samples *feed,
-                        const ex_sgd_coeff *sgd, ex_train_sums *sums)
+/* Queues the next `steps` steps of the feed, the first at its sample `first`. */
+static ex_status queue(ex_cuda_plan *p, const ex_dataset *data, const ex_sgd_coeff *sgd,
+                       size_t first, size_t steps)
 {
-    ex_cuda_plan *p = ex_cuda_plan_of(plan);
-    const size_t batch = (size_t)plan->spec.batch;
-    ex_cuda_feed *f = &p->lane->feed;
-    EX_TRY(ex_cuda_enter(p->lane, "training"));
-    EX_TRY(ex_cuda_begin(p, data, feed, 0));
+    EX_TRY(ex_cuda_start(p, data));
     p->core.sgd = *sgd;
     p->lane->core.version++;
-    EX_TRY(ex_cuda_state_upload(p));
-    EX_TRY(ex_cuda_queue_steps(p, feed->count / batch));
-    plan->key.step += (uint32_t)(feed->count / batch);
-    EX_TRY(ex_cuda_feed_read(p->lane, feed->count));
-    for (size_t first = 0; first < feed->count; first += batch)
-        EX_TRY(ex_plan_add_trained(sums, feed, first, batch, f->host_loss + first,
-                                   f->host_predicted + first));
+    EX_TRY(ex_cuda_state_upload(p, first));
+    EX_TRY(ex_cuda_queue_steps(p, steps));
+    p->core.base.key.step += (uint32_t)steps;
     p->core.version = p->core.lane->version; /* each step folds what the one before it changed */
     return EX_OK;
+}
+
+/* What came out of a plan's steps, of the feed's samples [first, end). */
+static ex_status add(ex_train_sums *sums, const ex_cuda_plan *p, const ex_samples *feed,
+                     size_t first, size_t end)
+{
+    const size_t batch = (size_t)p->core.base.spec.batch;
+    const ex_cuda_feed *f = &p->lane->feed;
+    for (; first < end; first += batch)
+        EX_TRY(ex_plan_add_trained(sums, feed, first, batch, f->host_loss + first,
+                                   f->host_predicted + first));
+    return EX_OK;
+}
+
+ex_status ex_cuda_train(ex_plan *plan, ex_plan *rest, const ex_dataset *data,
+                        const ex_samples *feed, const ex_sgd_coeff *sgd, ex_train_sums *sums)
+{
+    ex_cuda_plan *p = ex_cuda_plan_of(plan), *last = rest ? ex_cuda_plan_of(rest) : NULL;
+    const size_t steps = feed->count / (size_t)plan->spec.batch;
+    const size_t whole = steps * (size_t)plan->spec.batch;
+    EX_TRY(ex_cuda_enter(p->lane, "training"));
+    EX_TRY(ex_plan_check_samples(p->core.model, data, feed, 0, feed->count));
+    EX_TRY(ex_cuda_ready(p, data));
+    if (last)
+        EX_TRY(ex_cuda_ready(last, data));
+    EX_TRY(ex_cuda_feed_upload(p->lane, feed, 1, 0));
+    EX_TRY(queue(p, data, sgd, 0, steps));
+    if (last) {
+        rest->key = plan->key;
+        EX_TRY(queue(last, data, sgd, whole, 1));
+        plan->key = rest->key;
+    }
+    EX_TRY(ex_cuda_feed_read(p->lane, feed->count));
+    EX_TRY(add(sums, p, feed, 0, whole));
+    return last ? add(sums, last, feed, whole, feed->count) : EX_OK;
 }
 
 /* --- gradients -------------------------------------------------------------------------------- */
@@ -74,7 +102,7 @@ ex_status ex_cuda_gradient(ex_plan *plan, const ex_dataset *data, const ex_sampl
     ex_train_sums sums = {0};
     EX_TRY(ex_cuda_enter(p->lane, "computing gradients"));
     EX_TRY(ex_cuda_begin(p, data, feed, 0));
-    EX_TRY(ex_cuda_state_upload(p));
+    EX_TRY(ex_cuda_state_upload(p, 0));
     ex_cuda_batch(p, 0);
     EX_TRY(ex_cuda_steps(p, p->core.prepared, p->core.step_count, false));
     EX_TRY(ex_cuda_feed_read(p->lane, feed->count));

@@ -91,7 +91,7 @@ static void feed_next(uint32_t *index_out, uint16_t *label_out, const ex_feed_st
                       const uint32_t *index, const uint16_t *label, int N, ex_stream s)
 {
     mirror m = mirror_begin(s);
-    const size_t n = (size_t)N, all = ((size_t)state->step + 1) * n;
+    const size_t n = (size_t)N, all = state->at + n;
     cuda->feed_next(mirror_out(&m, index_out, n * sizeof *index_out),
                     mirror_out(&m, label_out, n * sizeof *label_out),
                     mirror_in(&m, state, sizeof *state), mirror_in(&m, index, all * sizeof *index),
@@ -103,7 +103,7 @@ static void feed_log(float *loss_log, int32_t *predicted_log, ex_feed_state *sta
                      const float *loss, const int32_t *predicted, int N, ex_stream s)
 {
     mirror m = mirror_begin(s);
-    const size_t n = (size_t)N, all = ((size_t)state->step + 1) * n;
+    const size_t n = (size_t)N, all = state->at + n;
     cuda->feed_log(out(&m, loss_log, all),
                    mirror_out(&m, predicted_log, all * sizeof *predicted_log),
                    mirror_out(&m, state, sizeof *state), in(&m, loss, n),

@@ -272,6 +272,96 @@ static void test_two_lanes_on_two_threads_give_the_bits_of_one(void **state)
     ex_net_fixture_close(&f);
 }
 
+/* Two epochs of whole batches and a sample more: in one call each, or in one for each
+ * step. */
+static void train_epochs(ex_net_fixture *f, ex_norm_mode norm, bool together, float *params,
+                         float *stats, ex_train_sums *sums)
+{
+    enum { STEP = 3, WHOLE = 9, REST = 1 };
+    const ex_samples all = {.index = f->feed.index, .label = f->feed.label, .count = WHOLE + REST};
+    ex_plan *plan, *rest;
+    ex_plan_spec spec = {.use = EX_USE_TRAIN, .batch = STEP, .norm = norm};
+    assert_ok(ex_lane_load(f->lane, f->params, f->stats));
+    assert_ok(ex_plan_create(&plan, f->lane, &spec));
+    spec.batch = REST;
+    assert_ok(ex_plan_create(&rest, f->lane, &spec));
+    for (int epoch = 0; epoch < 2; epoch++) {
+        plan->key = rest->key = (ex_rng_key){.seed = 5, .epoch = (uint32_t)epoch};
+        for (size_t i = 0; !together && i < WHOLE; i += STEP) {
+            const ex_samples step = {.index = all.index + i, .label = all.label + i, .count = STEP};
+            assert_ok(ex_plan_train(plan, &f->data, &step, &SGD, sums));
+        }
+        const ex_samples last = {
+            .index = all.index + WHOLE, .label = all.label + WHOLE, .count = REST};
+        rest->key.step = WHOLE / STEP;
+        if (together)
+            assert_ok(ex_plan_train_epoch(plan, rest, &f->data, &all, &SGD, sums));
+        else
+            assert_ok(ex_plan_train(rest, &f->data, &last, &SGD, sums));
+        assert_int_equal(together ? plan->key.step : rest->key.step, WHOLE / STEP + 1);
+    }
+    assert_ok(ex_lane_store(f->lane, params, stats));
+    ex_plan_destroy(&plan);
+    ex_plan_destroy(&rest);
+}
+
+/* With augmentation and dropout, whose draws are named by the step. */
+static void check_epoch(int which, ex_norm_mode norm)
+{
+    ex_net_fixture f;
+    ex_net_fixture_open(&f, which, BATCH, 1, EX_CONV_DIRECT);
+    f.data.augment = (ex_augmentation){.crop = 1, .flip = true};
+    for (int i = 0; i < f.model->node_count; i++)
+        if (f.model->nodes[i].op == EX_OP_LINEAR)
+            f.model->nodes[i].dropout = 0.25f;
+    const size_t params = f.model->param_count, stats = f.model->stat_count;
+    float *values[2][2];
+    ex_train_sums sums[2];
+    for (int together = 0; together < 2; together++) {
+        sums[together] = (ex_train_sums){0};
+        values[together][0] = ex_guard_floats(params);
+        values[together][1] = ex_guard_floats(stats);
+        train_epochs(&f, norm, together, values[together][0], values[together][1],
+                     &sums[together]);
+    }
+    assert_memory_equal(values[1][0], values[0][0], params * sizeof(float));
+    assert_memory_equal(values[1][1], values[0][1], stats * sizeof(float));
+    assert_true(sums[1].loss == sums[0].loss);
+    assert_int_equal(sums[1].correct, sums[0].correct);
+    assert_int_equal(sums[1].count, sums[0].count);
+    for (int i = 0; i < 2; i++) {
+        ex_guard_free(values[i][0]);
+        ex_guard_free(values[i][1]);
+    }
+    ex_net_fixture_close(&f);
+}
+
+static void test_an_epoch_in_one_call_gives_the_bits_of_its_steps(void **state)
+{
+    (void)state;
+    for (int which = 0; which < EX_TEST_MODELS; which++) {
+        check_epoch(which, EX_NORM_TRAIN);
+        check_epoch(which, EX_NORM_FROZEN);
+    }
+}
+
+static void test_what_is_left_of_an_epoch_needs_a_plan_of_its_size(void **state)
+{
+    (void)state;
+    ex_net_fixture f;
+    ex_net_fixture_open(&f, 1, BATCH, 1, EX_CONV_DIRECT);
+    ex_train_sums sums = {0};
+    ex_plan *plan, *rest;
+    assert_ok(ex_plan_create(&plan, f.lane, &(ex_plan_spec){.use = EX_USE_TRAIN, .batch = 5}));
+    assert_ok(ex_plan_create(&rest, f.lane, &(ex_plan_spec){.use = EX_USE_TRAIN, .batch = 1}));
+    assert_status(ex_plan_train_epoch(plan, rest, &f.data, &f.feed, &SGD, &sums), EX_ERR_USAGE);
+    assert_message("2 samples are left over, not 1");
+    assert_int_equal(sums.count, 0);
+    ex_plan_destroy(&plan);
+    ex_plan_destroy(&rest);
+    ex_net_fixture_close(&f);
+}
+
 static void test_loss_that_is_not_finite_names_step_and_sample(void **state)
 {
     (void)state;
@@ -305,6 +395,8 @@ int main(void)
         cmocka_unit_test(test_mask_leaves_unmasked_bytes_identical),
         cmocka_unit_test(test_masked_gradient_is_part_of_the_full_one),
         cmocka_unit_test(test_two_lanes_on_two_threads_give_the_bits_of_one),
+        cmocka_unit_test(test_an_epoch_in_one_call_gives_the_bits_of_its_steps),
+        cmocka_unit_test(test_what_is_left_of_an_epoch_needs_a_plan_of_its_size),
         cmocka_unit_test(test_loss_that_is_not_finite_names_step_and_sample),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -21,12 +21,12 @@ static void fill(lists *l)
         l->predicted[i] = 1000 - i;
 }
 
-/* Two steps from the one that the state names: samples in, losses out, the state moves on. */
+/* Two steps from the sample that the state names: samples in, losses out, the state moves on. */
 static void check(int N, int threads)
 {
     static lists l;
     const size_t n = (size_t)N, all = STEPS * LARGEST;
-    ex_feed_state state = {.step = 1, .words = {0xffffffffu, 5, 6}}, expected = state;
+    ex_feed_state state = {.at = (uint32_t)N, .words = {0xffffffffu, 5, 6}}, expected = state;
     float *loss = random_floats(n, 3), *log = ex_guard_floats(all),
           *reference = ex_guard_floats(all);
     fill(&l);
@@ -45,7 +45,7 @@ static void check(int N, int threads)
     assert_memory_equal(l.log, l.log_expected, sizeof l.log);
     if (N > 0) { /* two of four steps were written, and no word but the first moved on */
         assert_true(isnan(log[0]) && log[n] == loss[0] && isnan(log[3 * n]));
-        assert_int_equal(state.step, 3);
+        assert_int_equal(state.at, 3 * n);
         assert_int_equal(state.words[0], 1);
         assert_int_equal(state.words[1], 5);
     }
@@ -59,6 +59,34 @@ static void test_steps_are_fed_and_logged_in_order(void **state)
     for (size_t i = 0; i < sizeof batches / sizeof *batches; i++)
         for (int t = 0; t < KERNEL_THREADS_COUNT; t++)
             check(batches[i], KERNEL_THREADS[t]);
+}
+
+/* A step of another size goes on where the one before it ended. */
+static void test_a_feed_may_end_with_a_shorter_step(void **state)
+{
+    enum { N = 5, REST = 2 };
+    (void)state;
+    const uint32_t index[N + REST] = {10, 11, 12, 13, 14, 15, 16};
+    const uint16_t label[N + REST] = {0, 1, 2, 3, 4, 5, 6};
+    const float loss[N] = {1, 2, 3, 4, 5};
+    const int32_t predicted[N] = {6, 7, 8, 9, 10};
+    uint32_t index_out[N];
+    uint16_t label_out[N];
+    float log[N + REST];
+    int32_t predicted_log[N + REST];
+    ex_feed_state feed = {.words = {3, 0, 0}};
+    const ex_stream s = threads_stream(1);
+    for (int step = 0; step < 2; step++) {
+        const int n = step ? REST : N;
+        k->feed_next(index_out, label_out, &feed, index, label, n, s);
+        k->feed_log(log, predicted_log, &feed, loss, predicted, n, s);
+    }
+    assert_int_equal(index_out[0], 15);
+    assert_int_equal(label_out[REST - 1], 6);
+    assert_true(log[N - 1] == 5 && log[N] == 1 && log[N + 1] == 2);
+    assert_int_equal(predicted_log[N], 6);
+    assert_int_equal(feed.at, N + REST);
+    assert_int_equal(feed.words[0], 5);
 }
 
 /* A stream that is told by words of memory is the one with these words added. */
@@ -81,6 +109,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_steps_are_fed_and_logged_in_order),
+        cmocka_unit_test(test_a_feed_may_end_with_a_shorter_step),
         cmocka_unit_test(test_draws_follow_the_words_in_memory),
     };
     return run_kernel_tests(tests);

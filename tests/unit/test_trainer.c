@@ -20,7 +20,7 @@ static struct {
     int fed_count;
     int batch_of_run[RUNS_MAX]; /* spec.batch of each run */
     size_t count_of_run[RUNS_MAX];
-    int run_count;
+    int run_count, calls;    /* of training */
     size_t mask_count;       /* selected channels of the plan run last, 0 without mask */
     size_t diverge_after;    /* samples fed before a step that fails; 0 = never */
     int interrupt_after_run; /* raises SIGINT in that run, counted from 1 */
@@ -55,22 +55,27 @@ static void fake_plan_destroy(ex_plan **plan)
     ex_free(plan);
 }
 
-static void note_run(const ex_plan *plan, const ex_samples *feed)
+static void note_run(const ex_plan *plan, size_t count)
 {
     assert_true(record.run_count < RUNS_MAX);
     record.batch_of_run[record.run_count] = plan->spec.batch;
-    record.count_of_run[record.run_count++] = feed->count;
+    record.count_of_run[record.run_count++] = count;
     record.mask_count = plan->spec.mask ? (size_t)plan->spec.mask->channel_count : 0;
     if (record.run_count == record.interrupt_after_run)
         raise(SIGINT);
 }
 
-static ex_status fake_train(ex_plan *plan, const ex_dataset *data, const ex_samples *feed,
-                            const ex_sgd_coeff *sgd, ex_train_sums *sums)
+/* What is left over for `rest` is a run of its own in the record. */
+static ex_status fake_train(ex_plan *plan, ex_plan *rest, const ex_dataset *data,
+                            const ex_samples *feed, const ex_sgd_coeff *sgd, ex_train_sums *sums)
 {
     (void)data, (void)sgd;
-    note_run(plan, feed);
-    assert_int_equal(feed->count % (size_t)plan->spec.batch, 0);
+    const size_t left = feed->count % (size_t)plan->spec.batch;
+    record.calls++;
+    if (feed->count > left)
+        note_run(plan, feed->count - left);
+    if (rest)
+        note_run(rest, left);
     for (size_t i = 0; i < feed->count; i++) {
         if (record.diverge_after && (size_t)record.fed_count >= record.diverge_after)
             return EX_FAIL(EX_ERR_NUMERIC, "the loss is nan");
@@ -88,7 +93,7 @@ static ex_status fake_evaluate(ex_plan *plan, const ex_dataset *data, const ex_s
                                ex_eval_sums *sums)
 {
     (void)data;
-    note_run(plan, feed);
+    note_run(plan, feed->count);
     for (size_t i = 0; i < feed->count; i++) {
         if (sums->logits)
             sums->logits[i * (size_t)plan->lane->model->classes] = (float)feed->index[i];
@@ -191,6 +196,39 @@ static void test_last_short_batch_has_a_plan_of_its_own(void **state)
     assert_int_equal(rest, 2 * (SAMPLES % BATCH));
     assert_int_equal(record.batch_of_run[record.run_count - 1], SAMPLES % BATCH);
     assert_int_equal(record.plans_made, 2);
+    assert_int_equal(record.calls, 2 * 3); /* it is waited for with the steps before it */
+}
+
+static void test_fewer_samples_than_a_batch_are_one_step(void **state)
+{
+    (void)state;
+    const ex_samples few = {.index = samples.index, .label = samples.label, .count = BATCH - 3};
+    ex_fit f = fit_of(1);
+    f.samples = &few;
+    assert_ok(ex_trainer_prepare(trainer, &f));
+    fit(&f);
+    assert_int_equal(record.plans_made, 1);
+    assert_int_equal(record.run_count, 1);
+    assert_int_equal(record.batch_of_run[0], BATCH - 3);
+}
+
+/* Memory for one plan: the same steps in the same order, by plans that take turns. */
+static void test_an_epoch_needs_memory_for_one_plan_only(void **state)
+{
+    (void)state;
+    const ex_fit f = fit_of(2);
+    uint32_t fed[2 * SAMPLES];
+    fit(&f);
+    memcpy(fed, record.fed, sizeof fed);
+    ex_trainer_drop_plans(trainer);
+    record.fed_count = record.run_count = record.plans_made = 0;
+    record.plans_allowed = 1;
+    assert_ok(ex_trainer_prepare(trainer, &f));
+    fit(&f);
+    assert_int_equal(record.fed_count, 2 * SAMPLES);
+    assert_memory_equal(record.fed, fed, sizeof fed);
+    assert_int_equal(record.batch_of_run[record.run_count - 1], SAMPLES % BATCH);
+    assert_int_equal(record.plans_made, 4);
 }
 
 /* An epoch continued later is the epoch of an uninterrupted fit; another client's is another. */
@@ -404,6 +442,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(test_each_epoch_feeds_every_sample_once_in_an_order_of_its_own),
         TEST(test_last_short_batch_has_a_plan_of_its_own),
+        TEST(test_fewer_samples_than_a_batch_are_one_step),
+        TEST(test_an_epoch_needs_memory_for_one_plan_only),
         TEST(test_order_depends_on_where_it_is_used_not_on_what_came_before),
         TEST(test_sums_are_the_last_epochs_and_processed_counts_all),
         TEST(test_plans_are_made_once_for_each_use),

@@ -134,11 +134,40 @@ static void test_a_run_allocates_nothing_and_waits_once(void **state)
     close_setting(&s);
 }
 
+/* Whole batches, and what is left of an epoch by a plan of its own. */
+static void test_an_epoch_with_a_short_last_batch_waits_once(void **state)
+{
+    enum { REST = 1 };
+    (void)state;
+    setting s;
+    ex_plan *rest;
+    ex_train_sums sums = {0};
+    open_setting(&s);
+    const ex_samples feed = {.index = s.f.feed.index,
+                             .label = s.f.feed.label,
+                             .count = (STEPS - 1) * BATCH + REST};
+    assert_ok(
+        ex_plan_create(&rest, s.f.lane, &(ex_plan_spec){.use = EX_USE_TRAIN, .batch = REST}));
+    assert_ok(ex_plan_reserve(s.plan, &s.f.data, feed.count));
+    for (int warm = 0; warm < 2; warm++)
+        assert_ok(ex_plan_train_epoch(s.plan, rest, &s.f.data, &feed, &SGD, &sums));
+    const ex_emulated_counts before = ex_emulated_count();
+    assert_ok(ex_plan_train_epoch(s.plan, rest, &s.f.data, &feed, &SGD, &sums));
+    const ex_emulated_counts after = ex_emulated_count();
+    assert_int_equal(after.allocations, before.allocations);
+    assert_int_equal(after.synchronisations - before.synchronisations, 1);
+    assert_int_equal(after.waits - before.waits, 1);
+    assert_int_equal(after.pageable_copies, before.pageable_copies);
+    ex_plan_destroy(&rest);
+    close_setting(&s);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_recorded_steps_give_the_bits_of_single_ones),
         cmocka_unit_test(test_a_run_allocates_nothing_and_waits_once),
+        cmocka_unit_test(test_an_epoch_with_a_short_last_batch_waits_once),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
