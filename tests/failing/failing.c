@@ -10,7 +10,7 @@ enum { PLACES = 1 << 16, CALLS = 16, OWN_CALLS = 2, DEPTH_MAX = 64 };
 
 /* What was handed out and not freed, by open addressing: others' blocks are freed here too. */
 static void *blocks[PLACES];
-static unsigned long sites[PLACES];
+static unsigned long sites[EX_ALLOCATION_SITES];
 static long asked, fails, live;
 static int onwards;            /* those that follow fail too */
 static void (*on_first)(void); /* or NULL */
@@ -68,7 +68,7 @@ static int must_fail(void)
     const unsigned long from = site();
     pthread_mutex_lock(&lock);
     const int first = ++asked == fails, fail = first || (onwards && asked > fails);
-    sites[asked % PLACES] = from;
+    sites[asked % EX_ALLOCATION_SITES] = from;
     pthread_mutex_unlock(&lock);
     if (first && on_first)
         on_first();
@@ -132,7 +132,7 @@ long ex_allocations(void)
 
 unsigned long ex_allocation_site(long n)
 {
-    return sites[n % PLACES];
+    return sites[n % EX_ALLOCATION_SITES];
 }
 
 long ex_allocations_live(void)

@@ -11,7 +11,9 @@ void ex_fail_allocation(long n);
 void ex_fail_allocations_from(long n, void (*first)(void));
 /* How many were asked for since then. */
 long ex_allocations(void);
-/* Where the n-th came from: a hash of the calls that led to it, the same in every run. */
+/* Where the n-th of the last EX_ALLOCATION_SITES came from: a hash of the calls that led to it, the
+ * same in every run. */
+enum { EX_ALLOCATION_SITES = 1 << 16 };
 unsigned long ex_allocation_site(long n);
 /* The caller, and whoever has called it, is no part of that from now on. */
 void ex_allocation_sites_begin(void);

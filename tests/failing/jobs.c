@@ -83,11 +83,18 @@ static long setting(const char *name, long otherwise)
     return text ? atol(text) : otherwise;
 }
 
+static bool tries_every(void)
+{
+    return setting("EXCISE_EVERY", 0) != 0;
+}
+
 /* Of the allocations that are chosen, counted through all jobs, one in `stride`; which, the seed
  * says. */
 static bool has_turn(void)
 {
     static long passed;
+    if (tries_every())
+        return true;
     const long stride = setting("EXCISE_STRIDE", STRIDE);
     return (passed++ + setting("EXCISE_TEST_SEED", 0)) % stride == 0;
 }
@@ -112,6 +119,10 @@ static int choose(long *n, long all)
 {
     int count = 0;
     for (long i = 1; i <= all; i++) {
+        if (tries_every()) {
+            n[count++] = i;
+            continue;
+        }
         const unsigned long site = ex_allocation_site(i);
         if (!is_new(site))
             continue;
@@ -199,6 +210,7 @@ void job_fail_each(const job *j)
     usual u;
     look_at_usual(&u, j);
     const long all = ex_allocations();
+    assert_true(all <= EX_ALLOCATION_SITES);
     const int count = choose(n, all);
     int failed = 0, without = 0;
     for (int i = 0; i < count; i++) {

@@ -454,6 +454,9 @@ def algorithms_seeds() -> dict:
     key = "train n128 c16 h32 w32 k16 r3 s3 stride1 pad1 bias relu src16 dst16 threads1"
     return {
         "two": file({key: "direct", key.replace("train", "eval"): "winograd"}),
+        "own": file({key.replace("train", "weights"): "rows", key.replace("train", "data"): "tiles",
+                     key.replace("train", "eval"): "pixels"}),
+        "twice": file({key: "direct"})[:-2] + f', "{key}": "tiles"}}}}'.encode(),
         "none": file({}),
         "other-device": file({key: "direct"}, device="another"),
         "no-device": file({key: "direct"}, device=None),
