@@ -189,13 +189,14 @@ static ex_status ready_lane(ex_federation *f, int i, ex_lane_setup setup, void *
     return setup ? setup(context, f->lanes[i]) : EX_OK;
 }
 
-/* The others will take about as much as the first one. */
-static ex_status measure_first(ex_federation *f, ex_lane_setup setup, void *context)
+/* The next one will take about as much. With the first came what all of them share, such as the
+ * images and what libraries load, so that the second is let in with room to spare. */
+static ex_status measure_lane(ex_federation *f, int i, ex_lane_setup setup, void *context)
 {
-    const bool is_new = !f->lanes[0];
+    const bool is_new = !f->lanes[i];
     size_t before, after;
     EX_TRY(ex_device_memory_left(f->device, &before));
-    EX_TRY(ready_lane(f, 0, setup, context));
+    EX_TRY(ready_lane(f, i, setup, context));
     EX_TRY(ex_device_memory_left(f->device, &after));
     const size_t took = before > after ? before - after : 0;
     if (is_new)
@@ -221,7 +222,7 @@ static ex_status without_lane(ex_federation *f, int fit)
 
 ex_status ex_federation_lanes_with(ex_federation *f, ex_lane_setup setup, void *context)
 {
-    EX_TRY(measure_first(f, setup, context));
+    EX_TRY(measure_lane(f, 0, setup, context));
     for (int i = 1; i < f->lane_count; i++) {
         bool room = true;
         if (!f->lanes[i] && f->config.lanes == 0)
@@ -230,7 +231,7 @@ ex_status ex_federation_lanes_with(ex_federation *f, ex_lane_setup setup, void *
             keep_lanes(f, i);
             return EX_OK;
         }
-        const ex_status status = ready_lane(f, i, setup, context);
+        const ex_status status = measure_lane(f, i, setup, context);
         if (status == EX_ERR_MEMORY && ex_device_has_memory(f->device))
             return without_lane(f, i);
         EX_TRY(status);

@@ -31,8 +31,8 @@ typedef struct ex_federation {
     ex_samples *clients;   /* (config.num_clients) */
     ex_samples server;     /* the server's own samples */
     int lane_count;        /* fewer when the device's memory holds no more */
-    size_t lane_bytes;     /* of it that the first lane took; 0: not known */
-    size_t setup_bytes;    /* and what it was then prepared with */
+    size_t lane_bytes;     /* of it that the newest lane took; 0: not known */
+    size_t setup_bytes;    /* and at most what lanes were prepared with when they were there */
     ex_round_room *room;   /* memory that rounds use one after the other; NULL before the first */
     ex_trainer **lanes;    /* one thread_per_lane each, created on first use */
     ex_trainer *central;   /* the server's lane, config.server.threads; created on first use */

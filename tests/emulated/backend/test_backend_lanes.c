@@ -121,6 +121,40 @@ static void test_a_number_of_lanes_that_does_not_fit_says_what_does(void **state
     assert_string_equal(ex_emulated_leaks(), "");
 }
 
+/* Plans for the first client's samples, and with the first of them all images. */
+static ex_status prepare(void *context, ex_trainer *trainer)
+{
+    const ex_federation *f = context;
+    const ex_fit fit = {
+        .data = &f->data->train, .samples = &f->clients[0], .epochs = 1, .batch_size = 2};
+    return ex_trainer_prepare(trainer, &fit);
+}
+
+/* What is on the device once, whatever the number of lanes, is not counted for each of them. */
+static void test_images_that_lanes_share_do_not_cost_lanes(void **state)
+{
+    (void)state;
+    ex_federation *f;
+    ex_config c = small_config(0);
+    c.train_samples = 10000;
+    ex_emulated_reset(1);
+    ex_emulated_set_memory(MUCH);
+    f = ex_test_federation(&c);
+    assert_ok(ex_federation_lanes_with(f, prepare, f));
+    assert_int_equal(f->lane_count, CLIENTS);
+    const size_t all = ex_emulated_alive().device_bytes, lane = f->lane_bytes;
+    const size_t images = f->data->train.count * 3 * 32 * 32;
+    assert_true(2 * lane < images);
+    ex_federation_close(&f);
+    ex_emulated_reset(1);
+    ex_emulated_set_memory(all + 2 * lane); /* for the server's lane, and for images to come */
+    f = ex_test_federation(&c);
+    assert_ok(ex_federation_lanes_with(f, prepare, f));
+    assert_int_equal(f->lane_count, CLIENTS);
+    ex_federation_close(&f);
+    assert_string_equal(ex_emulated_leaks(), "");
+}
+
 /* Threads of a lane are the processor's. */
 static void test_threads_do_not_divide_the_lanes_of_a_gpu(void **state)
 {
@@ -142,6 +176,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_lanes_are_as_many_as_memory_holds, keep_what_is_logged,
                                         drop_what_is_logged),
         cmocka_unit_test_setup_teardown(test_a_number_of_lanes_that_does_not_fit_says_what_does,
+                                        keep_what_is_logged, drop_what_is_logged),
+        cmocka_unit_test_setup_teardown(test_images_that_lanes_share_do_not_cost_lanes,
                                         keep_what_is_logged, drop_what_is_logged),
         cmocka_unit_test_setup_teardown(test_threads_do_not_divide_the_lanes_of_a_gpu,
                                         keep_what_is_logged, drop_what_is_logged),
