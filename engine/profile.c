@@ -6,6 +6,7 @@
 
 #include <pthread.h>
 #include <stdbool.h>
+#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -30,7 +31,7 @@ void ex_profile_destroy(ex_profile **p)
     if (!*p)
         return;
     for (int i = 0; i < (*p)->count; i++)
-        free((void *)(size_t)(*p)->rows[i].name);
+        ex_free(&(*p)->rows[i].name);
     ex_free(&(*p)->rows);
     pthread_mutex_destroy(&(*p)->lock);
     ex_free(p);
@@ -50,11 +51,10 @@ static ex_profile_row *find(ex_profile *p, const char *name)
         else
             high = middle;
     }
-    char *copy = strdup(name);
-    if (!copy || ex_grow(&p->rows, p->count, &p->room, FIRST_ROOM, sizeof *p->rows, "profile")) {
-        free(copy);
+    char *copy;
+    if (ex_grow(&p->rows, p->count, &p->room, FIRST_ROOM, sizeof *p->rows, "profile") != EX_OK ||
+        ex_text_copy(&copy, name, SIZE_MAX, "profile") != EX_OK)
         return NULL;
-    }
     ex_profile_row *row = &p->rows[low];
     memmove(row + 1, row, (size_t)(p->count - low) * sizeof *row);
     p->count++;
