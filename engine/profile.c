@@ -229,13 +229,21 @@ static void write_quoted(FILE *f, const char *text)
     fputc('"', f);
 }
 
-static void write_rows(FILE *f, const ex_profile_row *rows, size_t count, double total)
+typedef struct table {
+    const ex_profile_row *rows;
+    size_t count;
+    double total;
+} table;
+
+static void write_rows(FILE *f, const void *what)
 {
+    const table *t = what;
     fputs(EX_PROFILE_CSV_HEADER, f);
-    for (size_t i = 0; i < count; i++) {
-        const ex_profile_row *row = &rows[i];
-        fprintf(f, "%.4f,%.9g,%zu,%.9g,%.9g,%.9g,%zu,%.9g,", percent(row->total, total), row->total,
-                row->calls, average(row), row->minimum, row->maximum, row->first_calls, row->first);
+    for (size_t i = 0; i < t->count; i++) {
+        const ex_profile_row *row = &t->rows[i];
+        fprintf(f, "%.4f,%.9g,%zu,%.9g,%.9g,%.9g,%zu,%.9g,", percent(row->total, t->total),
+                row->total, row->calls, average(row), row->minimum, row->maximum, row->first_calls,
+                row->first);
         write_quoted(f, row->name);
         fputc('\n', f);
     }
@@ -244,18 +252,10 @@ static void write_rows(FILE *f, const ex_profile_row *rows, size_t count, double
 ex_status ex_profile_write_csv(const ex_profile *p, const char *path)
 {
     ex_profile_row *rows;
-    char *text = NULL;
-    size_t count, bytes = 0;
+    size_t count;
     EX_TRY(ex_profile_rows(p, &rows, &count));
-    FILE *f = open_memstream(&text, &bytes);
-    if (f)
-        write_rows(f, rows, count, total_of(p));
-    const bool whole = f && !ferror(f);
-    const bool closed = f && fclose(f) == 0;
-    const ex_status status = whole && closed
-                                 ? ex_file_write(path, text, bytes)
-                                 : EX_FAIL(EX_ERR_MEMORY, "no memory for the profile as CSV");
-    free(text);
+    const table t = {.rows = rows, .count = count, .total = total_of(p)};
+    const ex_status status = ex_file_print(path, write_rows, &t);
     ex_free(&rows);
     return status;
 }

@@ -31,6 +31,9 @@ ex_status ex_file_write_error(const char *path);
 
 /* All of the above in one call. */
 ex_status ex_file_write(const char *path, const void *data, size_t bytes);
+/* The file is what `print` prints of `what`; EX_ERR_MEMORY where there is no room for all of it. */
+ex_status ex_file_print(const char *path, void (*print)(FILE *out, const void *what),
+                        const void *what);
 /* Indented, keys in the order in which they were set, newline at the end. */
 ex_status ex_json_write(const char *path, const json_t *value);
 
