@@ -92,9 +92,9 @@ static ex_status decode(const char *path, const char *bytes, size_t size, long r
 static ex_status read_checkpoint(const char *folder, long round, const ex_run_values *v,
                                  json_t **json)
 {
-    char path[PATH_MAX + 64], *bytes = NULL;
+    char path[EX_RUN_PATH_MAX], *bytes = NULL;
     size_t size;
-    snprintf(path, sizeof path, "%s/checkpoint/round-%ld.bin", folder, round);
+    ex_run_checkpoint_file(path, folder, round);
     EX_TRY(ex_file_read(&bytes, &size, path, SIZE_MAX / 2));
     const ex_status status = decode(path, bytes, size, round, v, json);
     ex_free(&bytes);
