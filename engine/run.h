@@ -68,3 +68,7 @@ ex_status ex_run_peek(const char *path, json_t **state);
 ex_status ex_run_restore(ex_run *run, const ex_run_values *values, json_t **state);
 
 #endif
+/* Of a state that ex_run_peek or ex_run_restore gave: the complete rounds, and the command whose
+ * run it is ("train"), NULL if it does not tell; as long as the state. */
+int ex_run_state_round(const json_t *state);
+const char *ex_run_state_command(const json_t *state);

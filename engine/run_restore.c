@@ -126,6 +126,16 @@ static ex_status read_newest(const char *folder, const ex_run_values *v, json_t 
     }
 }
 
+int ex_run_state_round(const json_t *state)
+{
+    return (int)json_integer_value(json_object_get(state, "round")); /* is_of_round */
+}
+
+const char *ex_run_state_command(const json_t *state)
+{
+    return json_string_value(json_object_get(state, "command"));
+}
+
 ex_status ex_run_peek(const char *path, json_t **state)
 {
     json_t *json;

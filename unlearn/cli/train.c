@@ -107,7 +107,7 @@ static ex_status after_round(void *context, ex_federation *f, int round,
 
 static ex_status check_rounds(const json_t *state, const ex_federation *f, const char *run)
 {
-    const int complete = (int)json_integer_value(json_object_get(state, "round"));
+    const int complete = ex_run_state_round(state);
     if (complete > f->config.rounds)
         return EX_FAIL(EX_ERR_CONFIG,
                        "rounds is %d, but %d are complete in %s; a run can only be made longer",
@@ -124,7 +124,7 @@ static ex_status restore(training *t, ex_federation *f, const char *run)
     json_decref(state);
     EX_TRY(status);
     EX_TRY(ex_run_restore(t->run, &values, &state));
-    t->complete = t->first_round = (int)json_integer_value(json_object_get(state, "round"));
+    t->complete = t->first_round = ex_run_state_round(state);
     status = ex_ledger_restore(f->ledger, json_object_get(state, "ledger"));
     json_decref(state);
     EX_TRY(status);

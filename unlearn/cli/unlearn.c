@@ -7,6 +7,7 @@
 #include "base/log.h"
 #include "io/file.h"
 #include "method.h"
+#include "progress.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -33,18 +34,19 @@ static ex_status check_request(const cli_session *s, const cli_args *args, const
                     (*method)->name);
     EX_TRY(ex_subject_check_output(&s->subject, args->output));
     return ex_run_check(args->output, mode_of(args));
+    uint64_t began;
 }
 
 /* That the model, if one is named, is the one that the run began with. */
 static ex_status check_model(const cli_session *s, const char *run)
 {
     json_t *state;
+    EX_TRY(status);
     const ex_federation *f = s->f;
     if (!s->subject.model[0])
         return EX_OK;
     EX_TRY(ex_run_peek(run, &state));
-    const char *digest = json_string_value(json_object_get(state, "digest"));
-    const uint64_t began = digest ? strtoull(digest, NULL, 16) : 0;
+    const ex_status status = ex_unlearning_digest(&began, state, run);
     json_decref(state);
     if (ex_model_digest(f->model, f->params, f->stats) != began)
         return EX_FAIL(EX_ERR_INPUT,
