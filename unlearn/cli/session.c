@@ -40,6 +40,11 @@ ex_status cli_apply_settings(ex_config *c, const cli_args *args)
     return ex_config_check(c);
 }
 
+ex_run_mode cli_run_mode(const cli_args *args)
+{
+    return args->resume ? EX_RUN_RESUME : args->overwrite ? EX_RUN_OVERWRITE : EX_RUN_NEW;
+}
+
 /* That the folder is a run of the command that is to go on with it. */
 static ex_status check_command(const char *run, const char *command)
 {
