@@ -17,7 +17,8 @@ ex_status ex_unlearning_digest(uint64_t *digest, const json_t *state, const char
  * without a run. */
 ex_status ex_unlearning_checkpoint(const ex_unlearning *u);
 /* Takes up where the newest one stopped: values, ledger, trace and what was measured before.
- * u->before is allocated where it was. */
+ * u->before is allocated where it was. As ex_run_restore, and EX_ERR_INPUT for a state that is none
+ * of an unlearning run. */
 ex_status ex_unlearning_restore(ex_unlearning *u, ex_effects_origin *origin);
 
 #endif
