@@ -50,26 +50,6 @@ static bool place_of(place *p, const ex_device *device)
     return ex_path_join(p->file, p->folder, name) == EX_OK;
 }
 
-/* --- the last error --------------------------------------------------------------------------- */
-
-/* Of a command that failed: its device is closed, and the cache written, before it is reported. */
-typedef struct last_error {
-    char message[2048], where[256];
-} last_error;
-
-static last_error error_keep(void)
-{
-    last_error e;
-    snprintf(e.message, sizeof e.message, "%s", ex_error_message());
-    snprintf(e.where, sizeof e.where, "%s", ex_error_where());
-    return e;
-}
-
-static void error_restore(const last_error *e)
-{
-    ex_error_adopt(e->message, e->where);
-}
-
 /* --- reading ---------------------------------------------------------------------------------- */
 
 /* The file's choices, none where it is not there or damaged; a new reference, or NULL where they
@@ -98,11 +78,11 @@ const char *ex_algorithms_cache_find(ex_algorithms_cache *cache, const ex_device
                                      const char *key)
 {
     if (!cache->known) {
-        const last_error e = error_keep();
+        const ex_error e = ex_error_keep();
         place p;
         cache->known = place_of(&p, device) ? read_file(cache, device, p.file) : NULL;
         cache->known = cache->known ? cache->known : json_object();
-        error_restore(&e);
+        ex_error_restore(&e);
     }
     return json_string_value(json_object_get(cache->known, key));
 }
@@ -166,9 +146,9 @@ void ex_algorithms_cache_write(ex_algorithms_cache *cache, const ex_device *devi
 {
     if (!cache->made && !cache->damaged)
         return;
-    const last_error e = error_keep();
+    const ex_error e = ex_error_keep();
     write_file(cache, device);
-    error_restore(&e);
+    ex_error_restore(&e);
 }
 
 void ex_algorithms_cache_close(ex_algorithms_cache *cache, const ex_device *device)

@@ -53,7 +53,9 @@ typedef struct ex_lane {
     ex_device *device;
     const ex_model *model;
     int threads;
-    const float *host_params, *host_stats; /* the values where the host can read them, or NULL */
+    /* (param_count), (stat_count) of the model: the lane's own values as they are between calls,
+     * for as long as it lives, where the host can read them; else NULL. */
+    const float *host_params, *host_stats;
 } ex_lane;
 
 typedef enum ex_use {

@@ -56,6 +56,41 @@ ex_status ex_config_check(const ex_config *c)
     return EX_OK;
 }
 
+/* Whether the field can be read at all: its text ends, its choice is one, its list is no longer
+ * than the room for it. */
+static bool is_readable(const ex_config *c, const ex_field *f)
+{
+    const void *at = (const char *)c + f->offset;
+    int choices = 0;
+    switch (f->type) {
+    case EX_FIELD_TEXT:
+        return memchr(at, '\0', f->size) != NULL;
+    case EX_FIELD_BOOL:
+        return *(const unsigned char *)at <= 1;
+    case EX_FIELD_CHOICE:
+        while (f->choices[choices])
+            choices++;
+        return *(const int *)at >= 0 && *(const int *)at < choices;
+    case EX_FIELD_REALS:
+        return ((const ex_reals *)at)->count <= EX_CHANNELS_MAX;
+    default:
+        return true;
+    }
+}
+
+ex_status ex_config_check_received(const ex_config *c, const char *origin)
+{
+    ex_config scratch;
+    char text[EX_TEXT_MAX];
+    for (const ex_field *f = ex_fields(); f->key; f++) {
+        if (!is_readable(c, f))
+            return EX_FAIL(EX_ERR_CONFIG, "%s: %s is no value of that key", origin, f->key);
+        ex_field_format(c, f, text, sizeof text);
+        EX_TRY(ex_field_parse(&scratch, f, text, origin));
+    }
+    return ex_config_check(c);
+}
+
 static bool may_change(const ex_field *f, bool unlearning)
 {
     const bool shapes_unlearning =

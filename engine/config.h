@@ -116,6 +116,9 @@ ex_status ex_config_read(ex_config *c, const char *path);
 ex_status ex_config_set(ex_config *c, const char *assignment, const char *origin);
 /* Rules between fields (clients_per_round <= num_clients, ...). Call it after all sources. */
 ex_status ex_config_check(const ex_config *c);
+/* The same for one that came as bytes from another process, `origin`: also that each field holds what
+ * its key accepts. EX_ERR_CONFIG naming the key. */
+ex_status ex_config_check_received(const ex_config *c, const char *origin);
 /* Whether a run that began with *before may go on with *now: EX_ERR_CONFIG naming the first key
  * that would change what is trained. `unlearning`: the run is one of `excise unlearn`, which the
  * section unlearn and the rounds of training shape too. */

@@ -2,7 +2,6 @@
 #include "config_fields.h"
 #include "io/file.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 /* Text in double quotes, as JSON and YAML both read it. Escaped are also the characters that YAML
@@ -48,8 +47,9 @@ static void write_value(FILE *out, const ex_field *field, const char *text)
         write_quoted(out, text);
 }
 
-static void write_yaml(FILE *out, const ex_config *c)
+static void write_yaml(FILE *out, const void *what)
 {
+    const ex_config *c = what;
     fputs("# Resolved configuration of an excise run: every key.\n", out);
     char section[64] = "";
     for (const ex_field *f = ex_fields(); f->key; f++) {
@@ -70,19 +70,7 @@ static void write_yaml(FILE *out, const ex_config *c)
 
 ex_status ex_config_write(const ex_config *c, const char *path)
 {
-    char *text = NULL;
-    size_t bytes = 0;
-    FILE *out = open_memstream(&text, &bytes);
-    if (out)
-        write_yaml(out, c);
-    const bool short_of_memory = !out || ferror(out);
-    if (!out || fclose(out) != 0 || short_of_memory) {
-        free(text);
-        return EX_FAIL(EX_ERR_MEMORY, "%s: out of memory while writing", path);
-    }
-    const ex_status status = ex_file_write(path, text, bytes);
-    free(text);
-    return status;
+    return ex_file_print(path, write_yaml, c);
 }
 
 void ex_config_print_reference(FILE *out, bool markdown)

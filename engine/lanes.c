@@ -6,10 +6,7 @@
 
 #include <omp.h>
 #include <pthread.h>
-#include <stdio.h>
 #include <string.h>
-
-enum { TEXT_MAX = 2048 };
 
 typedef struct shared {
     pthread_mutex_t lock; /* guards all that follows but the constants */
@@ -19,7 +16,7 @@ typedef struct shared {
     int next;
     int failed_item; /* count: none */
     ex_status status;
-    char message[TEXT_MAX], where[TEXT_MAX];
+    ex_error error;
 } shared;
 
 typedef struct worker {
@@ -42,8 +39,7 @@ static void record(shared *s, int item, ex_status status)
     if (item < s->failed_item) {
         s->failed_item = item;
         s->status = status;
-        snprintf(s->message, sizeof s->message, "%s", ex_error_message());
-        snprintf(s->where, sizeof s->where, "%s", ex_error_where());
+        s->error = ex_error_keep();
     }
     pthread_mutex_unlock(&s->lock);
 }
@@ -88,7 +84,7 @@ static ex_status run_threads(int lanes, shared *s)
         pthread_join(workers[i].thread, NULL);
     ex_free(&workers);
     if (s->status != EX_OK)
-        ex_error_adopt(s->message, s->where);
+        ex_error_restore(&s->error);
     return s->status;
 }
 

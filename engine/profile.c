@@ -6,6 +6,7 @@
 
 #include <pthread.h>
 #include <stdbool.h>
+#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -30,7 +31,7 @@ void ex_profile_destroy(ex_profile **p)
     if (!*p)
         return;
     for (int i = 0; i < (*p)->count; i++)
-        free((void *)(size_t)(*p)->rows[i].name);
+        ex_free(&(*p)->rows[i].name);
     ex_free(&(*p)->rows);
     pthread_mutex_destroy(&(*p)->lock);
     ex_free(p);
@@ -50,11 +51,10 @@ static ex_profile_row *find(ex_profile *p, const char *name)
         else
             high = middle;
     }
-    char *copy = strdup(name);
-    if (!copy || ex_grow(&p->rows, p->count, &p->room, FIRST_ROOM, sizeof *p->rows, "profile")) {
-        free(copy);
+    char *copy;
+    if (ex_grow(&p->rows, p->count, &p->room, FIRST_ROOM, sizeof *p->rows, "profile") != EX_OK ||
+        ex_text_copy(&copy, name, SIZE_MAX, "profile") != EX_OK)
         return NULL;
-    }
     ex_profile_row *row = &p->rows[low];
     memmove(row + 1, row, (size_t)(p->count - low) * sizeof *row);
     p->count++;
@@ -229,13 +229,21 @@ static void write_quoted(FILE *f, const char *text)
     fputc('"', f);
 }
 
-static void write_rows(FILE *f, const ex_profile_row *rows, size_t count, double total)
+typedef struct table {
+    const ex_profile_row *rows;
+    size_t count;
+    double total;
+} table;
+
+static void write_rows(FILE *f, const void *what)
 {
+    const table *t = what;
     fputs(EX_PROFILE_CSV_HEADER, f);
-    for (size_t i = 0; i < count; i++) {
-        const ex_profile_row *row = &rows[i];
-        fprintf(f, "%.4f,%.9g,%zu,%.9g,%.9g,%.9g,%zu,%.9g,", percent(row->total, total), row->total,
-                row->calls, average(row), row->minimum, row->maximum, row->first_calls, row->first);
+    for (size_t i = 0; i < t->count; i++) {
+        const ex_profile_row *row = &t->rows[i];
+        fprintf(f, "%.4f,%.9g,%zu,%.9g,%.9g,%.9g,%zu,%.9g,", percent(row->total, t->total),
+                row->total, row->calls, average(row), row->minimum, row->maximum, row->first_calls,
+                row->first);
         write_quoted(f, row->name);
         fputc('\n', f);
     }
@@ -244,18 +252,10 @@ static void write_rows(FILE *f, const ex_profile_row *rows, size_t count, double
 ex_status ex_profile_write_csv(const ex_profile *p, const char *path)
 {
     ex_profile_row *rows;
-    char *text = NULL;
-    size_t count, bytes = 0;
+    size_t count;
     EX_TRY(ex_profile_rows(p, &rows, &count));
-    FILE *f = open_memstream(&text, &bytes);
-    if (f)
-        write_rows(f, rows, count, total_of(p));
-    const bool whole = f && !ferror(f);
-    const bool closed = f && fclose(f) == 0;
-    const ex_status status = whole && closed
-                                 ? ex_file_write(path, text, bytes)
-                                 : EX_FAIL(EX_ERR_MEMORY, "no memory for the profile as CSV");
-    free(text);
+    const table t = {.rows = rows, .count = count, .total = total_of(p)};
+    const ex_status status = ex_file_print(path, write_rows, &t);
     ex_free(&rows);
     return status;
 }

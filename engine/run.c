@@ -42,31 +42,49 @@ static ex_status unusable(const char *path)
 /* Nobody's, or a killed process's. */
 static bool is_nothing(const char *path, const char *name)
 {
-    return strcmp(name, ".") == 0 || strcmp(name, "..") == 0 || is_leftover(name) ||
+    return is_leftover(name) ||
            (strcmp(name, "checkpoint") == 0 && ex_run_checkpoints_are_gone(path));
+}
+
+int ex_run_list(const char *folder, void (*visit)(void *context, const char *name), void *context)
+{
+    DIR *list = opendir(folder);
+    if (!list)
+        return errno;
+    const struct dirent *entry;
+    for (errno = 0; (entry = readdir(list)); errno = 0)
+        if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0)
+            visit(context, entry->d_name);
+    const int error = errno;
+    closedir(list);
+    return error;
+}
+
+typedef struct looking {
+    const char *path;
+    bool empty;
+} looking;
+
+static void look_at(void *context, const char *name)
+{
+    looking *l = context;
+    l->empty = l->empty && is_nothing(l->path, name);
 }
 
 /* *exists, and *empty: neither files nor folders in it but leftovers. */
 static ex_status look(const char *path, bool *exists, bool *empty)
 {
-    *exists = false;
-    *empty = true;
-    DIR *folder = opendir(path);
-    if (!folder)
-        return errno == ENOENT ? EX_OK : unusable(path);
-    *exists = true;
-    const struct dirent *entry;
-    for (errno = 0; (entry = readdir(folder)); errno = 0)
-        *empty = *empty && is_nothing(path, entry->d_name);
-    const int error = errno;
-    closedir(folder);
+    looking l = {.path = path, .empty = true};
+    const int error = ex_run_list(path, look_at, &l);
+    *exists = error != ENOENT;
+    *empty = l.empty;
     errno = error;
-    return error ? unusable(path) : EX_OK;
+    return error && *exists ? unusable(path) : EX_OK;
 }
 
 static bool holds(const char *path, const char *name)
 {
-    char file[PATH_MAX + 32];
+    char file[EX_RUN_PATH_MAX];
     snprintf(file, sizeof file, "%s/%s", path, name);
     return access(file, F_OK) == 0;
 }
@@ -88,7 +106,7 @@ static bool is_run(const char *path, bool checkpoint)
 /* That the names of a run are free for it: found later, what --overwrite replaces would be gone. */
 static ex_status check_names(const char *path)
 {
-    char name[PATH_MAX + 32];
+    char name[EX_RUN_PATH_MAX];
     struct stat info;
     for (int i = 0; files[i]; i++) {
         snprintf(name, sizeof name, "%s/%s", path, files[i]);
@@ -98,7 +116,7 @@ static ex_status check_names(const char *path)
                            "folder for the run",
                            name);
     }
-    snprintf(name, sizeof name, "%s/checkpoint", path);
+    ex_run_checkpoint_folder(name, path);
     if (stat(name, &info) == 0 && !S_ISDIR(info.st_mode))
         return EX_FAIL(EX_ERR_INPUT,
                        "%s is there and is no folder; move it away, or name another folder for the "
@@ -132,31 +150,31 @@ ex_status ex_run_check(const char *path, ex_run_mode mode)
     return check_names(path);
 }
 
+static void remove_leftover(void *context, const char *name)
+{
+    char file[EX_RUN_PATH_MAX];
+    snprintf(file, sizeof file, "%s/%s", *(const char *const *)context, name);
+    if (is_leftover(name))
+        unlink(file);
+}
+
+/* What is not found now stays for the next time: it is in nobody's way. */
 static void remove_leftovers(const char *path)
 {
-    char file[PATH_MAX + NAME_MAX + 2];
-    DIR *folder = opendir(path);
-    if (!folder)
-        return;
-    for (const struct dirent *entry; (entry = readdir(folder));) {
-        snprintf(file, sizeof file, "%s/%s", path, entry->d_name);
-        if (is_leftover(entry->d_name))
-            unlink(file);
-    }
-    closedir(folder);
+    (void)ex_run_list(path, remove_leftover, &path);
 }
 
 /* On an error all is removed, but may be there again after a loss of power. */
 static ex_status remove_files(const char *path)
 {
-    char file[PATH_MAX + 32];
+    char file[EX_RUN_PATH_MAX];
     remove_leftovers(path);
     for (int i = 0; files[i]; i++) {
         snprintf(file, sizeof file, "%s/%s", path, files[i]);
         unlink(file);
     }
     ex_run_prune_checkpoints(path, 0);
-    snprintf(file, sizeof file, "%s/checkpoint", path);
+    ex_run_checkpoint_folder(file, path);
     rmdir(file);
     return ex_folder_sync(path);
 }

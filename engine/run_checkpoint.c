@@ -70,14 +70,15 @@ ex_status ex_run_checkpoint(ex_run *run, const ex_run_values *values, const json
     const json_t *round = json_object_get(state, "round");
     EX_CHECK_ARG(json_is_integer(round), "a checkpoint's state needs its round");
     ex_status status;
-    char name[64], *text = NULL;
-    snprintf(name, sizeof name, "checkpoint/round-%lld.bin", (long long)json_integer_value(round));
+    char folder[EX_RUN_PATH_MAX], file[EX_RUN_PATH_MAX], *text = NULL;
+    ex_run_checkpoint_folder(folder, run->path);
+    ex_run_checkpoint_file(file, run->path, (long)json_integer_value(round));
     EX_TRY(sync_metrics(run));
     json_t *json = json_pack("{s:I, s:O}", "metrics_bytes", (json_int_t)ex_run_metrics_bytes(run),
                              "state", state);
-    EX_TRY_GOTO(ex_json_text(&text, json, JSON_COMPACT, name), done);
-    EX_TRY_GOTO(ex_make_folders(ex_run_path(run, "checkpoint")), done);
-    EX_TRY_GOTO(write_checkpoint(ex_run_path(run, name), values, text), done);
+    EX_TRY_GOTO(ex_json_text(&text, json, JSON_COMPACT, file), done);
+    EX_TRY_GOTO(ex_make_folders(folder), done);
+    EX_TRY_GOTO(write_checkpoint(file, values, text), done);
     ex_run_prune_checkpoints(run->path, EX_RUN_KEPT);
 done:
     json_decref(json);

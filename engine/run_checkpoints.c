@@ -3,11 +3,20 @@
 
 #include "io/file.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+
+void ex_run_checkpoint_folder(char path[EX_RUN_PATH_MAX], const char *run)
+{
+    snprintf(path, EX_RUN_PATH_MAX, "%s/checkpoint", run);
+}
+
+void ex_run_checkpoint_file(char path[EX_RUN_PATH_MAX], const char *run, long round)
+{
+    snprintf(path, EX_RUN_PATH_MAX, "%s/checkpoint/round-%ld.bin", run, round);
+}
 
 /* The N of "round-N.bin", or -1. */
 static long round_of(const char *name)
@@ -40,24 +49,28 @@ static void insert(long *rounds, int room, int *count, long round)
     rounds[at] = round;
 }
 
+typedef struct newest {
+    long *rounds;
+    int room, *count;
+} newest;
+
+static void take_newest(void *context, const char *name)
+{
+    newest *n = context;
+    const long round = round_of(name);
+    if (round >= 0)
+        insert(n->rounds, n->room, n->count, round);
+}
+
 ex_status ex_run_checkpoints(const char *path, long *rounds, int room, int *count)
 {
-    char folder_path[PATH_MAX + 16];
+    char folder[EX_RUN_PATH_MAX];
+    newest n = {.rounds = rounds, .room = room, .count = count};
     *count = 0;
-    snprintf(folder_path, sizeof folder_path, "%s/checkpoint", path);
-    DIR *folder = opendir(folder_path);
-    if (!folder)
-        return errno == ENOENT || errno == ENOTDIR ? EX_OK : ex_file_read_error(folder_path);
-    const struct dirent *entry;
-    for (errno = 0; (entry = readdir(folder)); errno = 0) {
-        const long round = round_of(entry->d_name);
-        if (round >= 0)
-            insert(rounds, room, count, round);
-    }
-    const int error = errno;
-    closedir(folder);
+    ex_run_checkpoint_folder(folder, path);
+    const int error = ex_run_list(folder, take_newest, &n);
     errno = error;
-    return error ? ex_file_read_error(folder_path) : EX_OK;
+    return !error || error == ENOENT || error == ENOTDIR ? EX_OK : ex_file_read_error(folder);
 }
 
 ex_status ex_run_newest(const char *path, long *round)
@@ -73,49 +86,57 @@ bool ex_run_has_checkpoint(const char *path)
     return ex_run_newest(path, &round) != EX_OK || round >= 0;
 }
 
+static void note_what_stays(void *context, const char *name)
+{
+    bool *gone = context;
+    *gone = *gone && is_left_over(name, true);
+}
+
 bool ex_run_checkpoints_are_gone(const char *path)
 {
-    char folder_path[PATH_MAX + 16];
-    snprintf(folder_path, sizeof folder_path, "%s/checkpoint", path);
-    DIR *folder = opendir(folder_path);
-    if (!folder)
-        return false;
+    char folder[EX_RUN_PATH_MAX];
     bool gone = true;
-    const struct dirent *entry;
-    for (errno = 0; (entry = readdir(folder)); errno = 0)
-        gone = gone && (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0 ||
-                        is_left_over(entry->d_name, true));
-    gone = gone && errno == 0;
-    closedir(folder);
-    return gone;
+    ex_run_checkpoint_folder(folder, path);
+    return ex_run_list(folder, note_what_stays, &gone) == 0 && gone;
+}
+
+typedef struct pruning {
+    const char *folder;
+    long oldest; /* to be kept, but for what is left over */
+    bool all;
+} pruning;
+
+static void prune(void *context, const char *name)
+{
+    const pruning *p = context;
+    char file[EX_RUN_PATH_MAX];
+    const long round = round_of(name);
+    if (!is_left_over(name, p->all) && (round < 0 || round >= p->oldest))
+        return;
+    snprintf(file, sizeof file, "%s/%s", p->folder, name);
+    unlink(file);
 }
 
 void ex_run_prune_checkpoints(const char *path, int keep)
 {
-    char folder_path[PATH_MAX + 16], file[PATH_MAX + 18 + NAME_MAX];
+    char folder[EX_RUN_PATH_MAX];
     long kept[EX_RUN_LISTED];
     int count;
     if (ex_run_checkpoints(path, kept, keep, &count) != EX_OK)
         return; /* which are the newest is not known */
-    const long oldest = keep == 0 ? LONG_MAX : count < keep ? 0 : kept[keep - 1];
-    snprintf(folder_path, sizeof folder_path, "%s/checkpoint", path);
-    DIR *folder = opendir(folder_path);
-    if (!folder)
-        return;
-    for (const struct dirent *entry; (entry = readdir(folder));) {
-        const long round = round_of(entry->d_name);
-        if (!is_left_over(entry->d_name, keep == 0) && (round < 0 || round >= oldest))
-            continue;
-        snprintf(file, sizeof file, "%s/%s", folder_path, entry->d_name);
-        unlink(file);
-    }
-    closedir(folder);
+    ex_run_checkpoint_folder(folder, path);
+    pruning p = {.folder = folder,
+                 .oldest = keep == 0      ? LONG_MAX
+                           : count < keep ? 0
+                                          : kept[keep - 1],
+                 .all = keep == 0};
+    (void)ex_run_list(folder, prune, &p);
 }
 
 void ex_run_set_aside(const char *folder, long round)
 {
-    char path[PATH_MAX + 64], aside[PATH_MAX + 80];
-    snprintf(path, sizeof path, "%s/checkpoint/round-%ld.bin", folder, round);
+    char path[EX_RUN_PATH_MAX], aside[EX_RUN_PATH_MAX + 16];
+    ex_run_checkpoint_file(path, folder, round);
     snprintf(aside, sizeof aside, "%s.damaged", path);
     (void)rename(path, aside);
 }

@@ -15,6 +15,13 @@ struct ex_run {
     FILE *metrics; /* opened by the first line */
 };
 
+/* For "RUN/name" and "RUN/checkpoint/name". */
+enum { EX_RUN_PATH_MAX = PATH_MAX + NAME_MAX + 16 };
+
+/* Calls `visit` with every name in the folder but "." and "..". 0, or the errno of a folder that
+ * cannot be read; of its names some may have been visited. */
+int ex_run_list(const char *folder, void (*visit)(void *context, const char *name), void *context);
+
 /* --- checkpoint/round-N.bin --------------------------------------------------------------------
  *
  * Values and state are one file, so that they cannot come from different rounds. Little endian:
@@ -36,13 +43,17 @@ typedef struct ex_checkpoint_header {
 
 enum { EX_RUN_KEPT = 2, EX_RUN_LISTED = 64 };
 
+/* RUN/checkpoint, and RUN/checkpoint/round-N.bin, of the run's folder. */
+void ex_run_checkpoint_folder(char path[EX_RUN_PATH_MAX], const char *run);
+void ex_run_checkpoint_file(char path[EX_RUN_PATH_MAX], const char *run, long round);
 /* Complete rounds of the newest checkpoints in the folder, newest first: *count of them, at most
  * `room`. EX_ERR_IO or another if that cannot be told; no folder is none. */
 ex_status ex_run_checkpoints(const char *path, long *rounds, int room, int *count);
 /* Whether there is a folder of checkpoints with nothing in it but what
  * ex_run_prune_checkpoints(path, 0) would still have removed, had it not been killed. */
 bool ex_run_checkpoints_are_gone(const char *path);
-/* Removes all but the `keep` newest, and whatever an interrupted write left. */
+/* Removes all but the `keep` newest, and whatever an interrupted write left. What cannot be removed
+ * now stays for the next time. */
 void ex_run_prune_checkpoints(const char *path, int keep);
 /* Puts a damaged checkpoint out of the way, so that none is taken later whose metrics are cut. */
 void ex_run_set_aside(const char *path, long round);

@@ -92,9 +92,9 @@ static ex_status decode(const char *path, const char *bytes, size_t size, long r
 static ex_status read_checkpoint(const char *folder, long round, const ex_run_values *v,
                                  json_t **json)
 {
-    char path[PATH_MAX + 64], *bytes = NULL;
+    char path[EX_RUN_PATH_MAX], *bytes = NULL;
     size_t size;
-    snprintf(path, sizeof path, "%s/checkpoint/round-%ld.bin", folder, round);
+    ex_run_checkpoint_file(path, folder, round);
     EX_TRY(ex_file_read(&bytes, &size, path, SIZE_MAX / 2));
     const ex_status status = decode(path, bytes, size, round, v, json);
     ex_free(&bytes);
@@ -124,6 +124,16 @@ static ex_status read_newest(const char *folder, const ex_run_values *v, json_t 
         if (!keep)
             ex_log_warn("%s; the one before it is taken", ex_error_message());
     }
+}
+
+int ex_run_state_round(const json_t *state)
+{
+    return (int)json_integer_value(json_object_get(state, "round")); /* is_of_round */
+}
+
+const char *ex_run_state_command(const json_t *state)
+{
+    return json_string_value(json_object_get(state, "command"));
 }
 
 ex_status ex_run_peek(const char *path, json_t **state)

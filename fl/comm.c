@@ -138,7 +138,9 @@ ex_status ex_comm_settle(ex_comm *comm, const int64_t *statuses)
         rank++;
     if (rank == comm->size)
         return EX_OK;
-    const ex_status status = (ex_status)statuses[rank];
+    /* Of another process: what is no status would be used as one. */
+    const bool known = statuses[rank] > 0 && statuses[rank] < EX_STATUS_COUNT;
+    const ex_status status = known ? (ex_status)statuses[rank] : EX_ERR_INTERNAL;
     if (comm->size == 1)
         return status; /* its message stands */
     /* What went wrong with the numbers is the federation's affair; else the machine matters. */

@@ -140,6 +140,11 @@ static double ratio(size_t part, size_t whole)
     return whole ? (double)part / (double)whole : NAN;
 }
 
+double ex_accuracy_all(const ex_accuracy *a)
+{
+    return ratio(a->correct, a->count);
+}
+
 double ex_accuracy_class(const ex_accuracy *a, int label)
 {
     return ratio(a->class_correct[label], a->class_count[label]);

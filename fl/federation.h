@@ -108,7 +108,9 @@ typedef struct ex_accuracy {
 ex_status ex_federation_evaluate(ex_federation *f, const ex_dataset *data,
                                  const ex_samples *samples, ex_accuracy *out);
 void ex_accuracy_free(ex_accuracy *a);
-/* Fractions 0..1: of class `label`, and of all other classes; NAN where there are no samples. */
+/* Fractions 0..1: of all classes, of class `label`, and of all others; NAN where there are no
+ * samples. */
+double ex_accuracy_all(const ex_accuracy *a);
 double ex_accuracy_class(const ex_accuracy *a, int label);
 double ex_accuracy_others(const ex_accuracy *a, int label);
 

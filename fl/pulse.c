@@ -4,11 +4,8 @@
 
 #include <math.h>
 #include <pthread.h>
-#include <stdio.h>
 #include <string.h>
 #include <time.h>
-
-enum { MESSAGE_MAX = 2048 };
 
 struct ex_pulse {
     ex_comm *comm;
@@ -19,7 +16,7 @@ struct ex_pulse {
     pthread_cond_t changed;
     bool held, stopped;
     ex_status status; /* of the last beat */
-    char message[MESSAGE_MAX], where[MESSAGE_MAX];
+    ex_error error;   /* what it said */
 };
 
 static struct timespec time_in(double seconds)
@@ -39,8 +36,7 @@ static struct timespec time_in(double seconds)
 static void beat(ex_pulse *p)
 {
     p->status = p->beat(p->comm);
-    snprintf(p->message, sizeof p->message, "%s", ex_error_message());
-    snprintf(p->where, sizeof p->where, "%s", ex_error_where());
+    p->error = ex_error_keep();
 }
 
 static void *pulse_main(void *argument)
@@ -107,7 +103,7 @@ ex_status ex_pulse_hold(ex_pulse *p)
     p->held = true;
     const ex_status status = p->status;
     if (status != EX_OK)
-        ex_error_adopt(p->message, p->where);
+        ex_error_restore(&p->error);
     pthread_mutex_unlock(&p->lock);
     return status;
 }

@@ -41,6 +41,17 @@ static void pack_outcomes(const ex_round_work *w, int64_t *at)
     }
 }
 
+/* What cannot have been counted, of a rank that has gone wrong, is not added up. */
+static ex_status check_outcomes(const ex_round_work *w, int64_t outside, const int64_t *at)
+{
+    bool possible = outside >= 0;
+    for (int i = 0; i < w->cohort_count; i++, at += OUTCOME)
+        possible = possible && at[CORRECT] >= 0 && at[COUNT] >= at[CORRECT] && at[PROCESSED] >= 0;
+    return possible ? EX_OK
+                    : EX_FAIL(EX_ERR_INTERNAL, "round %d: a rank tells of counts that cannot be",
+                              w->round->number + 1);
+}
+
 static void unpack_outcomes(ex_round_work *w, const int64_t *at)
 {
     for (int i = 0; i < w->cohort_count; i++, at += OUTCOME)
@@ -61,6 +72,7 @@ ex_status ex_round_join(ex_round_work *w, ex_status mine)
     pack_outcomes(w, outside + 1);
     EX_TRY(ex_comm_sum(comm, w->room->sum.sum, w->room->sum.size + ex_round_extra_places(w)));
     EX_TRY(ex_comm_settle(comm, statuses));
+    EX_TRY(check_outcomes(w, *outside, outside + 1));
     w->room->sum.outside = (uint64_t)*outside;
     unpack_outcomes(w, outside + 1);
     return EX_OK;

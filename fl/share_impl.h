@@ -32,10 +32,16 @@ ex_order ex_order_open(void);
 /* The digest of the global values, and of the server's momentum where there is one. */
 uint64_t ex_share_digest(const ex_federation *f);
 
+/* For ranks other than 0: receives what follows the order, and does the round. EX_ERR_INTERNAL for
+ * an order that cannot be, of which nothing is received; the communicator is then given up, as it is
+ * where receiving fails. */
+ex_status ex_share_serve_round(ex_federation *f, const ex_order *o);
+
 /* --- what a round needs (share_send.c) ------------------------------------------------------ */
 
 ex_status ex_share_send_values(ex_federation *f);
-/* The mask of the share; on rank 0 it is there already. */
+/* The mask of the share; on rank 0 it is there already. EX_ERR_INTERNAL for what selects no channel
+ * and does not leave it out. */
 ex_status ex_share_send_mask(ex_federation *f);
 /* clients (num_clients): rank 0's; NULL on the others, which keep them in the share. */
 ex_status ex_share_send_clients(ex_federation *f, const ex_samples *clients);

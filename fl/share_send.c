@@ -24,6 +24,17 @@ ex_status ex_share_copy_mask(ex_share *s, const ex_model *model, const uint8_t *
     return ex_mask_seal(s->mask);
 }
 
+/* A mask counts its channels by adding them up. */
+static ex_status check_selected(const uint8_t *selected, size_t channels)
+{
+    for (size_t c = 0; c < channels; c++)
+        if (selected[c] > 1)
+            return EX_FAIL(EX_ERR_INTERNAL,
+                           "rank 0 tells of a mask with %d for channel %zu; 0 or 1 are expected",
+                           selected[c], c);
+    return EX_OK;
+}
+
 ex_status ex_share_send_mask(ex_federation *f)
 {
     const size_t channels = (size_t)f->model->channel_count;
@@ -32,6 +43,8 @@ ex_status ex_share_send_mask(ex_federation *f)
     if (ex_comm_rank(f->comm) == 0)
         memcpy(selected, f->share->mask->selected, channels);
     ex_status status = ex_comm_broadcast(f->comm, selected, channels, 0);
+    if (status == EX_OK)
+        status = check_selected(selected, channels);
     if (status == EX_OK && ex_comm_rank(f->comm) != 0)
         status = ex_share_copy_mask(f->share, f->model, selected);
     ex_free(&selected);

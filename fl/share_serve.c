@@ -1,10 +1,33 @@
 /* The ranks other than 0: what they do of what rank 0 tells. */
 #include "share_impl.h"
 
+#include "base/rng.h"
+
+#include <math.h>
 #include <string.h>
+
+/* The order alone is looked at; what follows it is checked as it comes. */
+static ex_status check_round(const ex_federation *f, const ex_order *o)
+{
+    const char *wrong = NULL;
+    if (o->number < 0 || o->number >= EX_RNG_ROUNDS)
+        wrong = "its number";
+    else if (o->norm != EX_NORM_TRAIN && o->norm != EX_NORM_FROZEN)
+        wrong = "how it normalises";
+    else if (o->local_epochs < 1 || o->local_epochs >= EX_RNG_EPOCHS)
+        wrong = "its epochs";
+    else if (!isfinite(o->lr) || o->lr < 0)
+        wrong = "its learning rate";
+    else if (o->with_mask ? !o->has_mask : o->has_mask && !f->share->mask)
+        wrong = "its mask";
+    return wrong ? EX_FAIL(EX_ERR_INTERNAL, "rank 0 tells of a round, %d, that cannot be: %s",
+                           o->number, wrong)
+                 : EX_OK;
+}
 
 static ex_status receive_round(ex_federation *f, const ex_order *o)
 {
+    EX_TRY(check_round(f, o));
     if (!o->has_mask)
         ex_mask_destroy(&f->share->mask);
     if (o->with_mask)
@@ -25,7 +48,7 @@ static ex_status check_values(const ex_federation *f, const ex_order *o)
                    o->number + 1);
 }
 
-static ex_status serve_round(ex_federation *f, const ex_order *o)
+ex_status ex_share_serve_round(ex_federation *f, const ex_order *o)
 {
     ex_round_result result;
     ex_status status = receive_round(f, o);
@@ -45,6 +68,15 @@ static ex_status serve_round(ex_federation *f, const ex_order *o)
     return ex_federation_round(f, &round, &result);
 }
 
+static ex_status serve_order(ex_federation *f, const ex_order *o)
+{
+    if (o->kind == EX_ORDER_ROUND)
+        return ex_share_serve_round(f, o);
+    ex_comm_abort(f->comm);
+    return EX_FAIL(EX_ERR_INTERNAL, "rank 0 gives an order of kind %d, which there is not",
+                   o->kind);
+}
+
 /* What failed on all ranks is rank 0's to report; it may go on with another round. */
 static ex_status serve_rounds(ex_federation *f)
 {
@@ -52,9 +84,9 @@ static ex_status serve_rounds(ex_federation *f)
         EX_TRY(ex_order_tell(f->comm, &o));
         if (o.kind == EX_ORDER_WAIT)
             continue;
-        if (o.kind != EX_ORDER_ROUND)
+        if (o.kind == EX_ORDER_STOP)
             return EX_OK;
-        const ex_status status = serve_round(f, &o);
+        const ex_status status = serve_order(f, &o);
         if (status != EX_OK && ex_comm_broken(f->comm))
             return status;
     }
@@ -82,6 +114,11 @@ static ex_status serve(ex_federation **f, ex_comm **comm, bool *reported)
         return status;
     }
     EX_TRY(ex_comm_broadcast(*comm, &config, sizeof config, 0));
+    status = ex_config_check_received(&config, "rank 0");
+    if (status != EX_OK) {
+        ex_comm_abort(*comm);
+        return status;
+    }
     status = ex_federation_join(f, &config, comm);
     *reported = status != EX_OK && *comm && !ex_comm_broken(*comm);
     return status == EX_OK ? serve_rounds(*f) : status;

@@ -19,15 +19,19 @@ typedef struct pool {
     float count, inverse; /* inverse: 1 / count where that gives the same bits, else 0 */
 } pool;
 
-/* What a window is, constants where the compiler sees them: side by side two by two mostly. */
-typedef struct window {
+/* What is taken of which windows, constants where the compiler sees them: side by side two by two
+ * mostly. */
+typedef struct kind {
     int R, S, stride, pad;
-    bool inside; /* no window reaches beyond the input */
-} window;
+    bool inside;  /* no window reaches beyond the input */
+    bool largest; /* else the mean */
+    ex_map_type type;
+} kind;
 
-EX_INLINE window window_of(const ex_pool_shape *s, bool halves)
+EX_INLINE kind kind_of(const ex_pool_shape *s, bool halves, bool largest, ex_map_type type)
 {
-    return halves ? (window){2, 2, 2, 0, true} : (window){s->R, s->S, s->stride, s->pad, false};
+    return halves ? (kind){2, 2, 2, 0, true, largest, type}
+                  : (kind){s->R, s->S, s->stride, s->pad, false, largest, type};
 }
 
 static bool halves(const ex_pool_shape *s)
@@ -35,9 +39,15 @@ static bool halves(const ex_pool_shape *s)
     return s->R == 2 && s->S == 2 && s->stride == 2 && s->pad == 0;
 }
 
+/* Of a pixel (row, column), whose channels lie at `to`: `count` from `channel` on, constants where
+ * the compiler sees them: all of a vector mostly. */
+typedef struct group {
+    int row, column;
+    size_t to, channel, count;
+} group;
+
 typedef int8_t wide_taps __attribute__((vector_size(EX_WIDE)));
 
-/* `count` channels, constants where the compiler sees them: all of a vector mostly. */
 EX_INLINE ex_wide get(const void *map, size_t i, size_t count, ex_map_type type)
 {
     return count == EX_WIDE ? ex_wide_get(map, i, type) : ex_wide_get_some(map, i, count, type);
@@ -86,73 +96,70 @@ EX_INLINE ex_wide mean(ex_wide sum, const pool *g)
     return g->inverse > 0.0f ? sum * g->inverse : sum / g->count;
 }
 
-/* `count` channels from `channel` on of pixel (p, q) of y, which lies at `to`; x: the slab. */
-EX_INLINE void forward_group(void *y, int8_t *index, const void *x, const pool *g, window k,
-                             bool largest, size_t to, int p, int q, size_t channel, size_t count,
-                             ex_map_type type)
+/* A group of y; x: the slab. */
+EX_INLINE void forward_group(void *y, int8_t *index, const void *x, const pool *g, kind k, group at)
 {
     const ex_pool_shape *s = g->shape;
-    const int top = p * k.stride - k.pad, left = q * k.stride - k.pad;
+    const int top = at.row * k.stride - k.pad, left = at.column * k.stride - k.pad;
     const int r0 = !k.inside && top < 0 ? -top : 0, t0 = !k.inside && left < 0 ? -left : 0;
     const size_t line = (size_t)s->in.W * g->block;
     ex_wide best = {0};
     ex_wide_mask tap_of = {0};
-    if (largest) { /* the first one does not replace itself */
-        best = get(x, (size_t)(top + r0) * line + (size_t)(left + t0) * g->block + channel, count,
-                   type);
+    if (k.largest) { /* the first one does not replace itself */
+        best = get(x, (size_t)(top + r0) * line + (size_t)(left + t0) * g->block + at.channel,
+                   at.count, k.type);
         tap_of += r0 * k.S + t0;
     }
     for (int r = r0; r < k.R && (k.inside || top + r < s->in.H); r++)
         for (int t = t0; t < k.S && (k.inside || left + t < s->in.W); t++) {
-            const ex_wide v = get(
-                x, (size_t)(top + r) * line + (size_t)(left + t) * g->block + channel, count, type);
-            if (largest)
+            const size_t from =
+                (size_t)(top + r) * line + (size_t)(left + t) * g->block + at.channel;
+            const ex_wide v = get(x, from, at.count, k.type);
+            if (k.largest)
                 take_larger(&best, &tap_of, v, r * k.S + t);
             else
                 best += v;
         }
-    put(y, to + channel, largest ? best : mean(best, g), count, type);
-    if (largest && index)
-        put_taps(index + to + channel, tap_of, count);
+    put(y, at.to + at.channel, k.largest ? best : mean(best, g), at.count, k.type);
+    if (k.largest && index)
+        put_taps(index + at.to + at.channel, tap_of, at.count);
 }
 
-EX_INLINE void forward_slabs(void *y, int8_t *index, const void *x, const pool *g, window k,
-                             bool largest, ex_map_type type, size_t begin, size_t end)
+EX_INLINE void forward_slabs(void *y, int8_t *index, const void *x, const pool *g, kind k,
+                             size_t begin, size_t end)
 {
     const ex_pool_shape *s = g->shape;
     for (size_t i = begin; i < end; i++) {
-        const void *slab = ex_map_in(x, (ptrdiff_t)(i * g->in_slab), type);
+        const void *slab = ex_map_in(x, (ptrdiff_t)(i * g->in_slab), k.type);
         for (int p = 0; p < s->out_H; p++)
             for (int q = 0; q < s->out_W; q++) {
                 const size_t to =
                     i * g->out_slab + ((size_t)p * (size_t)s->out_W + (size_t)q) * g->block;
                 size_t c = 0;
                 for (; c + EX_WIDE <= g->block; c += EX_WIDE)
-                    forward_group(y, index, slab, g, k, largest, to, p, q, c, EX_WIDE, type);
+                    forward_group(y, index, slab, g, k, (group){p, q, to, c, EX_WIDE});
                 if (c < g->block)
-                    forward_group(y, index, slab, g, k, largest, to, p, q, c, g->block - c, type);
+                    forward_group(y, index, slab, g, k, (group){p, q, to, c, g->block - c});
             }
     }
 }
 
-EX_INLINE void forward_kind(void *y, int8_t *index, const void *x, const pool *g, window k,
+EX_INLINE void forward_kind(void *y, int8_t *index, const void *x, const pool *g, bool halves,
                             ex_map_type type, size_t begin, size_t end)
 {
     if (g->largest)
-        forward_slabs(y, index, x, g, k, true, type, begin, end);
+        forward_slabs(y, index, x, g, kind_of(g->shape, halves, true, type), begin, end);
     else
-        forward_slabs(y, index, x, g, k, false, type, begin, end);
+        forward_slabs(y, index, x, g, kind_of(g->shape, halves, false, type), begin, end);
 }
 
 EX_CLONES static void forward_range(void *y, int8_t *index, const void *x, const pool *g,
                                     size_t begin, size_t end)
 {
     if (halves(g->shape))
-        EX_TYPED(g->shape->in.type, T,
-                 forward_kind(y, index, x, g, window_of(g->shape, true), T, begin, end));
+        EX_TYPED(g->shape->in.type, T, forward_kind(y, index, x, g, true, T, begin, end));
     else
-        EX_TYPED(g->shape->in.type, T,
-                 forward_kind(y, index, x, g, window_of(g->shape, false), T, begin, end));
+        EX_TYPED(g->shape->in.type, T, forward_kind(y, index, x, g, false, T, begin, end));
 }
 
 /* --- backward --------------------------------------------------------------------------------- */
@@ -184,34 +191,33 @@ EX_INLINE void give_back(ex_wide *sum, ex_wide dy, const int8_t *index, size_t c
     memcpy(sum, s, sizeof s);
 }
 
-/* `count` channels from `channel` on of pixel (h, w) of dx, which lies at `to`; dy, index: the
- * slab. */
-EX_INLINE void backward_group(void *dx, const void *dy, const int8_t *index, const pool *g,
-                              window k, bool largest, size_t to, int h, int w, readers by,
-                              size_t channel, size_t count, ex_map_type type)
+/* A group of dx; dy, index: the slab. */
+EX_INLINE void backward_group(void *dx, const void *dy, const int8_t *index, const pool *g, kind k,
+                              readers by, group at)
 {
     ex_wide sum = {0};
     for (int p = by.rows.first; p <= by.rows.last; p++)
         for (int q = by.columns.first; q <= by.columns.last; q++) {
-            const size_t at =
-                ((size_t)p * (size_t)g->shape->out_W + (size_t)q) * g->block + channel;
-            const int tap = (h + k.pad - p * k.stride) * k.S + w + k.pad - q * k.stride;
-            const ex_wide v = get(dy, at, count, type);
-            if (largest)
-                give_back(&sum, v, index + at, count, tap);
+            const size_t from =
+                ((size_t)p * (size_t)g->shape->out_W + (size_t)q) * g->block + at.channel;
+            const int tap =
+                (at.row + k.pad - p * k.stride) * k.S + at.column + k.pad - q * k.stride;
+            const ex_wide v = get(dy, from, at.count, k.type);
+            if (k.largest)
+                give_back(&sum, v, index + from, at.count, tap);
             else
                 sum += v;
         }
-    put(dx, to + channel, largest ? sum : mean(sum, g), count, type);
+    put(dx, at.to + at.channel, k.largest ? sum : mean(sum, g), at.count, k.type);
 }
 
-EX_INLINE void backward_slabs(void *dx, const void *dy, const int8_t *index, const pool *g,
-                              window k, bool largest, ex_map_type type, size_t begin, size_t end)
+EX_INLINE void backward_slabs(void *dx, const void *dy, const int8_t *index, const pool *g, kind k,
+                              size_t begin, size_t end)
 {
     const ex_pool_shape *s = g->shape;
     for (size_t i = begin; i < end; i++) {
-        const void *slab = ex_map_in(dy, (ptrdiff_t)(i * g->out_slab), type);
-        const int8_t *taps = largest ? index + i * g->out_slab : NULL;
+        const void *slab = ex_map_in(dy, (ptrdiff_t)(i * g->out_slab), k.type);
+        const int8_t *taps = k.largest ? index + i * g->out_slab : NULL;
         for (int h = 0; h < s->in.H; h++) {
             readers by = {.rows = readers_of(h, k.R, k.stride, k.pad, s->out_H, k.inside)};
             for (int w = 0; w < s->in.W; w++) {
@@ -220,33 +226,30 @@ EX_INLINE void backward_slabs(void *dx, const void *dy, const int8_t *index, con
                 size_t c = 0;
                 by.columns = readers_of(w, k.S, k.stride, k.pad, s->out_W, k.inside);
                 for (; c + EX_WIDE <= g->block; c += EX_WIDE)
-                    backward_group(dx, slab, taps, g, k, largest, to, h, w, by, c, EX_WIDE, type);
+                    backward_group(dx, slab, taps, g, k, by, (group){h, w, to, c, EX_WIDE});
                 if (c < g->block)
-                    backward_group(dx, slab, taps, g, k, largest, to, h, w, by, c, g->block - c,
-                                   type);
+                    backward_group(dx, slab, taps, g, k, by, (group){h, w, to, c, g->block - c});
             }
         }
     }
 }
 
-EX_INLINE void backward_kind(void *dx, const void *dy, const int8_t *index, const pool *g, window k,
-                             ex_map_type type, size_t begin, size_t end)
+EX_INLINE void backward_kind(void *dx, const void *dy, const int8_t *index, const pool *g,
+                             bool halves, ex_map_type type, size_t begin, size_t end)
 {
     if (g->largest)
-        backward_slabs(dx, dy, index, g, k, true, type, begin, end);
+        backward_slabs(dx, dy, index, g, kind_of(g->shape, halves, true, type), begin, end);
     else
-        backward_slabs(dx, dy, index, g, k, false, type, begin, end);
+        backward_slabs(dx, dy, index, g, kind_of(g->shape, halves, false, type), begin, end);
 }
 
 EX_CLONES static void backward_range(void *dx, const void *dy, const int8_t *index, const pool *g,
                                      size_t begin, size_t end)
 {
     if (halves(g->shape))
-        EX_TYPED(g->shape->in.type, T,
-                 backward_kind(dx, dy, index, g, window_of(g->shape, true), T, begin, end));
+        EX_TYPED(g->shape->in.type, T, backward_kind(dx, dy, index, g, true, T, begin, end));
     else
-        EX_TYPED(g->shape->in.type, T,
-                 backward_kind(dx, dy, index, g, window_of(g->shape, false), T, begin, end));
+        EX_TYPED(g->shape->in.type, T, backward_kind(dx, dy, index, g, false, T, begin, end));
 }
 
 /* --- the table's ------------------------------------------------------------------------------ */

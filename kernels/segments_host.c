@@ -43,9 +43,10 @@ static void unpack_range(float *flat, const float *packed, const ex_segment *seg
     }
 }
 
-/* A float64 that is added to this one is rounded to an integer, as rint does, and then its last bits
- * are that integer: up to 2^51, and so for values below SMALL and weights up to 1. Vectors have no
- * conversion to int64 before AVX-512DQ. */
+/* A float64 that is added to this one is rounded to an integer, as rint does, and then its last
+ * bits are that integer: up to 2^51, and so for values below SMALL and weights up to 1. Vectors
+ * have no conversion to int64 before AVX-512DQ. Contraction must be off: fused with the product
+ * before it, the addition would round once where ex_fixed_body rounds twice. */
 static const double ROUNDS = 0x1.8p52;
 enum { RUN = 256, SMALL = 1 << (50 - EX_FIXED_BITS) };
 

@@ -34,17 +34,19 @@ SOLID, DASHED = ("-", 1.6, 1.0), ((0, (5, 2)), 1.6, 1.0)
 DOTTED, MIXED = ((0, (1, 1.5)), 1.6, 1.0), ((0, (6, 2, 1, 2)), 1.6, 1.0)
 WIDE = ("-", 6, 0.3)
 
-# Panels: title, axis, factor, and quantities: legend, line, key of metrics.jsonl, and the key of
-# the report's "before" where it has one.
+# Panels: title, axis, factor, limits of the axis (None: as the values need), whether runs with
+# nothing but zeros are named, and quantities: legend, line, key of metrics.jsonl, and the key of the
+# report's "before" where it has one.
 PANELS = [
-    ("Accuracy", "accuracy (%)", 100,
+    ("Accuracy", "accuracy (%)", 100, (-3, 103), False,
      [("test", SOLID, "test_accuracy", None), ("training", DASHED, "train_accuracy", None),
       ("test, other classes", MIXED, "retain_test", "retain_test"),
       ("test, the class that goes", DOTTED, "forget_test", "forget_test")]),
-    ("Loss", "cross-entropy (nats)", 1,
+    ("Loss", "cross-entropy (nats)", 1, None, False,
      [("test", SOLID, "test_loss", None), ("training", DASHED, "train_loss", None)]),
-    ("Computing", "seconds per round or epoch", 1, [("compute", SOLID, "seconds", None)]),
-    ("Messages", "megabytes per round or epoch", 1e-6,
+    ("Computing", "seconds per round or epoch", 1, None, False,
+     [("compute", SOLID, "seconds", None)]),
+    ("Messages", "megabytes per round or epoch", 1e-6, None, True,
      [("clients to server", WIDE, "bytes_up", None),
       ("server to clients", SOLID, "bytes_down", None)]),
 ]
@@ -157,17 +159,17 @@ def legend_beside_title(plt, axes, used, quiet):
 
 def draw_rounds(plt, runs):
     figure, grid = plt.subplots(2, 2, figsize=(11, 8), constrained_layout=True)
-    for axes, (title, label, factor, quantities) in zip(grid.flat, PANELS):
+    for axes, (title, label, factor, limits, name_quiet, quantities) in zip(grid.flat, PANELS):
         used, drawn = draw_panel(axes, runs, factor, quantities)
         axes.set_title(title, loc="left", fontweight="bold")
         axes.set_xlabel("round or epoch")
         axes.set_ylabel(label)
         whole_rounds(plt, axes, runs)
-        if title == "Accuracy":
-            axes.set_ylim(-3, 103)
+        if limits:
+            axes.set_ylim(*limits)
         else:
             scale(axes, drawn)
-        quiet = quiet_runs(runs, quantities) if title == "Messages" else []
+        quiet = quiet_runs(runs, quantities) if name_quiet else []
         legend_beside_title(plt, axes, used, quiet)
     legend_above(plt, figure, runs, 1.0)
     return figure

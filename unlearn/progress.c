@@ -18,6 +18,8 @@
 #include <string.h>
 #include <unistd.h>
 
+enum { DIGEST_DIGITS = 16 };
+
 /* --- writing ------------------------------------------------------------------------------- */
 
 static json_t *counts_json(const size_t *counts, int count)
@@ -54,8 +56,8 @@ static json_t *effects_json(const ex_unlearning *u)
 
 static json_t *state_json(const ex_unlearning *u)
 {
-    char digest[17];
-    snprintf(digest, sizeof digest, "%016" PRIx64, u->digest);
+    char digest[DIGEST_DIGITS + 1];
+    snprintf(digest, sizeof digest, "%0*" PRIx64, DIGEST_DIGITS, u->digest);
     return json_pack("{s:i, s:s, s:s, s:I, s:o, s:o, s:o, s:o}", "round", u->trace_count, "command",
                      "unlearn", "digest", digest, "batches", (json_int_t)u->f->batches, "ledger",
                      ex_ledger_json(u->f->ledger), "effects", effects_json(u), "before",
@@ -164,15 +166,28 @@ static void read_origin(ex_effects_origin *origin, const ex_unlearning *u, json_
     }
 }
 
+ex_status ex_unlearning_digest(uint64_t *digest, const json_t *state, const char *where)
+{
+    const char *text = json_string_value(json_object_get(state, "digest"));
+    const size_t digits = text ? strspn(text, "0123456789abcdef") : 0;
+    if (digits != DIGEST_DIGITS || text[digits])
+        return EX_FAIL(
+            EX_ERR_INPUT,
+            "%s: a checkpoint of `excise unlearn` is expected, whose state has a digest of "
+            "%d hexadecimal digits",
+            where, DIGEST_DIGITS);
+    *digest = strtoull(text, NULL, 16);
+    return EX_OK;
+}
+
 static ex_status take_up(ex_unlearning *u, json_t *state, ex_effects_origin *origin)
 {
-    const char *digest = json_string_value(json_object_get(state, "digest"));
-    const int complete = (int)json_integer_value(json_object_get(state, "round"));
-    if (!digest)
-        return EX_FAIL(EX_ERR_INPUT, "%s is no checkpoint of `excise unlearn`",
-                       ex_run_path(u->run, "checkpoint"));
-    u->digest = strtoull(digest, NULL, 16);
-    u->f->batches = json_integer_value(json_object_get(state, "batches"));
+    const json_t *batches = json_object_get(state, "batches");
+    const int complete = ex_run_state_round(state);
+    EX_TRY(ex_unlearning_digest(&u->digest, state, ex_run_path(u->run, "checkpoint")));
+    if (!json_is_integer(batches))
+        return EX_FAIL(EX_ERR_INPUT, "the checkpoint's batches are no whole number");
+    u->f->batches = json_integer_value(batches);
     read_origin(origin, u, state);
     EX_TRY(ex_ledger_restore(u->f->ledger, json_object_get(state, "ledger")));
     EX_TRY(read_before(u, json_object_get(state, "before")));

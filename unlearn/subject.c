@@ -38,7 +38,7 @@ static ex_status unfinished(const char *run)
                        "ends",
                        run);
     if (ex_run_peek(run, &state) == EX_OK)
-        command = json_string_value(json_object_get(state, "command"));
+        command = ex_run_state_command(state);
     const bool unlearning = command && strcmp(command, "unlearn") == 0;
     json_decref(state);
     return EX_FAIL(EX_ERR_INPUT, "%s is a run that is not finished; %s goes on", run,

@@ -1,7 +1,6 @@
 /* An unlearning run with its folder: what stays of it when it is stopped. */
 #include "method.h"
 
-#include <stdio.h>
 #include <unistd.h>
 
 static bool has_effects(const ex_run *run)
@@ -23,15 +22,13 @@ static bool is_worth_keeping(const ex_run *run, ex_status status, ex_status told
  * the lack that stopped the run might forbid. */
 static void stop(ex_run **run, ex_status status, const char *path, ex_run_mode mode, int *complete)
 {
-    char message[2048], where[256];
+    ex_error error = ex_error_keep();
     long newest;
-    snprintf(message, sizeof message, "%s", ex_error_message());
-    snprintf(where, sizeof where, "%s", ex_error_where());
     const ex_status told = ex_run_newest(path, &newest);
     if (mode == EX_RUN_RESUME || is_worth_keeping(*run, status, told, newest)) {
         *complete = (int)newest;
         if (status == EX_ERR_NUMERIC && has_effects(*run))
-            ex_append(message, sizeof message,
+            ex_append(error.message, sizeof error.message,
                       "; the effects are kept: begin again with `--effects %s/effects.csv -s "
                       "unlearn.lr=...`, into another folder or with --overwrite",
                       path);
@@ -39,7 +36,7 @@ static void stop(ex_run **run, ex_status status, const char *path, ex_run_mode m
     } else {
         ex_run_discard(run);
     }
-    ex_error_adopt(message, where);
+    ex_error_restore(&error);
 }
 
 ex_status ex_unlearn_into(ex_federation *f, const ex_request *request, const char *path,

@@ -65,6 +65,14 @@ ex_status ex_grow(void *list, int count, int *room, int first, size_t size, cons
     return EX_OK;
 }
 
+ex_status ex_text_copy(char **out, const char *text, size_t most, const char *what)
+{
+    const size_t length = strnlen(text, most);
+    EX_TRY(ex_alloc(out, length + 1, 1, what));
+    memcpy(*out, text, length);
+    return EX_OK;
+}
+
 void ex_free(void *pointer)
 {
     void *memory;

@@ -12,6 +12,9 @@ ex_status ex_alloc(void *out, size_t count, size_t size, const char *what);
 /* Makes room for one more element after `count` in the list at *list (ex_alloc's, or NULL), which
  * has *room: doubles it, or begins with `first`. On failure the list stays as it was. */
 ex_status ex_grow(void *list, int count, int *room, int first, size_t size, const char *what);
+/* *out = the first `most` bytes of the text, or all there are of it, with a zero byte behind them;
+ * freed by ex_free. */
+ex_status ex_text_copy(char **out, const char *text, size_t most, const char *what);
 /* Frees *pointer and sets it to NULL; NULL-safe. Takes the address, like every destroy here. */
 void ex_free(void *pointer);
 /* Peak resident memory of the process, in bytes (getrusage). */

@@ -4,8 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
-static _Thread_local char last_message[2048] = "no error";
-static _Thread_local char last_where[256] = "";
+static _Thread_local ex_error last = {.message = "no error"};
 
 static const struct {
     const char *name, *text;
@@ -31,33 +30,21 @@ int ex_status_exit_code(ex_status s)
     return statuses[s].exit_code;
 }
 
-ex_status ex_fail_at(ex_status code, const char *where, const char *format, ...)
-{
-    /* Formatted aside: the message may quote the one before it. */
-    char text[sizeof last_message];
-    va_list args;
-    va_start(args, format);
-    vsnprintf(text, sizeof text, format, args);
-    va_end(args);
-    ex_error_adopt(text, where ? where : "");
-    return code;
-}
-
 static void adopt_here(const char *message, const char *where)
 {
-    snprintf(last_message, sizeof last_message, "%s", message);
-    ex_make_printable(last_message);
-    snprintf(last_where, sizeof last_where, "%s", where);
+    snprintf(last.message, sizeof last.message, "%s", message);
+    ex_make_printable(last.message);
+    snprintf(last.where, sizeof last.where, "%s", where);
 }
 
 static const char *message_here(void)
 {
-    return last_message;
+    return last.message;
 }
 
 static const char *where_here(void)
 {
-    return last_where;
+    return last.where;
 }
 
 static const ex_error_home here = {
@@ -74,6 +61,18 @@ void ex_error_home_set(const ex_error_home *other)
     home = other;
 }
 
+ex_status ex_fail_at(ex_status code, const char *where, const char *format, ...)
+{
+    /* Formatted aside: the message may quote the one before it. */
+    char text[sizeof last.message];
+    va_list args;
+    va_start(args, format);
+    vsnprintf(text, sizeof text, format, args);
+    va_end(args);
+    home->adopt(text, where ? where : "");
+    return code;
+}
+
 const char *ex_error_message(void)
 {
     return home->message();
@@ -84,9 +83,17 @@ const char *ex_error_where(void)
     return home->where();
 }
 
-void ex_error_adopt(const char *message, const char *where)
+ex_error ex_error_keep(void)
 {
-    home->adopt(message, where);
+    ex_error e;
+    snprintf(e.message, sizeof e.message, "%s", home->message());
+    snprintf(e.where, sizeof e.where, "%s", home->where());
+    return e;
+}
+
+void ex_error_restore(const ex_error *error)
+{
+    home->adopt(error->message, error->where);
 }
 
 void ex_make_printable(char *text)

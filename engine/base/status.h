@@ -56,8 +56,17 @@ const char *ex_error_where(void);
 /* Puts "?" in place of every control character (C0, DEL, and C1 as UTF-8 has it): text from a file
  * must neither break a line of the log nor command a terminal. */
 void ex_make_printable(char *text);
-/* Copies an error from a worker thread to the one that reports it. */
-void ex_error_adopt(const char *message, const char *where);
+
+/* A last error that is kept aside: while what ends a failed work is done, which may fail itself, or
+ * on its way from a worker thread to the one that reports it. */
+typedef struct ex_error {
+    char message[2048], where[256];
+} ex_error;
+
+/* This thread's, as it is now. */
+ex_error ex_error_keep(void);
+/* Makes it this thread's. */
+void ex_error_restore(const ex_error *error);
 
 /* Where a thread's last message is kept. A module that was loaded with its own copy of this code
  * (cuda_host.h) uses the program's instead of its own, so that there is one last message. */

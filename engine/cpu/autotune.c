@@ -90,6 +90,11 @@ static const struct {
     [EX_DNN_ROWS] = {ex_cpu_rows_fit, ex_cpu_rows_trial_floats, ex_cpu_rows_try},
 };
 
+bool ex_cpu_is_own(ex_dnn_algorithm algorithm)
+{
+    return own[algorithm].run != NULL;
+}
+
 /* --- timing ----------------------------------------------------------------------------------- */
 
 /* A primitive, on tensors in the lane's arena. */
@@ -256,7 +261,7 @@ static void trial_end(trial *t)
 
 static ex_status trial_begin(trial *t, ex_cpu_lane *lane, const ex_dnn_conv *c)
 {
-    if (own[c->algorithm].run)
+    if (ex_cpu_is_own(c->algorithm))
         trial_own(t, lane, c);
     else
         EX_TRY(trial_steps(t, ex_cpu_device_of(&lane->core)->engine, c));
@@ -422,6 +427,14 @@ ex_status ex_cpu_algorithms_write(const ex_device *device, const char *path)
     return ex_algorithms_file_write(device, algorithms, path);
 }
 
+static ex_status fail_unknown(const char *path, const char *key)
+{
+    char known[128] = "";
+    for (int a = 0; a < EX_DNN_ALGORITHMS; a++)
+        ex_append(known, sizeof known, "%s%s", a ? ", " : "", names[a]);
+    return EX_FAIL(EX_ERR_INPUT, "%s: \"%s\" must be one of %s; delete the file", path, key, known);
+}
+
 static ex_status adopt(ex_cpu_device *d, json_t *algorithms, const char *path)
 {
     const char *key;
@@ -431,10 +444,7 @@ static ex_status adopt(ex_cpu_device *d, json_t *algorithms, const char *path)
     {
         const ex_dnn_algorithm a = algorithm_of(json_string_value(value));
         if (a == EX_DNN_ALGORITHMS)
-            return EX_FAIL(
-                EX_ERR_INPUT,
-                "%s: \"%s\" must be direct, pixels, winograd, tiles or rows; delete the file", path,
-                key);
+            return fail_unknown(path, key);
         if (strlen(key) >= sizeof((ex_cpu_choice){0}.key))
             return EX_FAIL(EX_ERR_INPUT, "%s: \"%.32s...\" is no convolution; delete the file",
                            path, key);

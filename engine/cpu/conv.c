@@ -31,9 +31,7 @@ static ex_status conv_op(ex_plan_core *plan, ex_dnn_conv *c, ex_dnn_op *op)
 {
     *op = (ex_dnn_op){0};
     EX_TRY(ex_cpu_choose(ex_cpu_lane_of(plan->base.lane), c));
-    return c->algorithm == EX_DNN_TILES || c->algorithm == EX_DNN_ROWS
-               ? EX_OK
-               : ex_dnn_conv_create(op, ex_cpu_engine(plan), c);
+    return ex_cpu_is_own(c->algorithm) ? EX_OK : ex_dnn_conv_create(op, ex_cpu_engine(plan), c);
 }
 
 ex_status ex_cpu_conv_layouts(ex_plan_core *plan, int node)

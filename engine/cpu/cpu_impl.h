@@ -56,6 +56,8 @@ void ex_cpu_enter(const ex_lane_core *lane);
 /* Sets c->algorithm to the fastest; all lanes and plans of the device take the same one. Times them
  * in the lane's arena. */
 ex_status ex_cpu_choose(ex_cpu_lane *lane, ex_dnn_conv *c);
+/* Whether kernels of our own compute it, so that there is no primitive for it. */
+bool ex_cpu_is_own(ex_dnn_algorithm algorithm);
 
 /* --- plan ------------------------------------------------------------------------------------- */
 

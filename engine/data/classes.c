@@ -8,7 +8,6 @@
 #include <ctype.h>
 #include <stdbool.h>
 #include <stdint.h>
-#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -17,7 +16,7 @@ enum { FILE_BYTES_MAX = 1 << 20, NAME_BYTES_MAX = 128, NAMED = 3 /* nearest, in 
 void ex_class_names_free(ex_class_names *names)
 {
     for (int i = 0; names->name && i < names->count; i++)
-        free(names->name[i]);
+        ex_free(&names->name[i]);
     ex_free(&names->name);
     names->count = 0;
 }
@@ -35,10 +34,11 @@ ex_status ex_class_names_copy(ex_class_names *out, const char *const *names, int
     EX_TRY(ex_alloc(&out->name, (size_t)count, sizeof *out->name, "names of classes"));
     out->count = count;
     for (int i = 0; i < count; i++) {
-        out->name[i] = strndup(names[i], NAME_BYTES_MAX);
-        if (!out->name[i]) {
+        const ex_status status =
+            ex_text_copy(&out->name[i], names[i], NAME_BYTES_MAX, "names of classes");
+        if (status != EX_OK) {
             ex_class_names_free(out);
-            return EX_FAIL(EX_ERR_MEMORY, "no memory for the names of classes");
+            return status;
         }
         ex_make_printable(out->name[i]);
     }

@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <limits.h>
 #include <math.h>
+#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -18,9 +19,9 @@ enum { CLASSES_MAX = 65535, FIRST_ROOM = 256 };
 void ex_image_list_free(ex_image_list *l)
 {
     for (int i = 0; i < l->count; i++)
-        free(l->entries[i].path);
+        ex_free(&l->entries[i].path);
     for (int i = 0; i < l->classes; i++)
-        free(l->names[i]);
+        ex_free(&l->names[i]);
     ex_free(&l->entries);
     ex_free(&l->names);
 }
@@ -72,9 +73,8 @@ static ex_status add_file(ex_image_list *l, const char *folder, const char *name
     EX_TRY(ex_path_join(path, folder, name));
     EX_TRY(ex_grow(&l->entries, l->count, &l->room, FIRST_ROOM, sizeof *l->entries, "pictures"));
     ex_image_entry *e = &l->entries[l->count];
-    *e = (ex_image_entry){.path = strdup(path), .label = (uint16_t)label, .test = test};
-    if (!e->path)
-        return EX_FAIL(EX_ERR_MEMORY, "%s: no memory for its name", path);
+    *e = (ex_image_entry){.label = (uint16_t)label, .test = test};
+    EX_TRY(ex_text_copy(&e->path, path, SIZE_MAX, "pictures"));
     l->count++;
     return EX_OK;
 }
@@ -93,9 +93,7 @@ static ex_status new_class(ex_image_list *l, const char *path, const char *name)
         return EX_FAIL(EX_ERR_INPUT, "%s is class %d; at most %d are possible", path, l->classes,
                        CLASSES_MAX);
     EX_TRY(ex_grow(&l->names, l->classes, &l->class_room, FIRST_ROOM, sizeof *l->names, "classes"));
-    l->names[l->classes] = strdup(name);
-    if (!l->names[l->classes])
-        return EX_FAIL(EX_ERR_MEMORY, "%s: no memory for its name", path);
+    EX_TRY(ex_text_copy(&l->names[l->classes], name, SIZE_MAX, "classes"));
     l->classes++;
     return EX_OK;
 }

@@ -29,7 +29,9 @@ ex_status ex_convert_sized(bool *sized, const char *architecture, ex_model_shape
  * or lacks tensors. */
 ex_status ex_convert_names(ex_file_names *out, const char *path, const ex_model *model);
 void ex_convert_close(ex_converted *c);
-/* names NULL: ours. EX_ERR_INPUT if the naming lacks one of the model's tensors; EX_ERR_IO. */
+/* names NULL: ours. For whoever reads the file, nothing here does, its metadata tell by "naming"
+ * and "prefix" which names it has or, where those are ours, which ones those had that *c was read
+ * from. EX_ERR_INPUT if the naming lacks one of the model's tensors; EX_ERR_IO. */
 ex_status ex_convert_write(const ex_converted *c, const char *path, const ex_file_names *names);
 
 #endif

@@ -176,6 +176,24 @@ done:
     return status;
 }
 
+/* At its end a stream to memory may have no text and not say so. */
+ex_status ex_file_print(const char *path, void (*print)(FILE *out, const void *what),
+                        const void *what)
+{
+    char *text = NULL;
+    size_t bytes = 0;
+    FILE *out = open_memstream(&text, &bytes);
+    if (out)
+        print(out, what);
+    const bool whole = out && !ferror(out);
+    const bool closed = out && fclose(out) == 0;
+    const ex_status status = whole && closed && text
+                                 ? ex_file_write(path, text, bytes)
+                                 : EX_FAIL(EX_ERR_MEMORY, "%s: no memory for its text", path);
+    free(text);
+    return status;
+}
+
 /* NULL with errno. Opening a pipe waits for a writer, for ever where there is none: not so here,
  * where it then reads as empty. */
 static FILE *open_to_read(const char *path)

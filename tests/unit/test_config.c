@@ -4,6 +4,7 @@
 #include "method.h"
 #include "test.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -188,6 +189,36 @@ static void test_reference_lists_every_key_once(void **state)
     }
 }
 
+/* Bytes of another process may be anything. */
+static void test_a_received_configuration_is_checked_key_by_key(void **state)
+{
+    (void)state;
+    ex_config fine, c[9];
+    const char *const keys[] = {"dataset",    "model",          "weighting",
+                                "unlearn.bn", "batch_size",     "lr",
+                                "momentum",   "normalize.mean", "augment.flip"};
+    ex_config_default(&fine);
+    assert_ok(ex_config_check_received(&fine, "rank 0"));
+    for (int i = 0; i < 9; i++)
+        c[i] = fine;
+    memset(c[0].dataset, 'x', sizeof c[0].dataset); /* which does not end */
+    memcpy(c[1].model, "resnet", sizeof "resnet");
+    c[2].weighting = 2;
+    c[3].unlearn.norm = -1;
+    c[4].batch_size = 0;
+    c[5].lr = (double)NAN;
+    c[6].momentum = 1;
+    c[7].normalize.mean.count = SIZE_MAX;
+    memset(&c[8].augment.flip, 0xff, 1);
+    for (int i = 0; i < 9; i++) {
+        assert_status(ex_config_check_received(&c[i], "rank 0"), EX_ERR_CONFIG);
+        assert_message("rank 0: ");
+        assert_message(keys[i]);
+    }
+    fine.clients_per_round = fine.num_clients + 1; /* a rule between fields */
+    assert_status(ex_config_check_received(&fine, "rank 0"), EX_ERR_CONFIG);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -199,6 +230,7 @@ int main(void)
         cmocka_unit_test(test_rules_between_fields),
         cmocka_unit_test(test_resume_accepts_only_what_does_not_change_training),
         cmocka_unit_test(test_reference_lists_every_key_once),
+        cmocka_unit_test(test_a_received_configuration_is_checked_key_by_key),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

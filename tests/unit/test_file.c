@@ -54,6 +54,28 @@ static void test_a_file_changes_only_when_it_is_committed(void **state)
     assert_int_equal(count_entries(ex_temp_path("atomic")), 1);
 }
 
+static void print_words(FILE *out, const void *what)
+{
+    fprintf(out, "%d %s", 3, (const char *)what);
+}
+
+static void print_nothing(FILE *out, const void *what)
+{
+    (void)out, (void)what;
+}
+
+static void test_a_file_holds_what_is_printed(void **state)
+{
+    (void)state;
+    const char *path = ex_temp_path("printed");
+    assert_ok(ex_file_print(path, print_words, "words"));
+    expect_content(path, "3 words");
+    assert_ok(ex_file_print(path, print_nothing, NULL));
+    expect_content(path, "");
+    if (access("/dev/full", W_OK) == 0)
+        assert_status(ex_file_print("/dev/full", print_words, "words"), EX_ERR_IO);
+}
+
 static void test_links_and_modes_survive_a_write(void **state)
 {
     (void)state;
@@ -169,6 +191,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_a_file_changes_only_when_it_is_committed),
+        cmocka_unit_test(test_a_file_holds_what_is_printed),
         cmocka_unit_test(test_links_and_modes_survive_a_write),
         cmocka_unit_test(test_devices_are_written_in_place),
         cmocka_unit_test(test_places_that_cannot_be_written_are_refused),

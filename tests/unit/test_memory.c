@@ -1,4 +1,4 @@
-/* Allocation: lists that grow, and sizes that cannot be. */
+/* Allocation: lists that grow, texts, and sizes that cannot be. */
 #include "base/memory.h"
 #include "test.h"
 
@@ -44,12 +44,37 @@ static void test_a_list_that_cannot_grow_is_left_as_it_was(void **state)
     ex_free(&list);
 }
 
+static void test_a_text_is_copied_as_far_as_is_asked(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text, *copy;
+        size_t most;
+    } cases[] = {{"pictures", "pictures", SIZE_MAX},
+                 {"pictures", "pictures", 8},
+                 {"pictures", "pic", 3},
+                 {"", "", SIZE_MAX},
+                 {"pictures", "", 0}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        char *copy;
+        assert_ok(ex_text_copy(&copy, cases[i].text, cases[i].most, "a name"));
+        assert_string_equal(copy, cases[i].copy);
+        ex_free(&copy);
+    }
+    const char open_end[3] = {'a', 'b', 'c'}; /* no more than that is read */
+    char *copy;
+    assert_ok(ex_text_copy(&copy, open_end, sizeof open_end, "a name"));
+    assert_string_equal(copy, "abc");
+    ex_free(&copy);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_a_list_grows_by_doubling_and_keeps_what_it_holds),
         cmocka_unit_test(test_a_list_with_room_stays_where_it_is),
         cmocka_unit_test(test_a_list_that_cannot_grow_is_left_as_it_was),
+        cmocka_unit_test(test_a_text_is_copied_as_far_as_is_asked),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

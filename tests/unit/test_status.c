@@ -25,11 +25,24 @@ static void test_a_long_message_is_cut(void **state)
     assert_in_range(strlen(ex_error_message()), 1000, sizeof text - 2);
 }
 
+static void test_a_kept_error_comes_back_with_its_place(void **state)
+{
+    (void)state;
+    ex_fail_at(EX_ERR_IO, "a.c:7", "the first");
+    const ex_error kept = ex_error_keep();
+    ex_fail_at(EX_ERR_MEMORY, "b.c:8", "another");
+    assert_string_equal(ex_error_message(), "another");
+    ex_error_restore(&kept);
+    assert_string_equal(ex_error_message(), "the first");
+    assert_string_equal(ex_error_where(), "a.c:7");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_messages_are_one_printable_line),
         cmocka_unit_test(test_a_long_message_is_cut),
+        cmocka_unit_test(test_a_kept_error_comes_back_with_its_place),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

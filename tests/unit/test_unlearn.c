@@ -2,6 +2,7 @@
 #include "base/memory.h"
 #include "io/file.h"
 #include "method.h"
+#include "progress.h"
 #include "select.h"
 #include "temp.h"
 #include "test.h"
@@ -400,6 +401,30 @@ static void test_an_epoch_that_is_complete_survives_an_interruption(void **state
 
 /* --- errors -------------------------------------------------------------------------------- */
 
+static void test_a_digest_of_a_checkpoint_is_read_whole_or_refused(void **state)
+{
+    (void)state;
+    static const char *const wrong[] = {NULL,
+                                        "",
+                                        "12",
+                                        "0123456789abcde",
+                                        "0123456789abcdef0",
+                                        "0123456789ABCDEF",
+                                        " 123456789abcdef",
+                                        "-123456789abcdef",
+                                        "0x123456789abcde"};
+    uint64_t digest = 0;
+    json_t *tells = json_pack("{s:s}", "digest", "f123456789abcdef");
+    assert_ok(ex_unlearning_digest(&digest, tells, "runs/ce"));
+    assert_true(digest == UINT64_C(0xf123456789abcdef));
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+        json_object_set_new(tells, "digest", wrong[i] ? json_string(wrong[i]) : json_integer(5));
+        assert_status(ex_unlearning_digest(&digest, tells, "runs/ce"), EX_ERR_INPUT);
+        assert_message("runs/ce: a checkpoint of `excise unlearn` is expected");
+    }
+    json_decref(tells);
+}
+
 static void test_methods_say_what_they_lack(void **state)
 {
     (void)state;
@@ -449,6 +474,7 @@ int main(void)
         cmocka_unit_test_setup(test_frozen_norm_leaves_every_statistic, restore),
         cmocka_unit_test_setup(test_an_epoch_that_is_complete_survives_an_interruption, restore),
         cmocka_unit_test_setup(test_methods_say_what_they_lack, restore),
+        cmocka_unit_test(test_a_digest_of_a_checkpoint_is_read_whole_or_refused),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }

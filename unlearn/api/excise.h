@@ -84,7 +84,10 @@ typedef struct excise_session excise_session;
  *             NULL: none. `excise --config-help` lists the keys: "device=cpu" sets one. A run
  *             keeps its seed, which names its data and clients; "unlearn.seed=2" names other draws.
  *
- * *session is NULL after a failure. Loading a data set takes from milliseconds to seconds. */
+ * *session is NULL after a failure: EXCISE_ERR_INPUT for a subject, a configuration or data that
+ * cannot be read, EXCISE_ERR_CONFIG for a key or a value, EXCISE_ERR_UNSUPPORTED for a device that
+ * cannot be used here, EXCISE_ERR_USAGE for a subject that is NULL or a model without
+ * configuration. Loading a data set takes from milliseconds to seconds. */
 EXCISE_API excise_status excise_open(excise_session **session, const char *subject,
                                      const char *config, const char *const *settings);
 /* Frees the session and sets *session to NULL. NULL-safe. */
@@ -114,7 +117,8 @@ typedef enum excise_samples { EXCISE_TEST = 0, EXCISE_TRAIN = 1 } excise_samples
 /* Accuracy on the test or training samples of the configuration.
  *   accuracy   a fraction, 0 to 1; loss: the mean cross-entropy, in nats
  *   per_class  (excise_class_count) fractions; NAN where there are no samples of the class
- * What is NULL is not wanted. */
+ * What is NULL is not wanted. EXCISE_ERR_USAGE for other samples. After a failure nothing is
+ * written there. */
 EXCISE_API excise_status excise_evaluate(excise_session *session, excise_samples samples,
                                          double *accuracy, double *loss, double *per_class);
 
@@ -127,7 +131,9 @@ typedef struct excise_effect {
 
 /* The effect of every channel on class `label`, by ablation, on the samples and by the strategy
  * that the configuration's section `unlearn` tells. effects (excise_channel_count): layer by layer,
- * channel by channel. The session keeps the measurement, for excise_unlearn. */
+ * channel by channel. The session keeps the measurement, for excise_unlearn. EXCISE_ERR_USAGE for a
+ * class that the model does not have, EXCISE_ERR_INPUT for one without samples to measure on,
+ * EXCISE_ERR_NUMERIC for a model whose losses are not finite. */
 EXCISE_API excise_status excise_effects(excise_session *session, int label, excise_effect *effects);
 
 /* Makes the session's model forget class `label`.
@@ -137,6 +143,9 @@ EXCISE_API excise_status excise_effects(excise_session *session, int label, exci
  *   report  *report = accuracy before and after, costs and course as JSON text, that of the
  *           folder's report.json; to be freed by excise_free; NULL: not wanted
  *
+ * EXCISE_ERR_USAGE for an unknown method or class, EXCISE_ERR_CONFIG or EXCISE_ERR_INPUT for data
+ * that the method cannot do it with, EXCISE_ERR_NUMERIC for training that diverged.
+ *
  * Afterwards the session holds the new model. After a failure it holds the one from before, and
  * *report is NULL; an interrupted run in a folder goes on with `excise unlearn -o FOLDER --resume`.
  * Effects that excise_effects has measured for this class and model are used; if they are missing,
@@ -145,7 +154,7 @@ EXCISE_API excise_status excise_unlearn(excise_session *session, const char *met
                                         const char *folder, char **report);
 
 /* Writes the session's model as .safetensors, under PyTorch's names; a file at `path` is replaced
- * at once. */
+ * at once, or stays as it was: EXCISE_ERR_IO. */
 EXCISE_API excise_status excise_save(const excise_session *session, const char *path);
 
 #ifdef __cplusplus

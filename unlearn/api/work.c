@@ -5,7 +5,6 @@
 #include "io/file.h"
 #include "method.h"
 
-#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -28,7 +27,7 @@ excise_status excise_evaluate(excise_session *session, excise_samples samples, d
     const ex_caller host = ex_caller_enter();
     const ex_status status = evaluate(session, samples, &a);
     if (status == EX_OK && accuracy)
-        *accuracy = a.count ? (double)a.correct / (double)a.count : (double)NAN;
+        *accuracy = ex_accuracy_all(&a);
     if (status == EX_OK && loss)
         *loss = a.loss;
     for (int k = 0; status == EX_OK && per_class && k < a.classes; k++)

@@ -83,17 +83,16 @@ static bool is_in(const char *path, const char *folder)
 /* A run that was interrupted has its profile too; one that failed has none. */
 static ex_status run_profiled(const cli_command *command, const cli_args *args)
 {
-    char message[2048];
     if (*args->profile && !is_in(args->profile, args->output)) /* RUN is yet to be made */
         EX_TRY(cli_check_profile(args->profile));
     EX_TRY(ex_profile_begin());
     const ex_status status = command->run(args);
     if (status == EX_OK)
         return ex_profile_end(args->profile);
-    snprintf(message, sizeof message, "%s", ex_error_message());
+    const ex_error error = ex_error_keep();
     if (status == EX_ERR_INTERRUPTED && ex_profile_end(args->profile) != EX_OK)
         ex_log_warn("%s", ex_error_message());
-    ex_error_adopt(message, ex_error_where());
+    ex_error_restore(&error);
     return status;
 }
 

@@ -5,7 +5,6 @@
 #include "io/file.h"
 #include "version.h"
 
-#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -15,19 +14,14 @@ const char *cli_measured(char text[CLI_NUMBER_ROOM], double value, size_t sample
     return text;
 }
 
-static double fraction(size_t part, size_t whole)
-{
-    return whole ? (double)part / (double)whole : NAN;
-}
-
 json_t *cli_accuracy(const ex_accuracy *a, int label)
 {
     json_t *classes = json_array();
     for (int c = 0; c < a->classes; c++)
         json_array_append_new(classes, ex_json_number(ex_accuracy_class(a, c)));
-    json_t *json = json_pack(
-        "{s:o, s:o, s:I, s:o}", "accuracy", ex_json_number(fraction(a->correct, a->count)), "loss",
-        ex_json_number(a->loss), "count", (json_int_t)a->count, "per_class", classes);
+    json_t *json =
+        json_pack("{s:o, s:o, s:I, s:o}", "accuracy", ex_json_number(ex_accuracy_all(a)), "loss",
+                  ex_json_number(a->loss), "count", (json_int_t)a->count, "per_class", classes);
     if (label >= 0 && label < a->classes) {
         json_object_set_new(json, "forget", ex_json_number(ex_accuracy_class(a, label)));
         json_object_set_new(json, "retain", ex_json_number(ex_accuracy_others(a, label)));

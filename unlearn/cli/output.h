@@ -1,4 +1,5 @@
-/* Parts of reports that several subcommands write. All give new references. */
+/* What several subcommands have to say: parts of reports, results on stdout and in files of their
+ * own, and how a run that was stopped goes on. Those that give JSON give new references. */
 #ifndef EX_CLI_OUTPUT_H
 #define EX_CLI_OUTPUT_H
 

@@ -40,6 +40,11 @@ ex_status cli_apply_settings(ex_config *c, const cli_args *args)
     return ex_config_check(c);
 }
 
+ex_run_mode cli_run_mode(const cli_args *args)
+{
+    return args->resume ? EX_RUN_RESUME : args->overwrite ? EX_RUN_OVERWRITE : EX_RUN_NEW;
+}
+
 /* That the folder is a run of the command that is to go on with it. */
 static ex_status check_command(const char *run, const char *command)
 {
@@ -47,7 +52,7 @@ static ex_status check_command(const char *run, const char *command)
     if (!ex_run_has_checkpoint(run))
         return EX_OK;
     EX_TRY(ex_run_peek(run, &state));
-    const char *began = json_string_value(json_object_get(state, "command"));
+    const char *began = ex_run_state_command(state);
     ex_status status = EX_OK;
     if (!began || strcmp(began, command) != 0)
         status = EX_FAIL(EX_ERR_USAGE, "%s is no run of `excise %s`; %s goes on with it", run,

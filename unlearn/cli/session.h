@@ -27,6 +27,8 @@ void cli_session_close(cli_session *s);
 /* -s and the options that stand for keys, over what is in *c, with --class as a number or as one of
  * the names of the data set's classes; then the rules between fields. */
 ex_status cli_apply_settings(ex_config *c, const cli_args *args);
+/* How args->output is to be opened. */
+ex_run_mode cli_run_mode(const cli_args *args);
 /* The configuration of a run that goes on: that of the folder args->output, with -c and settings
  * over it where they do not change what the run computes. */
 ex_status cli_resume_config(ex_config *c, const cli_args *args, bool unlearning);

@@ -11,7 +11,6 @@
 #include "base/log.h"
 #include "io/file.h"
 
-#include <math.h>
 #include <stdio.h>
 
 typedef struct training {
@@ -51,11 +50,6 @@ static ex_status evaluate(training *t, ex_federation *f)
     return status;
 }
 
-static double accuracy_of(const ex_accuracy *a)
-{
-    return a->count ? (double)a->correct / (double)a->count : NAN;
-}
-
 static ex_status write_metrics(training *t, int round, const ex_round_result *r)
 {
     return ex_run_metrics(
@@ -63,7 +57,7 @@ static ex_status write_metrics(training *t, int round, const ex_round_result *r)
                           round + 1, "phase", "train", "train_loss", ex_json_number(r->loss),
                           "train_accuracy", ex_json_number(r->accuracy), "test_loss",
                           ex_json_number(t->last.loss), "test_accuracy",
-                          ex_json_number(accuracy_of(&t->last)), "seconds", r->seconds,
+                          ex_json_number(ex_accuracy_all(&t->last)), "seconds", r->seconds,
                           "client_seconds", r->client_seconds, "bytes_up", (json_int_t)r->bytes_up,
                           "bytes_down", (json_int_t)r->bytes_down, "samples",
                           (json_int_t)r->samples, "cohort", r->cohort));
@@ -89,7 +83,7 @@ static void log_round(const training *t, const ex_federation *f, int round,
            "%d:%02d left",
            round + 1, f->config.rounds, cli_measured(loss, r->loss, r->samples),
            cli_measured(accuracy, r->accuracy, r->samples),
-           cli_measured(test, accuracy_of(&t->last), t->last.count), r->seconds,
+           cli_measured(test, ex_accuracy_all(&t->last), t->last.count), r->seconds,
            r->seconds > 0 ? (double)r->samples / r->seconds : 0.0, seconds / 60, seconds % 60);
 }
 
@@ -107,7 +101,7 @@ static ex_status after_round(void *context, ex_federation *f, int round,
 
 static ex_status check_rounds(const json_t *state, const ex_federation *f, const char *run)
 {
-    const int complete = (int)json_integer_value(json_object_get(state, "round"));
+    const int complete = ex_run_state_round(state);
     if (complete > f->config.rounds)
         return EX_FAIL(EX_ERR_CONFIG,
                        "rounds is %d, but %d are complete in %s; a run can only be made longer",
@@ -124,7 +118,7 @@ static ex_status restore(training *t, ex_federation *f, const char *run)
     json_decref(state);
     EX_TRY(status);
     EX_TRY(ex_run_restore(t->run, &values, &state));
-    t->complete = t->first_round = (int)json_integer_value(json_object_get(state, "round"));
+    t->complete = t->first_round = ex_run_state_round(state);
     status = ex_ledger_restore(f->ledger, json_object_get(state, "ledger"));
     json_decref(state);
     EX_TRY(status);
@@ -175,7 +169,8 @@ static void print_report(const training *t, const ex_federation *f, const char *
            "test loss      %s\n"
            "compute        %.1f s\n"
            "sent           %s up, %s down\n",
-           output, f->config.rounds, cli_measured(accuracy, accuracy_of(&t->last), t->last.count),
+           output, f->config.rounds,
+           cli_measured(accuracy, ex_accuracy_all(&t->last), t->last.count),
            cli_measured(loss, t->last.loss, t->last.count), cost.compute_s,
            ex_bytes_text(up, (double)cost.bytes_up), ex_bytes_text(down, (double)cost.bytes_down));
 }
@@ -196,9 +191,7 @@ static ex_status finish(training *t, ex_federation *f, const cli_args *args)
 
 static ex_status run_train(const cli_args *args)
 {
-    const ex_run_mode mode = args->resume      ? EX_RUN_RESUME
-                             : args->overwrite ? EX_RUN_OVERWRITE
-                                               : EX_RUN_NEW;
+    const ex_run_mode mode = cli_run_mode(args);
     ex_config config;
     ex_comm *comm;
     ex_federation *f = NULL;

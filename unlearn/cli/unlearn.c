@@ -7,14 +7,9 @@
 #include "base/log.h"
 #include "io/file.h"
 #include "method.h"
+#include "progress.h"
 
 #include <stdio.h>
-#include <stdlib.h>
-
-static ex_run_mode mode_of(const cli_args *args)
-{
-    return args->resume ? EX_RUN_RESUME : args->overwrite ? EX_RUN_OVERWRITE : EX_RUN_NEW;
-}
 
 static ex_status check_request(const cli_session *s, const cli_args *args, const ex_method **method)
 {
@@ -32,20 +27,21 @@ static ex_status check_request(const cli_session *s, const cli_args *args, const
         ex_log_warn("--effects %s is not used: method %s needs no effects", args->effects,
                     (*method)->name);
     EX_TRY(ex_subject_check_output(&s->subject, args->output));
-    return ex_run_check(args->output, mode_of(args));
+    return ex_run_check(args->output, cli_run_mode(args));
 }
 
 /* That the model, if one is named, is the one that the run began with. */
 static ex_status check_model(const cli_session *s, const char *run)
 {
     json_t *state;
+    uint64_t began;
     const ex_federation *f = s->f;
     if (!s->subject.model[0])
         return EX_OK;
     EX_TRY(ex_run_peek(run, &state));
-    const char *digest = json_string_value(json_object_get(state, "digest"));
-    const uint64_t began = digest ? strtoull(digest, NULL, 16) : 0;
+    const ex_status status = ex_unlearning_digest(&began, state, run);
     json_decref(state);
+    EX_TRY(status);
     if (ex_model_digest(f->model, f->params, f->stats) != began)
         return EX_FAIL(EX_ERR_INPUT,
                        "%s is not the model that %s began with; leave it out, or name that one",
@@ -135,7 +131,7 @@ static ex_status unlearn_into(cli_session *s, const cli_args *args, const ex_met
     EX_TRY(check_resume(s, args, &request.resume));
     EX_TRY_GOTO(check_work(&request.effects, s->f, method, request.resume ? NULL : args->effects),
                 done);
-    status = ex_unlearn_into(s->f, &request, args->output, mode_of(args), report, &complete);
+    status = ex_unlearn_into(s->f, &request, args->output, cli_run_mode(args), report, &complete);
     if (complete >= 0)
         status = cli_stopped(status, ex_resume_command("unlearn", args->output),
                              ex_method_unit(method), complete);
