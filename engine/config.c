@@ -98,17 +98,49 @@ static bool may_change(const ex_field *f, bool unlearning)
     return f->resumable && !(unlearning && shapes_unlearning);
 }
 
+static ex_status check_same(const ex_field *f, const char *then, const ex_config *now)
+{
+    char this[EX_TEXT_MAX];
+    ex_field_format(now, f, this, sizeof this);
+    if (strcmp(then, this) != 0)
+        return EX_FAIL(EX_ERR_CONFIG,
+                       "%s is \"%s\", but the run to resume began with \"%s\"; leave it as it "
+                       "was, or start a new run",
+                       f->key, this, then);
+    return EX_OK;
+}
+
 ex_status ex_config_check_resume(const ex_config *before, const ex_config *now, bool unlearning)
 {
     for (const ex_field *f = ex_fields(); f->key; f++) {
-        char then[EX_TEXT_MAX], this[EX_TEXT_MAX];
+        char then[EX_TEXT_MAX];
         ex_field_format(before, f, then, sizeof then);
-        ex_field_format(now, f, this, sizeof this);
-        if (!may_change(f, unlearning) && strcmp(then, this) != 0)
-            return EX_FAIL(EX_ERR_CONFIG,
-                           "%s is \"%s\", but the run to resume began with \"%s\"; leave it as it "
-                           "was, or start a new run",
-                           f->key, this, then);
+        if (!may_change(f, unlearning))
+            EX_TRY(check_same(f, then, now));
+    }
+    return EX_OK;
+}
+
+json_t *ex_config_kept(const ex_config *c, bool unlearning)
+{
+    json_t *kept = json_object();
+    for (const ex_field *f = ex_fields(); kept && f->key; f++) {
+        char text[EX_TEXT_MAX];
+        ex_field_format(c, f, text, sizeof text);
+        if (!may_change(f, unlearning) && json_object_set_new(kept, f->key, json_string(text)) != 0) {
+            json_decref(kept);
+            return NULL;
+        }
+    }
+    return kept;
+}
+
+ex_status ex_config_check_kept(const json_t *kept, const ex_config *now, bool unlearning)
+{
+    for (const ex_field *f = ex_fields(); f->key; f++) {
+        const char *then = json_string_value(json_object_get(kept, f->key));
+        if (then && !may_change(f, unlearning))
+            EX_TRY(check_same(f, then, now));
     }
     return EX_OK;
 }

@@ -10,6 +10,7 @@
 #include "backend.h"
 #include "base/status.h"
 
+#include <jansson.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -123,6 +124,11 @@ ex_status ex_config_check_received(const ex_config *c, const char *origin);
  * that would change what is trained. `unlearning`: the run is one of `excise unlearn`, which the
  * section unlearn and the rounds of training shape too. */
 ex_status ex_config_check_resume(const ex_config *before, const ex_config *now, bool unlearning);
+/* The keys by which that is told, as {key: text}, for what a run keeps; NULL: no memory. */
+json_t *ex_config_kept(const ex_config *c, bool unlearning);
+/* The same check against what was kept: what a config.yaml was changed to since is seen as well.
+ * Keys that `kept` lacks are not compared. */
+ex_status ex_config_check_kept(const json_t *kept, const ex_config *now, bool unlearning);
 /* The resolved configuration as YAML, every key, with its help as a comment. */
 ex_status ex_config_write(const ex_config *c, const char *path);
 /* The reference: key, type or choices, range, default, help. markdown: as a table. */

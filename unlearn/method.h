@@ -29,6 +29,8 @@ typedef struct ex_unlearning {
     struct {
         ex_cost unlearn, ablation;
     } earlier;             /* other requests' on the same ledger */
+    json_t *began;         /* the ledger when the run began, which tells them; NULL: not taken */
+    uint64_t selected;     /* digest of the mask that the run began with; 0: it had none yet */
     size_t stored_samples; /* distinct ones that the method needs */
     float *velocity;       /* (param_count) the server's momentum after the last epoch, or NULL */
     uint64_t digest;       /* of the model that the run began with */

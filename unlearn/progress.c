@@ -1,8 +1,8 @@
 /* What a checkpoint of an unlearning run holds beside the values, and how a run takes it up again.
  *
- * {"round", "command", "digest", "batches", "ledger", "effects": {"measured", "baseline_loss"},
- *  "before": {"test", "train"}, "trace": [...]}; effects and before are null until they are there.
- */
+ * {"round", "command", "digest", "batches", "ledger", "earlier", "effects": {"measured",
+ *  "baseline_loss"}, "selected", "before": {"test", "train"}, "trace": [...]}; effects, selected
+ * (the mask's digest) and before are null until they are there; earlier is the ledger of before. */
 #include "progress.h"
 #include "record.h"
 
@@ -54,13 +54,20 @@ static json_t *effects_json(const ex_unlearning *u)
                      ex_json_number(u->effects->baseline_loss[i]));
 }
 
+static json_t *digest_json(uint64_t digest)
+{
+    char text[DIGEST_DIGITS + 1];
+    snprintf(text, sizeof text, "%0*" PRIx64, DIGEST_DIGITS, digest);
+    return json_string(text);
+}
+
 static json_t *state_json(const ex_unlearning *u)
 {
-    char digest[DIGEST_DIGITS + 1];
-    snprintf(digest, sizeof digest, "%0*" PRIx64, DIGEST_DIGITS, u->digest);
-    return json_pack("{s:i, s:s, s:s, s:I, s:o, s:o, s:o, s:o}", "round", u->trace_count, "command",
-                     "unlearn", "digest", digest, "batches", (json_int_t)u->f->batches, "ledger",
-                     ex_ledger_json(u->f->ledger), "effects", effects_json(u), "before",
+    return json_pack("{s:i, s:s, s:o, s:I, s:o, s:O?, s:o, s:o, s:o, s:o}", "round", u->trace_count,
+                     "command", "unlearn", "digest", digest_json(u->digest), "batches",
+                     (json_int_t)u->f->batches, "ledger", ex_ledger_json(u->f->ledger), "earlier",
+                     u->began, "effects", effects_json(u), "selected",
+                     u->selected ? digest_json(u->selected) : json_null(), "before",
                      before_json(u->before), "trace", ex_trace_json(u));
 }
 
@@ -144,31 +151,53 @@ static ex_status read_trace(ex_unlearning *u, const json_t *trace)
 }
 
 /* The record of an ablation is written before effects.csv, so that a table never lacks its record.
- * A record without its table is of an ablation that is made again, and its cost goes. */
-static void read_origin(ex_effects_origin *origin, const ex_unlearning *u, json_t *state)
+ * A record without its table is of an ablation that is made again, and its cost goes; behind the
+ * first epoch or round it would be an ablation of another model. */
+static ex_status read_origin(ex_effects_origin *origin, const ex_unlearning *u, json_t *state)
 {
     const json_t *effects = json_object_get(state, "effects");
     *origin = (ex_effects_origin){.baseline_loss =
                                       number_or_nan(json_object_get(effects, "baseline_loss"))};
     if (!json_is_object(effects))
-        return;
+        return EX_OK;
     const bool measured = json_is_true(json_object_get(effects, "measured"));
     const bool there = access(ex_run_path(u->run, "effects.csv"), F_OK) == 0;
     origin->measured = measured && there;
     origin->given = !measured;
     if (!measured || there)
-        return;
+        return EX_OK;
+    if (ex_run_state_round(state) > 0)
+        return EX_FAIL(EX_ERR_INPUT,
+                       "%s is gone, by which the run chose its channels; put it back, or start the "
+                       "run anew",
+                       ex_run_path(u->run, "effects.csv"));
     json_t *phases = json_object_get(json_object_get(state, "ledger"), "phases");
     for (size_t i = json_array_size(phases); i-- > 0;) {
         const json_t *name = json_object_get(json_array_get(phases, i), "name");
         if (json_is_string(name) && strcmp(json_string_value(name), "ablation") == 0)
             json_array_remove(phases, i);
     }
+    return EX_OK;
 }
 
-ex_status ex_unlearning_digest(uint64_t *digest, const json_t *state, const char *where)
+/* What other requests cost before the run began; nothing where that is not told. */
+static ex_status read_earlier(ex_unlearning *u, json_t *json)
 {
-    const char *text = json_string_value(json_object_get(state, "digest"));
+    ex_ledger *ledger;
+    if (!json_is_object(json))
+        return EX_OK;
+    u->began = json_incref(json);
+    EX_TRY(ex_ledger_create(&ledger));
+    const ex_status status = ex_ledger_restore(ledger, json);
+    u->earlier.unlearn = ex_ledger_cost(ledger, "unlearn");
+    u->earlier.ablation = ex_ledger_cost(ledger, "ablation");
+    ex_ledger_destroy(&ledger);
+    return status;
+}
+
+static ex_status read_digest(uint64_t *out, const json_t *json, const char *where)
+{
+    const char *text = json_string_value(json);
     const size_t digits = text ? strspn(text, "0123456789abcdef") : 0;
     if (digits != DIGEST_DIGITS || text[digits])
         return EX_FAIL(
@@ -176,19 +205,28 @@ ex_status ex_unlearning_digest(uint64_t *digest, const json_t *state, const char
             "%s: a checkpoint of `excise unlearn` is expected, whose state has a digest of "
             "%d hexadecimal digits",
             where, DIGEST_DIGITS);
-    *digest = strtoull(text, NULL, 16);
+    *out = strtoull(text, NULL, 16);
     return EX_OK;
+}
+
+ex_status ex_unlearning_digest(uint64_t *digest, const json_t *state, const char *where)
+{
+    return read_digest(digest, json_object_get(state, "digest"), where);
 }
 
 static ex_status take_up(ex_unlearning *u, json_t *state, ex_effects_origin *origin)
 {
     const json_t *batches = json_object_get(state, "batches");
     const int complete = ex_run_state_round(state);
+    const json_t *selected = json_object_get(state, "selected");
     EX_TRY(ex_unlearning_digest(&u->digest, state, ex_run_path(u->run, "checkpoint")));
+    if (selected && !json_is_null(selected))
+        EX_TRY(read_digest(&u->selected, selected, ex_run_path(u->run, "checkpoint")));
     if (!json_is_integer(batches))
         return EX_FAIL(EX_ERR_INPUT, "the checkpoint's batches are no whole number");
     u->f->batches = json_integer_value(batches);
-    read_origin(origin, u, state);
+    EX_TRY(read_origin(origin, u, state));
+    EX_TRY(read_earlier(u, json_object_get(state, "earlier")));
     EX_TRY(ex_ledger_restore(u->f->ledger, json_object_get(state, "ledger")));
     EX_TRY(read_before(u, json_object_get(state, "before")));
     EX_TRY(read_trace(u, json_object_get(state, "trace")));

@@ -1,4 +1,5 @@
 /* The whole of an unlearning run, from the trained model to the report. */
+#include "base/digest.h"
 #include "base/log.h"
 #include "base/memory.h"
 #include "progress.h"
@@ -76,6 +77,10 @@ static ex_status begin(ex_unlearning *u, const ex_method *method)
     ex_federation *f = u->f;
     EX_TRY(write_config(u));
     u->digest = ex_model_digest(f->model, f->params, f->stats);
+    u->earlier.unlearn = ex_ledger_cost(f->ledger, "unlearn");
+    u->earlier.ablation = ex_ledger_cost(f->ledger, "ablation");
+    if (!(u->began = ex_ledger_json(f->ledger)))
+        return EX_FAIL(EX_ERR_MEMORY, "no memory for the ledger of before");
     ex_federation_halt(f);
     if (!method->needs_effects)
         u->effects = NULL;
@@ -116,6 +121,20 @@ static ex_status measure_before(ex_unlearning *u)
 
 /* --- the steps ----------------------------------------------------------------------------- */
 
+/* A run that goes on has the mask that it began with, whatever became of its effects.csv. */
+static ex_status check_mask(ex_unlearning *u)
+{
+    const uint64_t digest =
+        ex_digest(EX_DIGEST_START, u->mask->selected, (size_t)u->f->model->channel_count);
+    if (u->selected && u->selected != digest)
+        return EX_FAIL(EX_ERR_INPUT,
+                       "%s is another than the run began with: it selects other channels; put the "
+                       "old one back, or start the run anew",
+                       ex_run_path(u->run, "effects.csv"));
+    u->selected = digest;
+    return EX_OK;
+}
+
 /* Effects where the method needs them, then its mask. */
 static ex_status prepare(ex_unlearning *u, const ex_method *method)
 {
@@ -130,6 +149,7 @@ static ex_status prepare(ex_unlearning *u, const ex_method *method)
         EX_TRY(method->select(u));
     if (!u->mask)
         return EX_OK;
+    EX_TRY(check_mask(u));
     ex_log("%s: %d of %d channels, %zu of %zu parameters", method->name, u->mask->channel_count,
            u->f->model->channel_count, u->mask->param_count, u->f->model->param_count);
     return u->run ? ex_mask_write(u->mask, ex_run_path(u->run, "mask.json")) : EX_OK;
@@ -179,6 +199,7 @@ static void close_unlearning(ex_unlearning *u)
     ex_samples_free(&u->probe);
     ex_free(&u->velocity);
     ex_free(&u->trace);
+    json_decref(u->began);
 }
 
 static ex_status work(ex_unlearning *u, const ex_request *request, json_t **report)
@@ -199,10 +220,6 @@ static ex_status unlearn(ex_unlearning *u, const ex_request *request, json_t **r
 {
     ex_federation *f = u->f;
     const ex_method *method = request->method;
-    if (!request->resume) {
-        u->earlier.unlearn = ex_ledger_cost(f->ledger, "unlearn");
-        u->earlier.ablation = ex_ledger_cost(f->ledger, "ablation");
-    }
     if (method->on_server && u->run)
         EX_TRY(ex_alloc(&u->velocity, f->model->param_count, sizeof(float), "momentum"));
     EX_TRY(request->resume ? go_on(u) : begin(u, method));

@@ -33,6 +33,7 @@ static void close_unlearning(ex_unlearning *u)
         ex_standing_free(u->before);
     ex_free(&u->before);
     ex_free(&u->trace);
+    json_decref(u->began);
 }
 
 static void check_taken(const ex_unlearning *u)

@@ -419,7 +419,7 @@ def progress_seeds() -> dict:
     point = {"epoch": 1, "forget_test": 0.25, "retain_test": 0.75, "forget_probe": None,
              "seconds": 1.5}
     state = {"round": 1, "command": "unlearn", "digest": "0123456789abcdef", "batches": 5,
-             "ledger": LEDGER, "effects": {"measured": True, "baseline_loss": 0.125},
+             "ledger": LEDGER, "earlier": LEDGER, "selected": "fedcba9876543210", "effects": {"measured": True, "baseline_loss": 0.125},
              "before": {"test": accuracy, "train": accuracy}, "trace": [point]}
 
     def change(**more) -> bytes:
@@ -430,6 +430,9 @@ def progress_seeds() -> dict:
     return {
         "whole": change(),
         "begun": change(round=0, trace=[], before=None, effects=None),
+        "old": json.dumps({k: v for k, v in state.items() if k not in ("earlier", "selected")}).encode(),
+        "earlier-bad": change(earlier={"schema": 1, "phases": {}}),
+        "selected-bad": change(selected="0"),
         "given": change(effects={"measured": False, "baseline_loss": None}),
         "other-trace": change(round=2),
         "no-digest": change(digest=None),

@@ -164,6 +164,17 @@ static void test_resume_accepts_only_what_does_not_change_training(void **state)
     now.lr = 0.2;
     assert_status(ex_config_check_resume(&before, &now, false), EX_ERR_CONFIG);
     assert_message("lr is \"0.2\", but the run to resume began with \"0.1\"");
+    json_t *kept = ex_config_kept(&before, false);
+    assert_status(ex_config_check_kept(kept, &now, false), EX_ERR_CONFIG);
+    assert_message("lr is \"0.2\", but the run to resume began with \"0.1\"");
+    now.lr = before.lr;
+    assert_ok(ex_config_check_kept(kept, &now, false));
+    assert_ok(ex_config_check_kept(NULL, &now, false)); /* of an earlier version: nothing is told */
+    json_decref(kept);
+    kept = ex_config_kept(&before, true);
+    assert_status(ex_config_check_kept(kept, &now, true), EX_ERR_CONFIG);
+    assert_message("rounds is \"60\"");
+    json_decref(kept);
 }
 
 static void test_reference_lists_every_key_once(void **state)

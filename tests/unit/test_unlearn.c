@@ -399,6 +399,31 @@ static void test_an_epoch_that_is_complete_survives_an_interruption(void **state
     ex_run_close(&run);
 }
 
+/* What other requests cost on the same ledger is not this run's, resumed or not. */
+static void test_a_run_that_goes_on_knows_what_was_spent_before_it(void **state)
+{
+    (void)state;
+    ex_run *run;
+    ex_effects_origin origin;
+    const char *path = ex_temp_path("earlier");
+    assert_ok(ex_ledger_begin(f->ledger, "unlearn"));
+    ex_ledger_client(f->ledger, -1, 0.5, 123);
+    ex_ledger_end(f->ledger);
+    const ex_cost before = ex_ledger_cost(f->ledger, "unlearn");
+    assert_ok(ex_run_open(&run, path, EX_RUN_NEW));
+    ex_unlearning u = {.f = f, .unit = "epoch", .label = LABEL, .run = run};
+    ex_unlearning on = {.f = f, .unit = "epoch", .label = LABEL, .run = run};
+    u.began = ex_ledger_json(f->ledger);
+    assert_ok(ex_unlearning_checkpoint(&u));
+    assert_ok(ex_unlearning_restore(&on, &origin));
+    assert_int_equal(on.earlier.unlearn.samples, before.samples);
+    assert_true(before.samples >= 123);
+    assert_int_equal(on.earlier.ablation.samples, ex_ledger_cost(f->ledger, "ablation").samples);
+    json_decref(u.began);
+    json_decref(on.began);
+    ex_run_close(&run);
+}
+
 /* --- errors -------------------------------------------------------------------------------- */
 
 static void test_a_digest_of_a_checkpoint_is_read_whole_or_refused(void **state)
@@ -473,6 +498,7 @@ int main(void)
                                restore),
         cmocka_unit_test_setup(test_frozen_norm_leaves_every_statistic, restore),
         cmocka_unit_test_setup(test_an_epoch_that_is_complete_survives_an_interruption, restore),
+        cmocka_unit_test_setup(test_a_run_that_goes_on_knows_what_was_spent_before_it, restore),
         cmocka_unit_test_setup(test_methods_say_what_they_lack, restore),
         cmocka_unit_test(test_a_digest_of_a_checkpoint_is_read_whole_or_refused),
     };

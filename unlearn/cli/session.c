@@ -46,27 +46,22 @@ ex_run_mode cli_run_mode(const cli_args *args)
 }
 
 /* That the folder is a run of the command that is to go on with it. */
-static ex_status check_command(const char *run, const char *command)
+static ex_status check_command(const char *run, const json_t *state, const char *command)
 {
-    json_t *state;
-    if (!ex_run_has_checkpoint(run))
-        return EX_OK;
-    EX_TRY(ex_run_peek(run, &state));
     const char *began = ex_run_state_command(state);
-    ex_status status = EX_OK;
     if (!began || strcmp(began, command) != 0)
-        status = EX_FAIL(EX_ERR_USAGE, "%s is no run of `excise %s`; %s goes on with it", run,
-                         command, ex_resume_command(began ? began : "train", run));
-    json_decref(state);
-    return status;
+        return EX_FAIL(EX_ERR_USAGE, "%s is no run of `excise %s`; %s goes on with it", run,
+                       command, ex_resume_command(began ? began : "train", run));
+    return EX_OK;
 }
 
-ex_status cli_resume_config(ex_config *c, const cli_args *args, bool unlearning)
+/* kept: the configuration in the checkpoint, which nobody edits; without it, config.yaml tells what
+ * the run began with. */
+static ex_status configure_resumed(ex_config *c, const cli_args *args, const json_t *kept,
+                                   bool unlearning)
 {
     char path[PATH_MAX];
     ex_config before;
-    EX_TRY(ex_run_check(args->output, EX_RUN_RESUME));
-    EX_TRY(check_command(args->output, unlearning ? "unlearn" : "train"));
     EX_TRY(ex_path_join(path, args->output, "config.yaml"));
     ex_config_default(&before);
     EX_TRY(ex_config_read(&before, path));
@@ -77,7 +72,22 @@ ex_status cli_resume_config(ex_config *c, const cli_args *args, bool unlearning)
         *c = before;
     }
     EX_TRY(cli_apply_settings(c, args));
-    return ex_config_check_resume(&before, c, unlearning);
+    return kept ? ex_config_check_kept(kept, c, unlearning)
+                : ex_config_check_resume(&before, c, unlearning);
+}
+
+ex_status cli_resume_config(ex_config *c, const cli_args *args, bool unlearning)
+{
+    json_t *state;
+    EX_TRY(ex_run_check(args->output, EX_RUN_RESUME));
+    if (!ex_run_has_checkpoint(args->output))
+        return configure_resumed(c, args, NULL, unlearning);
+    EX_TRY(ex_run_peek(args->output, &state));
+    ex_status status = check_command(args->output, state, unlearning ? "unlearn" : "train");
+    if (status == EX_OK)
+        status = configure_resumed(c, args, json_object_get(state, "config"), unlearning);
+    json_decref(state);
+    return status;
 }
 
 ex_status cli_session_init(cli_session *s, const cli_args *args)
