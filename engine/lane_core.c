@@ -158,9 +158,14 @@ ex_status ex_lane_borrow(ex_lane_core *lane, size_t bytes)
     const size_t taken = lane->arena_taken;
     if (bytes <= lane->arena_bytes)
         return EX_OK;
-    if (bytes > taken) {
-        EX_TRY(ex_budget_take(lane->budget, bytes - taken));
-        lane->arena_taken = bytes;
+    if (bytes <= taken)
+        return make_arena(lane, taken);
+    EX_TRY(ex_budget_take(lane->budget, bytes - taken));
+    lane->arena_taken = bytes;
+    const ex_status status = make_arena(lane, bytes);
+    if (status != EX_OK) { /* who borrows less, or a plan, is asked for no more than that */
+        ex_budget_give_back(lane->budget, bytes - taken);
+        lane->arena_taken = taken;
     }
-    return make_arena(lane, lane->arena_taken);
+    return status;
 }

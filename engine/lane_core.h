@@ -72,7 +72,8 @@ ex_status ex_lane_reserve(ex_lane_core *lane, ex_lane_claim *claim);
 /* The plan goes, or was never made: what it alone needed leaves the budget. Allocates nothing, and
  * waits for nothing: the lane's work has ended. */
 void ex_lane_release(ex_lane_core *lane, const ex_lane_claim *claim);
-/* Makes the arena at least so large until the next plan is made or goes. */
+/* Makes the arena at least so large until the next plan is made or goes. After EX_ERR_MEMORY less
+ * may be borrowed. */
 ex_status ex_lane_borrow(ex_lane_core *lane, size_t bytes);
 
 #endif
