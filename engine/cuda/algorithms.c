@@ -182,8 +182,11 @@ static ex_status contest(bool *faster, ex_dnn_plan **plan, ex_cuda_lane *lane,
         ex_cuda_timed own = c->own;
         own.pass = i;
         *faster = false;
-        EX_TRY(ex_cuda_time(&ours, lane, &c->graph[i], &own));
-        ex_status status = ex_dnn_plan_count(&count, lane->dnn, &c->graph[i]);
+        ex_status status = ex_cuda_time(&ours, lane, &c->graph[i], &own);
+        if (status == EX_ERR_MEMORY)
+            return EX_OK;
+        EX_TRY(status);
+        status = ex_dnn_plan_count(&count, lane->dnn, &c->graph[i]);
         if (status == EX_OK)
             status = ex_cuda_fastest(&plan[i], &theirs, lane, &c->graph[i],
                                      count < RIVALS ? count : RIVALS);

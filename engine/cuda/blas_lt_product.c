@@ -3,6 +3,9 @@
 
 enum { CANDIDATES = 16 };
 
+/* Stands for the bias until a product is run; nothing is read there. */
+static const void *const SOMEWHERE = (const void *)(uintptr_t)256;
+
 ex_status ex_lt_status(cublasStatus_t status, const char *call, const char *where)
 {
     if (status == CUBLAS_STATUS_SUCCESS)
@@ -41,6 +44,9 @@ static ex_status describe(ex_lt_product *p, const ex_lt_shape *s, cublasComputeT
     EX_LT(cublasLtMatmulDescSetAttribute(p->how, CUBLASLT_MATMUL_DESC_TRANSB, &b, sizeof b));
     EX_LT(cublasLtMatmulDescSetAttribute(p->how, CUBLASLT_MATMUL_DESC_EPILOGUE, &s->epilogue,
                                          sizeof s->epilogue));
+    if (s->epilogue == CUBLASLT_EPILOGUE_BIAS) /* without one, no algorithm might be found */
+        EX_LT(cublasLtMatmulDescSetAttribute(p->how, CUBLASLT_MATMUL_DESC_BIAS_POINTER, &SOMEWHERE,
+                                             sizeof SOMEWHERE));
     EX_TRY(describe_matrix(&p->a, s->transposed_a ? s->k : s->m, s->transposed_a ? s->m : s->k));
     EX_TRY(describe_matrix(&p->b, s->transposed_b ? s->n : s->k, s->transposed_b ? s->k : s->n));
     return describe_matrix(&p->d, s->m, s->n);

@@ -122,7 +122,10 @@ cublasStatus_t cublasLtMatmulAlgoGetHeuristic(cublasLtHandle_t handle, cublasLtM
                                               cublasLtMatmulPreference_t p, int room,
                                               cublasLtMatmulHeuristicResult_t *found, int *count)
 {
-    (void)handle, (void)d, (void)a, (void)b, (void)c, (void)out, (void)p;
+    const description *how = (const description *)(const void *)d;
+    (void)handle, (void)a, (void)b, (void)c, (void)out, (void)p;
+    if (how->epilogue == CUBLASLT_EPILOGUE_BIAS && !how->bias) /* as the library may */
+        return CUBLAS_STATUS_INVALID_VALUE;
     *count = room < 2 ? room : 2;
     for (int i = 0; i < *count; i++) {
         memset(&found[i], 0, sizeof found[i]);
