@@ -104,6 +104,19 @@ static bool may_go_unnoticed(const scene *s, const char *call, long n)
                              strstr(call, "cudaGraph")));
 }
 
+/* The call, where it stands in our sources, and what was going on. What a machine lacks, or memory
+ * that is short, is told in other words; a kernel's launch fails as one. */
+static void check_words(ex_status status, long n, const char *call)
+{
+    const char *message = ex_error_message();
+    if (status != EX_ERR_BACKEND)
+        return;
+    const bool named = strstr(message, call) || strstr(message, "the launch of");
+    if (!named || !strstr(message, " while ") || !strchr(ex_error_where(), ':'))
+        fail_msg("failure %ld, of %s, is told without the call, what went on, or where: \"%s\" (%s)",
+                 n, call, message, ex_error_where());
+}
+
 static void fail_calls(ex_precision precision, bool timed)
 {
     scene s;
@@ -122,6 +135,8 @@ static void fail_calls(ex_precision precision, bool timed)
             fail_msg("failure %ld, of %s, went unnoticed", n, call);
         if (status == EX_OK)
             check_result(&s, n, call);
+        else
+            check_words(status, n, call);
         check_rest(&s, status, n, call);
     }
     close_scene(&s);
