@@ -1,5 +1,5 @@
-# Sourced by test_cli_*.sh with the build folder as $1: a scratch folder, a configuration that trains
-# in seconds, and checks that say what they saw.
+# Sourced by tests that run the built program, with the build folder as $1: a scratch folder, a
+# configuration that trains in seconds, and checks that say what they saw.
 set -u
 excise=${1:?the build folder}/excise
 tests=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
@@ -22,6 +22,29 @@ conv: direct
 server: {samples: 100}
 unlearn: {rounds: 2, epochs: 2, probe: 8}
 YAML
+
+# shrink_jobs UNLEARN: tiny.yaml for jobs that are run dozens of times, with these settings of unlearning.
+shrink_jobs() {
+    sed -i 's/^train_samples.*/train_samples: 60/; s/^test_samples.*/test_samples: 20/
+            s/^num_clients.*/num_clients: 2/; s/^batch_size.*/batch_size: 16/
+            s/^server.*/server: {samples: 20, threads: 1}/
+            s/^unlearn.*/unlearn: {'"$1"'}/' tiny.yaml
+}
+
+# small_pictures FOLDER: two classes, each of a PNG and a JPEG file.
+small_pictures() {
+    python3 - "$1" "$tests/../fuzz/corpus/picture/seed-jpeg" <<'PY' || fail "no pictures"
+import os, shutil, struct, sys, zlib
+def chunk(kind, content):
+    return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+png = (b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", struct.pack(">2I5B", 16, 8, 8, 2, 0, 0, 0))
+       + chunk(b"IDAT", zlib.compress(bytes(8 * 49))) + chunk(b"IEND", b""))
+for name in ("ant", "bee"):
+    os.makedirs(f"{sys.argv[1]}/{name}")
+    open(f"{sys.argv[1]}/{name}/1.png", "wb").write(png)
+    shutil.copy(sys.argv[2], f"{sys.argv[1]}/{name}/2.jpg")
+PY
+}
 
 fail() {
     printf 'FAIL %s:%s: %s\n' "$(basename "$0")" "${BASH_LINENO[1]}" "$1" >&2
@@ -110,4 +133,17 @@ wait_for() {
         [ $tries -gt 0 ] || fail "waited in vain for: $*"
         sleep 0.05
     done
+}
+
+# interrupt SIGNAL CONDITION ARGUMENTS...: excise gets the signal once the condition holds, and gives 130.
+interrupt() {
+    local signal=$1 condition=$2 code pid
+    shift 2
+    "$excise" "$@" >out 2>err &
+    pid=$!
+    wait_for 60 eval "$condition"
+    kill -s "$signal" $pid
+    wait $pid
+    code=$?
+    [ $code -eq 130 ] || fail "excise $* gave $code after SIG$signal"
 }

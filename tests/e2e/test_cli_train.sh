@@ -45,13 +45,7 @@ absent again/checkpoint/round-3.bin
 
 # --- interrupted, by either signal, then resumed, twice
 for signal in INT TERM; do
-    "$excise" train -c tiny.yaml -o "by$signal" >out 2>err &
-    pid=$!
-    wait_for 60 grep -q '^round 1/3' err
-    kill -s $signal $pid
-    wait $pid
-    code=$?
-    [ $code -eq 130 ] || fail "SIG$signal gave $code"
+    interrupt $signal "grep -q '^round 1/3' err" train -c tiny.yaml -o "by$signal"
     has err "excise train -o by$signal --resume"
     absent "by$signal/model.safetensors" "by$signal/report.json"
     present "by$signal/checkpoint/round-1.bin"
@@ -64,12 +58,7 @@ for signal in INT TERM; do
 done
 
 # --- stopped before the first round is complete
-"$excise" train -c tiny.yaml -s local_epochs=200 -o early >out 2>err &
-pid=$!
-wait_for 60 test -s early/checkpoint/round-0.bin
-kill -INT $pid
-wait $pid
-[ $? -eq 130 ] || fail "an early interruption"
+interrupt INT "test -s early/checkpoint/round-0.bin" train -c tiny.yaml -s local_epochs=200 -o early
 succeeds train -o early --resume -s rounds=1 -s local_epochs=200 --help
 refuses 2 'local_epochs is "1", but the run to resume began with "200"' \
     train -c tiny.yaml -o early --resume
@@ -110,12 +99,7 @@ refuses 2 "it's a run is in use by another excise" train -o "it's a run" --resum
 refuses 2 "it's a run is a run that another excise is at work on" eval "it's a run"
 kill -KILL $pid
 wait $pid 2>/dev/null
-"$excise" train -o "it's a run" --resume >out 2>err &
-pid=$!
-wait_for 60 grep -q "going on" err
-kill -INT $pid
-wait $pid
-[ $? -eq 130 ] || fail "SIGINT was no interruption"
+interrupt INT "grep -q 'going on' err" train -o "it's a run" --resume
 has err "\`excise train -o 'it'\\''s a run' --resume\` goes on"
 rm -r "it's a run"
 
@@ -172,60 +156,3 @@ refuses 2 "damaged/checkpoint/round-2.bin is damaged" train -o damaged --resume 
 same damaged/config.yaml before.yaml
 refuses 2 "has no checkpoint" train -o nowhere --resume
 absent nowhere
-
-# --- a dry run writes nothing, and says the memory and traffic that the run then takes
-succeeds train -c tiny.yaml --dry-run
-has out "peak memory"
-succeeds train -c tiny.yaml --dry-run --json -o dry
-absent dry
-cp out dry.json
-succeeds train -c tiny.yaml -o wet
-# Sanitizers keep freed memory: the longer a run, the more.
-within=0.1
-! grep -q __asan_init "$excise" || within=1
-python3 - dry.json wet/ledger.json $within <<'PY' || fail "the dry run's figures are not the run's"
-import json, sys
-dry, wet = (json.load(open(path)) for path in sys.argv[1:3])
-train = next(p for p in wet["phases"] if p["name"] == "train")
-peak = max(p["peak_memory_bytes"] for p in wet["phases"])
-print(dry, peak)
-sys.exit(abs(dry["peak_memory_bytes"] / peak - 1) > float(sys.argv[3])
-         or dry["bytes_up"] != train["bytes_up"] or dry["bytes_down"] != train["bytes_down"])
-PY
-
-# ... of the other models too, on lanes and in bf16 where the processor can
-few=(-c tiny.yaml -s train_samples=44 -s test_samples=20 -s num_clients=2 -s rounds=2 -s batch_size=16)
-few+=(-s server.samples=20 -s server.threads=1)
-foretold() {
-    if ! excise train "${few[@]}" "$@" --dry-run --json; then
-        has err "bf16 needs a processor"
-        return
-    fi
-    cp out dry.json
-    succeeds train "${few[@]}" "$@" -o foretold --overwrite
-    python3 - dry.json foretold/ledger.json $within <<'PY' || fail "the dry run of $* foretells another run"
-import json, sys
-dry, wet = (json.load(open(path)) for path in sys.argv[1:3])
-train = next(p for p in wet["phases"] if p["name"] == "train")
-peak = max(p["peak_memory_bytes"] for p in wet["phases"])
-print("peak memory in MB, foretold %.1f and found %.1f" % (dry["peak_memory_bytes"] / 1e6, peak / 1e6))
-print("bytes up, foretold %d and sent %d" % (dry["bytes_up"], train["bytes_up"]))
-sys.exit(abs(dry["peak_memory_bytes"] / peak - 1) > float(sys.argv[3])
-         or dry["bytes_up"] != train["bytes_up"] or dry["bytes_down"] != train["bytes_down"])
-PY
-}
-# ... where few of many clients take part in a round, and where they hold unequal numbers of samples,
-# each with a last batch, and so a plan, of its own
-foretold -s train_samples=400 -s num_clients=40 -s clients_per_round=2 -s batch_size=4
-unequal=(-s train_samples=1500 -s num_clients=40 -s partition.kind=dirichlet-class -s partition.alpha=1)
-unequal+=(-s batch_size=64 -s lanes=1)
-foretold "${unequal[@]}" -s rounds=1
-foretold "${unequal[@]}" -s rounds=6 -s clients_per_round=4
-succeeds train "${few[@]}" "${unequal[@]}" -s clients_per_round=4 --dry-run
-has out "of 4 clients on"
-if [ $within = 0.1 ]; then
-    foretold -s model=cnn -s lanes=1 --precision bf16
-    foretold -s model=cnn -s lanes=2
-    foretold -s model=vgg11-head3 -s lanes=1
-    foretold -s model=resnet18 -s lanes=2 --precision bf16
-fi

@@ -118,25 +118,40 @@ absent other
 diff -r run kept >/dev/null || fail "a refusal has changed the run"
 
 # --- stopped, and resumed to the same bits: with and without the model's name
-for folder in by-int by-term; do
-    "$excise" unlearn run --method retrain --class 1 -o $folder >out 2>err &
-    pid=$!
-    wait_for 60 test -s $folder/checkpoint/round-1.bin
-    kill -s "${folder#by-}" $pid
-    wait $pid
-    code=$?
-    [ $code -eq 130 ] || fail "an interrupted unlearning gave $code"
-    has err "kept, what was begun after is lost; \`excise unlearn -o $folder --resume\` goes on"
-    absent $folder/report.json
-    refuses 2 "\`excise unlearn -o $folder --resume\` goes on" eval $folder
+long=(-s unlearn.stop_forget=-1 -s unlearn.epochs=30 -s unlearn.rounds=8)
+for method in ce de head; do
+    succeeds unlearn run --method $method --class 1 --effects effects.csv "${long[@]}" -o whole-$method
 done
-succeeds unlearn -o by-int --resume
-has err "going on after round"
-succeeds unlearn run -o by-term --resume
-same by-int/model.safetensors retrain/model.safetensors
-same by-term/model.safetensors retrain/model.safetensors
-json by-int/report.json 'd["before"] == json.load(open("retrain/report.json"))["before"]'
-json by-int/report.json '[p["epoch"] for p in d["trace"]] == [1, 2, 3]'
+mv retrain whole-retrain
+for job in INT:ce TERM:de TERM:head INT:retrain; do
+    method=${job#*:} folder=by-$job
+    options=(--method $method --class 1)
+    [ $method = retrain ] || options+=(--effects effects.csv "${long[@]}")
+    interrupt "${job%:*}" "test -s $folder/checkpoint/round-1.bin" unlearn run "${options[@]}" -o $folder
+    grep -qE "^excise: interrupted; [0-9]+ complete (epoch|round)s? kept, what was begun after is lost; \`excise unlearn -o $folder --resume\` goes on$" err ||
+        fail "not the words on how to go on"
+    absent $folder/{report.json,model.safetensors}
+    refuses 2 "\`excise unlearn -o $folder --resume\` goes on" eval $folder
+    if [ "${job%:*}" = INT ]; then
+        succeeds unlearn -o $folder --resume
+    else
+        succeeds unlearn run -o $folder --resume
+    fi
+    grep -qE "going on after (round|epoch)" err || fail "$folder began anew"
+    python3 "$tests/compare_runs.py" whole-$method $folder || fail "$folder differs from what nobody stopped"
+done
+json by-INT:retrain/report.json '[p["epoch"] for p in d["trace"]] == [1, 2, 3]'
+
+# --- stopped while it ablates: the ablation is repeated
+slow=(unlearn run --method ce --class 1 -s unlearn.probe=32 -s unlearn.variants=1)
+succeeds "${slow[@]}" -o slow
+interrupt INT "test -s in-ablation/checkpoint/round-0.bin" "${slow[@]}" -o in-ablation
+has err "interrupted before the first epoch was complete; \`excise unlearn -o in-ablation --resume\` goes on"
+grep -q '^ablated' err && fail "the ablation went to its end"
+absent in-ablation/{effects.csv,mask.json,report.json,model.safetensors}
+succeeds unlearn -o in-ablation --resume
+grep -q '^ablated' err || fail "the ablation was not repeated"
+same in-ablation/model.safetensors slow/model.safetensors
 
 # --- the ablation of a run that goes on is not repeated, and its cost stays
 succeeds unlearn run --method ce --class 1 -s unlearn.stop_forget=-1 -o long

@@ -12,16 +12,14 @@ if [ -z "${EXCISE_TEST_MOUNTS-}" ]; then
 fi
 source "$(dirname "$0")/cli_common.sh"
 compare=$tests/compare_runs.py
-sed -i 's/^train_samples.*/train_samples: 60/; s/^test_samples.*/test_samples: 20/' tiny.yaml
-sed -i 's/^num_clients.*/num_clients: 2/; s/^batch_size.*/batch_size: 16/' tiny.yaml
-sed -i 's/^server.*/server: {samples: 20, threads: 1}/' tiny.yaml
-sed -i 's/^unlearn.*/unlearn: {rounds: 3, epochs: 3, probe: 1, stop_forget: -1, relabel: each}/' tiny.yaml
+shrink_jobs "rounds: 3, epochs: 3, probe: 1, stop_forget: -1, relabel: each"
 mkdir disk
 trap 'cd /; umount -l "$work/disk" 2>/dev/null; rm -rf "$work"' EXIT
 
 succeeds train -c tiny.yaml -o source
-succeeds unlearn source --method ce --class 1 -o ce
-succeeds unlearn source --method de --class 1 -o de
+for method in ce de head retrain; do
+    succeeds unlearn source --method $method --class 1 -o $method
+done
 
 # fill EXPECTED SIZE ARGUMENTS...: the job on a disk of that size, then with space enough.
 full=0
@@ -64,6 +62,33 @@ for size in 1500k 2200k 4500k; do
 done
 fill de 1500k unlearn source --method de --class 1
 fill de 2600k unlearn source --method de --class 1
+
+fill head 1500k unlearn source --method head --class 1
+fill retrain 2200k unlearn source --method retrain --class 1
+
+# --- one file: on a full disk there is none of it, nor is what was there harmed
+# lacks_room SIZE FILE ARGUMENTS...: the command, which names disk/FILE, on a disk that has SIZE free.
+lacks_room() {
+    local size=$1 file=$2
+    shift 2
+    mount -t tmpfs -o "size=$((size + 4))k" none disk || fail "no tmpfs of $size k"
+    echo earlier >disk/earlier
+    refuses 1 "disk/$file cannot be written: No space left on device; free some space there" "$@"
+    [ "$(ls -A disk)" = earlier ] || fail "a full disk has $(ls -A disk)"
+    has disk/earlier earlier
+    mount -o remount,size=64m disk
+    succeeds "$@"
+    cp "disk/$file" .
+    umount disk || umount -l disk
+}
+lacks_room 16 effects.csv ablate source --class 1 -o disk/effects.csv
+[ "$(grep -c '^1,' effects.csv)" -eq 698 ] || fail "not a row a channel"
+lacks_room 600 back.safetensors convert source disk/back.safetensors --to pytorch --naming excise
+succeeds convert source expected.safetensors --to pytorch --naming excise
+same back.safetensors expected.safetensors
+lacks_room 0 logits.safetensors eval source --logits disk/logits.safetensors
+succeeds eval source --logits expected.logits
+same logits.safetensors expected.logits
 
 # --- a disk that cannot be written to at all
 mount -t tmpfs -o size=64m none disk

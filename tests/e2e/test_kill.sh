@@ -11,10 +11,7 @@ seed=${EXCISE_TEST_SEED:-5298}
 RANDOM=$seed
 echo "seed $seed"
 
-sed -i 's/^train_samples.*/train_samples: 60/; s/^test_samples.*/test_samples: 20/' tiny.yaml
-sed -i 's/^num_clients.*/num_clients: 2/; s/^batch_size.*/batch_size: 16/' tiny.yaml
-sed -i 's/^server.*/server: {samples: 20, threads: 1}/' tiny.yaml
-sed -i 's/^unlearn.*/unlearn: {rounds: 3, epochs: 3, probe: 1, stop_forget: -1, relabel: each}/' tiny.yaml
+shrink_jobs "rounds: 3, epochs: 3, probe: 1, stop_forget: -1, relabel: each"
 echo "augment: {crop: 2, flip: true, cutout: 3}" >>tiny.yaml
 
 train=(train -c tiny.yaml)

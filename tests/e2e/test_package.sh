@@ -15,9 +15,21 @@ for file in bin/excise bin/excise-bench bin/excise-get-data bin/excise-plot shar
     grep -qE "^\./usr/$file\$" files || fail "the package lacks $file"
 done
 dpkg-deb -f "$package" Depends >depends
-for library in libc6 libjansson4 libyaml-0-2 zlib1g; do
-    has depends $library
-done
+# The packages of what the program says that it is linked with.
+"$1/excise" --version >versions
+has depends libc6
+while read -r library packages; do
+    ! grep -q "^  $library  *[^ -]" versions || grep -qE "(^Depends: |^|, )$packages" depends ||
+        fail "Depends has no $packages: $(cat depends)"
+done <<'LIBRARIES'
+jansson libjansson4
+libyaml libyaml-0-2
+zlib zlib1g
+onednn libdnnl[0-9]
+libpng libpng16-16
+libjpeg libjpeg[0-9]
+openmp libgomp1
+LIBRARIES
 dpkg-deb -x "$package" unpacked
 unpacked/usr/bin/excise --version >out 2>err || fail "the packed program does not run"
 has out "excise 0"

@@ -145,6 +145,75 @@ for figure in rounds effects costs; do
     same plots/$figure.svg first/$figure.svg
 done
 
+# --- what is drawn are the values of the files, each under its name
+mkdir -p known/{one,two}
+cat >known/one/metrics.jsonl <<'JSON'
+{"round":1,"phase":"train","seconds":2,"train_loss":2.5,"test_loss":2.25,"train_accuracy":0.25,"test_accuracy":0.5,"retain_test":0.625,"forget_test":0.75,"bytes_up":3000000,"bytes_down":5000000}
+{"round":2,"phase":"train","seconds":4,"train_loss":1.5,"test_loss":1.25,"train_accuracy":0.375,"test_accuracy":0.875,"retain_test":0.9375,"forget_test":0.125,"bytes_up":2000000,"bytes_down":7000000}
+JSON
+cp known/one/metrics.jsonl known/two
+cat >known/one/ledger.json <<'JSON'
+{"phases": [{"name": "evaluate", "wall_s": 1.5, "bytes_up": 0, "bytes_down": 0},
+            {"name": "train", "wall_s": 6, "bytes_up": 5000000, "bytes_down": 12000000},
+            {"name": "unlearn", "wall_s": 2.5, "bytes_up": 1000000, "bytes_down": 3000000},
+            {"name": "ablation", "wall_s": 0.5, "bytes_up": 0, "bytes_down": 0}]}
+JSON
+cat >known/one/effects.csv <<'CSV'
+class,layer,channel,effect
+3,first,0,0.25
+3,first,1,-0.125
+3,second,0,0.5
+CSV
+echo '{"layers": {"first": [1], "second": [0]}}' >known/one/mask.json
+PYTHONDONTWRITEBYTECODE=1 PYTHONPATH=$tests/../../scripts "$python" - 2>err <<'PY' || fail "other values are drawn than are in the files"
+import plot_run
+import run_data
+
+plt = plot_run.import_matplotlib()
+runs = run_data.read_runs(["known/one", "known/two"])
+
+
+def check(got, expected):
+    assert got == expected, f"drawn: {got}; in the files: {expected}"
+
+
+def look(line):
+    return repr((line._dash_pattern, line.get_linewidth()))
+
+
+# Panel by panel a line for each quantity, named by what the legend says of its dashes and width.
+drawn = {}
+for axes in plot_run.draw_rounds(plt, runs[:1]).axes:
+    legend = axes.get_legend()
+    names = {look(line): line.get_label() for line in (legend.get_lines() if legend else [])}
+    drawn[axes.get_ylabel()] = {names.get(look(line), ""): line.get_xydata().tolist()
+                                for line in axes.get_lines()}
+check(drawn, {
+    "accuracy (%)": {"test": [[1, 50], [2, 87.5]], "training": [[1, 25], [2, 37.5]],
+                     "test, other classes": [[1, 62.5], [2, 93.75]],
+                     "test, the class that goes": [[1, 75], [2, 12.5]]},
+    "cross-entropy (nats)": {"test": [[1, 2.25], [2, 1.25]], "training": [[1, 2.5], [2, 1.5]]},
+    "seconds per round or epoch": {"": [[1, 2], [2, 4]]},
+    "megabytes per round or epoch": {"clients to server": [[1, 3], [2, 2]],
+                                     "server to clients": [[1, 5], [2, 7]]}})
+
+# Bars by the legend's words, each as [start, length].
+for axes, expected in zip(plot_run.draw_costs(plt, runs).axes, [
+        {"train": [0, 6], "ablation": [6, 0.5], "unlearn": [6.5, 2.5], "evaluate": [9, 1.5]},
+        {"clients to server": [0, 6], "server to clients": [6, 15]}]):
+    handles, names = axes.get_legend_handles_labels()
+    check({name: [bars[0].get_x(), bars[0].get_width()] for bars, name in zip(handles, names)}, expected)
+
+# Channels by colour, at percentage points and the row of their layer; means are black.
+axes = plot_run.draw_effects(plt, runs, 3).axes[0]
+check([tick.get_text() for tick in axes.get_yticklabels()], ["first", "second"])
+points = {}
+for line in axes.get_lines()[:-1]:  # the last is the axis itself
+    points.setdefault(line.get_color(), []).extend(line.get_xydata().tolist())
+check(points, {plot_run.OTHER: [[25, 0]], plot_run.SELECTED: [[-12.5, 0], [50, 1]],
+               "black": [[6.25, 0], [50, 1]]})
+PY
+
 # --- a run alone, while it goes on: a line a round is there at once, and one half written does no harm
 "$excise" train -c tiny.yaml "${small[@]}" -s rounds=1000 -o long >/dev/null 2>&1 &
 pid=$!

@@ -5,10 +5,7 @@ source "$(dirname "$0")/cli_common.sh"
 kill_at=$1/faults/kill_at.so
 root=$tests/../..
 export ASAN_OPTIONS=${ASAN_OPTIONS:-}:verify_asan_link_order=0
-sed -i 's/^train_samples.*/train_samples: 60/; s/^test_samples.*/test_samples: 20/' tiny.yaml
-sed -i 's/^num_clients.*/num_clients: 2/; s/^batch_size.*/batch_size: 16/' tiny.yaml
-sed -i 's/^server.*/server: {samples: 20, threads: 1}/' tiny.yaml
-sed -i 's/^unlearn.*/unlearn: {rounds: 1, epochs: 1, probe: 1, stop_forget: -1}/' tiny.yaml
+shrink_jobs "rounds: 1, epochs: 1, probe: 1, stop_forget: -1"
 
 mkdir -p tree/scripts tree/bench
 cp "$root/scripts/run.sh" tree/scripts

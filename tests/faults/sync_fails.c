@@ -1,5 +1,5 @@
-/* Preloaded into a program, makes the disk fail where the n-th folder is synced:
- * EXCISE_SYNC_FAILS=n. Files are synced as ever. */
+/* Preloaded into a program, makes the disk fail where the n-th folder or the n-th file is synced:
+ * EXCISE_FOLDER_SYNC_FAILS=n, EXCISE_FILE_SYNC_FAILS=n. */
 #include <dlfcn.h>
 #include <errno.h>
 #include <stdatomic.h>
@@ -7,15 +7,22 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-static atomic_int folders;
+static atomic_int folders, files;
+
+/* Counts on, up to the number that the environment names. */
+static int reaches(atomic_int *count, const char *name)
+{
+    const char *at = getenv(name);
+    return atomic_fetch_add(count, 1) + 1 == (at ? atoi(at) : 0);
+}
 
 int fsync(int fd)
 {
     int (*real)(int) = (int (*)(int))dlsym(RTLD_NEXT, "fsync");
-    const char *at = getenv("EXCISE_SYNC_FAILS");
     struct stat info;
-    if (at && fstat(fd, &info) == 0 && S_ISDIR(info.st_mode) &&
-        atomic_fetch_add(&folders, 1) + 1 == atoi(at)) {
+    if (fstat(fd, &info) == 0 &&
+        ((S_ISDIR(info.st_mode) && reaches(&folders, "EXCISE_FOLDER_SYNC_FAILS")) ||
+         (S_ISREG(info.st_mode) && reaches(&files, "EXCISE_FILE_SYNC_FAILS")))) {
         errno = EIO;
         return -1;
     }
