@@ -122,7 +122,7 @@ static ex_status check_names(const char *path)
                        "%s is there and is no folder; move it away, or name another folder for the "
                        "run",
                        name);
-    return EX_OK;
+    return ex_run_check_checkpoints(path);
 }
 
 ex_status ex_run_check(const char *path, ex_run_mode mode)
@@ -164,16 +164,18 @@ static void remove_leftovers(const char *path)
     (void)ex_run_list(path, remove_leftover, &path);
 }
 
-/* On an error all is removed, but may be there again after a loss of power. */
+/* The checkpoints last: until they are gone it is a run, which --overwrite may replace. Where only
+ * the folder cannot be synced, all is removed, but may be there again after a loss of power. */
 static ex_status remove_files(const char *path)
 {
     char file[EX_RUN_PATH_MAX];
     remove_leftovers(path);
     for (int i = 0; files[i]; i++) {
         snprintf(file, sizeof file, "%s/%s", path, files[i]);
-        unlink(file);
+        if (unlink(file) != 0 && errno != ENOENT)
+            return EX_FAIL(EX_ERR_IO, "%s cannot be removed: %s", file, strerror(errno));
     }
-    ex_run_prune_checkpoints(path, 0);
+    EX_TRY(ex_run_prune_checkpoints(path, 0));
     ex_run_checkpoint_folder(file, path);
     rmdir(file);
     return ex_folder_sync(path);
@@ -234,7 +236,7 @@ ex_status ex_run_open(ex_run **out, const char *path, ex_run_mode mode)
     if (mode == EX_RUN_OVERWRITE)
         EX_TRY_GOTO(remove_files(path), fail);
     if (mode == EX_RUN_NEW)
-        ex_run_prune_checkpoints(path, 0); /* what a killed --overwrite left of them */
+        EX_TRY_GOTO(ex_run_prune_checkpoints(path, 0), fail); /* what a killed --overwrite left */
     remove_leftovers(path);
     *out = run;
     return EX_OK;

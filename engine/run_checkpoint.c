@@ -79,7 +79,7 @@ ex_status ex_run_checkpoint(ex_run *run, const ex_run_values *values, const json
     EX_TRY_GOTO(ex_json_text(&text, json, JSON_COMPACT, file), done);
     EX_TRY_GOTO(ex_make_folders(folder), done);
     EX_TRY_GOTO(write_checkpoint(file, values, text), done);
-    ex_run_prune_checkpoints(run->path, EX_RUN_KEPT);
+    (void)ex_run_prune_checkpoints(run->path, EX_RUN_KEPT);
 done:
     json_decref(json);
     free(text);

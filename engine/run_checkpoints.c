@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 void ex_run_checkpoint_folder(char path[EX_RUN_PATH_MAX], const char *run)
@@ -100,37 +101,76 @@ bool ex_run_checkpoints_are_gone(const char *path)
     return ex_run_list(folder, note_what_stays, &gone) == 0 && gone;
 }
 
+typedef struct checking {
+    const char *folder;
+    char other[NAME_MAX + 1]; /* one that is no file; "" if each is */
+} checking;
+
+static void check_file(void *context, const char *name)
+{
+    checking *c = context;
+    char file[EX_RUN_PATH_MAX];
+    struct stat info;
+    snprintf(file, sizeof file, "%s/%s", c->folder, name);
+    if (round_of(name) >= 0 && stat(file, &info) == 0 && !S_ISREG(info.st_mode))
+        snprintf(c->other, sizeof c->other, "%s", name);
+}
+
+ex_status ex_run_check_checkpoints(const char *path)
+{
+    char folder[EX_RUN_PATH_MAX];
+    checking c = {.folder = folder};
+    ex_run_checkpoint_folder(folder, path);
+    const int error = ex_run_list(folder, check_file, &c);
+    if (error == ENOENT)
+        return EX_OK;
+    errno = error;
+    if (error)
+        return ex_file_read_error(folder);
+    if (c.other[0])
+        return EX_FAIL(EX_ERR_INPUT, "%s/%s is there and is no file; move it away", folder,
+                       c.other);
+    return access(folder, W_OK | X_OK) == 0
+               ? EX_OK
+               : EX_FAIL(EX_ERR_INPUT,
+                         "%s cannot be written to: %s; change its permissions, or "
+                         "name another folder for the run",
+                         folder, strerror(errno));
+}
+
 typedef struct pruning {
     const char *folder;
     long oldest; /* to be kept, but for what is left over */
     bool all;
+    ex_status status;
 } pruning;
 
 static void prune(void *context, const char *name)
 {
-    const pruning *p = context;
+    pruning *p = context;
     char file[EX_RUN_PATH_MAX];
     const long round = round_of(name);
     if (!is_left_over(name, p->all) && (round < 0 || round >= p->oldest))
         return;
     snprintf(file, sizeof file, "%s/%s", p->folder, name);
-    unlink(file);
+    if (unlink(file) != 0 && errno != ENOENT && round >= 0)
+        p->status = EX_FAIL(EX_ERR_IO, "%s cannot be removed: %s", file, strerror(errno));
 }
 
-void ex_run_prune_checkpoints(const char *path, int keep)
+ex_status ex_run_prune_checkpoints(const char *path, int keep)
 {
     char folder[EX_RUN_PATH_MAX];
     long kept[EX_RUN_LISTED];
     int count;
-    if (ex_run_checkpoints(path, kept, keep, &count) != EX_OK)
-        return; /* which are the newest is not known */
+    EX_TRY(ex_run_checkpoints(path, kept, keep, &count));
     ex_run_checkpoint_folder(folder, path);
     pruning p = {.folder = folder,
                  .oldest = keep == 0      ? LONG_MAX
                            : count < keep ? 0
                                           : kept[keep - 1],
                  .all = keep == 0};
-    (void)ex_run_list(folder, prune, &p);
+    (void)ex_run_list(folder, prune, &p); /* it was read just now */
+    return p.status;
 }
 
 void ex_run_set_aside(const char *folder, long round)

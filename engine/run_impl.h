@@ -52,9 +52,12 @@ ex_status ex_run_checkpoints(const char *path, long *rounds, int room, int *coun
 /* Whether there is a folder of checkpoints with nothing in it but what
  * ex_run_prune_checkpoints(path, 0) would still have removed, had it not been killed. */
 bool ex_run_checkpoints_are_gone(const char *path);
+/* That each is a file, and could be removed as far as its folder's permissions tell: else
+ * EX_ERR_INPUT. */
+ex_status ex_run_check_checkpoints(const char *path);
 /* Removes all but the `keep` newest, and whatever an interrupted write left. What cannot be removed
- * now stays for the next time. */
-void ex_run_prune_checkpoints(const char *path, int keep);
+ * now stays for the next time; one that was not to be kept: EX_ERR_IO. */
+ex_status ex_run_prune_checkpoints(const char *path, int keep);
 /* Puts a damaged checkpoint out of the way, so that none is taken later whose metrics are cut. */
 void ex_run_set_aside(const char *path, long round);
 /* The length of metrics.jsonl; 0 where there is none. */

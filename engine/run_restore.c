@@ -8,6 +8,7 @@
 
 #include <errno.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 #include <zlib.h>
 
@@ -95,6 +96,9 @@ static ex_status read_checkpoint(const char *folder, long round, const ex_run_va
     char path[EX_RUN_PATH_MAX], *bytes = NULL;
     size_t size;
     ex_run_checkpoint_file(path, folder, round);
+    struct stat info;
+    if (stat(path, &info) == 0 && !S_ISREG(info.st_mode))
+        return damaged(path, "it is no file"); /* and may have no end */
     EX_TRY(ex_file_read(&bytes, &size, path, SIZE_MAX / 2));
     const ex_status status = decode(path, bytes, size, round, v, json);
     ex_free(&bytes);
@@ -166,8 +170,8 @@ ex_status ex_run_restore(ex_run *run, const ex_run_values *values, json_t **stat
     json_t *json;
     *state = NULL;
     EX_TRY(read_newest(run->path, values, &json, false));
-    ex_run_prune_checkpoints(run->path,
-                             EX_RUN_KEPT); /* a kill may have come between write and prune */
+    /* A kill may have come between write and prune. */
+    (void)ex_run_prune_checkpoints(run->path, EX_RUN_KEPT);
     const json_t *length = json_object_get(json, "metrics_bytes");
     const ex_status status = cut_metrics(run, (size_t)json_integer_value(length));
     if (status == EX_OK)

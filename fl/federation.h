@@ -82,6 +82,9 @@ typedef struct ex_round_result {
     int cohort;
 } ex_round_result;
 
+/* As messages count: from 1, and anew behind the rounds of training, where unlearning goes on with
+ * the numbers. */
+int ex_round_told(const ex_federation *f, int number);
 /* Runs a round on f->params, f->stats (and f->velocity) and records it in the open ledger phase. On
  * an error or an interruption they are those from before the round. */
 ex_status ex_federation_round(ex_federation *f, const ex_round *round, ex_round_result *result);

@@ -59,8 +59,9 @@ static ex_status apply_mean(ex_round_work *w)
         return EX_FAIL(EX_ERR_NUMERIC,
                        "round %d: %llu values of the updates are not finite, or above %d in "
                        "magnitude; lower the learning rate (now %g%s)",
-                       w->round->number + 1, (unsigned long long)w->room->sum.outside, EX_FIXED_MAX,
-                       w->round->lr, momentum ? ", times server.lr of fedavgm" : "");
+                       ex_round_told(w->f, w->round->number),
+                       (unsigned long long)w->room->sum.outside, EX_FIXED_MAX, w->round->lr,
+                       momentum ? ", times server.lr of fedavgm" : "");
     const ex_global global = {.params = w->f->params,
                               .stats = w->f->stats,
                               .velocity = w->f->velocity,
@@ -112,6 +113,11 @@ static void summarize(const ex_round_work *w, double seconds, ex_round_result *r
     r->accuracy = sums.count > 0 ? (double)sums.correct / (double)sums.count : (double)NAN;
 }
 
+int ex_round_told(const ex_federation *f, int number)
+{
+    return number < f->config.rounds ? number + 1 : number - f->config.rounds + 1;
+}
+
 /* --- the round ------------------------------------------------------------------------------ */
 
 /* What the other ranks must be told of, and what they need to join in. */
@@ -130,7 +136,7 @@ ex_status ex_federation_round(ex_federation *f, const ex_round *round, ex_round_
 {
     const double start = ex_now();
     ex_round_work w = {.f = f, .round = round, .mask = round->mask ? round->mask : f->full};
-    ex_range_begin("round %d", round->number + 1);
+    ex_range_begin("round %d", ex_round_told(f, round->number));
     ex_status status = begin_round(&w);
     if (status == EX_OK) {
         const ex_status mine = ex_round_train(&w);

@@ -65,8 +65,8 @@ static ex_status train_client(const ex_round_work *w, int member, ex_trainer *tr
     EX_TRY(ex_lane_load(lane, f->params, f->stats));
     const ex_status status = ex_trainer_fit(trainer, &fit, &out->sums, &out->processed);
     if (status == EX_ERR_NUMERIC)
-        return EX_FAIL(status, "round %d, client %d, %s", w->round->number + 1, client,
-                       ex_error_message());
+        return EX_FAIL(status, "round %d, client %d, %s", ex_round_told(f, w->round->number),
+                       client, ex_error_message());
     EX_TRY(status);
     EX_TRY(take_update(w, lane, s));
     out->seconds = ex_now() - start;
@@ -167,7 +167,7 @@ static ex_status train_all(ex_round_work *w)
     EX_TRY(make_slots(w));
     EX_TRY(ex_ordered_init(&w->ordered, w->room->slot_count));
     char label[32];
-    snprintf(label, sizeof label, "round %d", w->round->number + 1);
+    snprintf(label, sizeof label, "round %d", ex_round_told(w->f, w->round->number));
     ex_progress_begin(label, passes(w), "img");
     const ex_status status = ex_lanes_run(w->f->lane_count, w->count, run_item, w);
     ex_progress_end();

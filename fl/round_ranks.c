@@ -49,7 +49,7 @@ static ex_status check_outcomes(const ex_round_work *w, int64_t outside, const i
         possible = possible && at[CORRECT] >= 0 && at[COUNT] >= at[CORRECT] && at[PROCESSED] >= 0;
     return possible ? EX_OK
                     : EX_FAIL(EX_ERR_INTERNAL, "round %d: a rank tells of counts that cannot be",
-                              w->round->number + 1);
+                              ex_round_told(w->f, w->round->number));
 }
 
 static void unpack_outcomes(ex_round_work *w, const int64_t *at)

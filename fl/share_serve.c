@@ -45,7 +45,7 @@ static ex_status check_values(const ex_federation *f, const ex_order *o)
     if (mine == o->values)
         return EX_OK;
     return EX_FAIL(EX_ERR_INTERNAL, "round %d: this rank's global values differ from rank 0's",
-                   o->number + 1);
+                   ex_round_told(f, o->number));
 }
 
 ex_status ex_share_serve_round(ex_federation *f, const ex_order *o)

@@ -1,6 +1,7 @@
 #include "base/status.h"
 
 #include <stdbool.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -96,14 +97,33 @@ void ex_error_restore(const ex_error *error)
     home->adopt(error->message, error->where);
 }
 
+/* Bytes of the character that begins there, as UTF-8 has it; 0 of none, and of a control character.
+ */
+static int printable(const unsigned char *p)
+{
+    static const uint32_t least[] = {0, 0, 0xa0 /* below are C1's */, 0x800, 0x10000};
+    if (*p < 0x80)
+        return *p >= 0x20 && *p != 0x7f;
+    if (*p < 0xc2 || *p > 0xf4)
+        return 0;
+    const int bytes = *p < 0xe0 ? 2 : *p < 0xf0 ? 3 : 4;
+    uint32_t code = *p & (0xffu >> (bytes + 1));
+    for (int i = 1; i < bytes; i++) {
+        if ((p[i] & 0xc0) != 0x80)
+            return 0;
+        code = code << 6 | (p[i] & 0x3f);
+    }
+    const bool surrogate = code >= 0xd800 && code < 0xe000;
+    return code >= least[bytes] && code < 0x110000 && !surrogate ? bytes : 0;
+}
+
 void ex_make_printable(char *text)
 {
-    for (unsigned char *p = (unsigned char *)text; *p; p++) {
-        const bool c1 = p[0] == 0xc2 && p[1] >= 0x80 && p[1] < 0xa0;
-        if (c1)
-            *p++ = '?';
-        if (c1 || *p < 0x20 || *p == 0x7f)
+    for (unsigned char *p = (unsigned char *)text; *p;) {
+        const int bytes = printable(p);
+        if (!bytes)
             *p = '?';
+        p += bytes ? bytes : 1;
     }
 }
 

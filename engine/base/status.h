@@ -53,8 +53,9 @@ void ex_append(char *text, size_t room, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 /* Where in our sources it was set, for --verbose and bug reports; never NULL. */
 const char *ex_error_where(void);
-/* Puts "?" in place of every control character (C0, DEL, and C1 as UTF-8 has it): text from a file
- * must neither break a line of the log nor command a terminal. */
+/* Puts "?" in place of every control character (C0, DEL, and C1 as UTF-8 has it), and of every byte
+ * that is not UTF-8: text from a file must neither break a line of the log nor command a terminal,
+ * and JSON takes no other. */
 void ex_make_printable(char *text);
 
 /* A last error that is kept aside: while what ends a failed work is done, which may fail itself, or

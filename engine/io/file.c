@@ -21,9 +21,10 @@ struct ex_file {
 
 ex_status ex_file_write_error(const char *path)
 {
-    const bool full = errno == ENOSPC || errno == EDQUOT;
-    return EX_FAIL(EX_ERR_IO, "%s cannot be written: %s%s", path, strerror(errno),
-                   full ? "; free some space there" : "");
+    const char *remedy = errno == ENOSPC || errno == EDQUOT ? "; free some space there"
+                         : errno == EFBIG                   ? "; raise `ulimit -f`"
+                                                            : "";
+    return EX_FAIL(EX_ERR_IO, "%s cannot be written: %s%s", path, strerror(errno), remedy);
 }
 
 ex_status ex_file_read_code(void)

@@ -142,7 +142,7 @@ for job in INT:ce TERM:de TERM:head INT:retrain; do
 done
 json by-INT:retrain/report.json '[p["epoch"] for p in d["trace"]] == [1, 2, 3]'
 
-# --- stopped while it ablates: the ablation is repeated
+# --- stopped before the ablation is complete: it is repeated
 slow=(unlearn run --method ce --class 1 -s unlearn.probe=32 -s unlearn.variants=1)
 succeeds "${slow[@]}" -o slow
 interrupt INT "test -s in-ablation/checkpoint/round-0.bin" "${slow[@]}" -o in-ablation

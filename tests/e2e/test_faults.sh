@@ -67,7 +67,9 @@ fi
 mkdir locked reach
 cp "$excise" reach/excise
 chmod a+rx . reach reach/excise
-chmod a-w locked source
+cp -r source sealed
+chmod a-w locked source sealed/checkpoint
+chmod a+w sealed source/checkpoint
 if ! unprivileged reach/excise --version >out 2>err; then
     echo "not tried here: folders that may not be written to ($(tail -n 1 err))"
 else
@@ -77,8 +79,20 @@ else
     unprivileged reach/excise train -o source --resume -s rounds=4 >out 2>err
     [ $? -eq 2 ] || fail "a locked run gave another status"
     has err "source cannot be written to: Permission denied"
+    for how in "--overwrite -c tiny.yaml -o" "--resume -s rounds=4 -o"; do
+        # shellcheck disable=SC2086
+        unprivileged reach/excise train $how sealed >out 2>err
+        [ $? -eq 2 ] || fail "checkpoints that must stay gave another status, with $how"
+    done
+    has err "sealed/checkpoint cannot be written to: Permission denied; change its permissions"
+    diff -r sealed source || fail "a refusal has changed what --overwrite names"
 fi
-chmod u+w locked source
+chmod u+w locked source sealed/checkpoint
+
+# --- a file that may not grow beyond the limit of `ulimit -f`
+(ulimit -f 600 && exec "$excise" train -c tiny.yaml -o limited >out 2>err)
+[ $? -eq 1 ] || fail "a limit of file sizes gave another status"
+has err "cannot be written: File too large; raise \`ulimit -f\`"
 
 # --- a disk that fails where a file or folder is synced: what may not be there after a loss of power is
 # not said to be

@@ -95,10 +95,17 @@ mount -t tmpfs -o size=64m none disk
 cp -r source disk/run
 mount -o remount,ro disk
 refuses 2 "Read-only file system" train -c tiny.yaml -o disk/new
-refuses 2 "disk/run cannot be written to: Read-only file system" train -o disk/run --resume -s rounds=5
+refuses 2 "disk/run/checkpoint cannot be written to: Read-only file system" train -o disk/run --resume -s rounds=5
 refuses 2 "Read-only file system" unlearn source --method ce --class 1 -o disk/ce
 refuses 2 "disk" ablate source --class 1 -o disk/effects.csv
 succeeds eval disk/run
 diff -r source disk/run >/dev/null || fail "a read-only run has changed"
 umount disk || umount -l disk
+
+# --- a checkpoint that cannot be removed is not gone on from by what was to replace it
+cp -r source busy
+mount --bind source/checkpoint/round-3.bin busy/checkpoint/round-3.bin || fail "no file can be mounted"
+refuses 1 "busy/checkpoint/round-3.bin cannot be removed: Device or resource busy" \
+    train -c tiny.yaml -o busy --overwrite
+umount busy/checkpoint/round-3.bin
 echo "$full full disks"

@@ -77,7 +77,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     }
     if (!run)
         FUZZ_OK(ex_run_open(&run, fuzz_path("run"), EX_RUN_OVERWRITE));
-    ex_run_prune_checkpoints(fuzz_path("run"), 0);
+    (void)ex_run_prune_checkpoints(fuzz_path("run"), 0);
     const ex_federation *f = federation();
     const ex_run_values values = {.params = f->params,
                                   .stats = f->stats,

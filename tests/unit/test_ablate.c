@@ -3,6 +3,7 @@
 #include "test.h"
 
 #include <math.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -111,6 +112,27 @@ static void test_projection_shortcuts_batched_equal_naive_in_every_channel(void 
     ex_test_ablation_close(&b);
 }
 
+static void test_a_signal_stops_every_strategy(void **state)
+{
+    (void)state;
+    const int label = 2;
+    const ex_ablate_limits standard = {0};
+    ex_test_ablation b = ex_test_ablation_open("resnet20-projection", 1, &label, 1, 3);
+    for (int s = EX_STRATEGY_NAIVE; s <= EX_STRATEGY_BATCHED; s++) {
+        ex_effects *e = NULL;
+        b.f->config.unlearn.strategy = (ex_strategy_choice)s;
+        ex_interrupt_install();
+        raise(SIGINT);
+        assert_status(ex_ablate_samples(&e, b.f, &b.probe, &label, 1, standard),
+                      EX_ERR_INTERRUPTED);
+        if (s != EX_STRATEGY_NAIVE) /* whose evaluations stop by themselves */
+            assert_message("interrupted while ablating");
+        assert_null(e);
+    }
+    ex_interrupt_install();
+    ex_test_ablation_close(&b);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -120,6 +142,7 @@ int main(void)
         cmocka_unit_test(test_layers_without_norms_give_the_definition_in_every_layer),
         cmocka_unit_test(test_resnet18_batched_gives_the_definition_in_every_layer),
         cmocka_unit_test(test_projection_shortcuts_batched_equal_naive_in_every_channel),
+        cmocka_unit_test(test_a_signal_stops_every_strategy),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

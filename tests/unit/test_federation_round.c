@@ -158,17 +158,20 @@ static void test_an_interruption_waits_for_what_follows_a_round(void **state)
 static void test_divergence_names_round_client_and_remedy_and_keeps_the_values(void **state)
 {
     (void)state;
+    /* Behind the two rounds of training those of an unlearning are counted anew. */
+    static const char *const told[] = {"round 2, client 0, epoch 1, step ",
+                                       "round 5, client 0, epoch 1, step "};
     for (int lanes = 1; lanes <= 2; lanes++) {
         ex_config c = ex_test_config();
         c.lanes = lanes;
         ex_federation *f = ex_test_federation(&c);
         ex_test_values before = ex_test_values_copy(f);
-        ex_round round = ex_test_round(f, 6);
+        ex_round round = ex_test_round(f, lanes == 1 ? 1 : 6);
         round.lr = 1e30;
         round.local_epochs = 3;
         ex_round_result r;
         assert_status(ex_federation_round(f, &round, &r), EX_ERR_NUMERIC);
-        assert_message("round 7, client 0, epoch 1, step ");
+        assert_message(told[lanes - 1]);
         assert_message("lower the learning rate (now 1e+30)");
         ex_test_values_same(f, &before);
         ex_test_values_free(&before);

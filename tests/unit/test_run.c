@@ -102,6 +102,26 @@ static void test_overwrite_finds_names_that_are_taken_before_it_removes(void **s
     assert_true(ex_test_run_has("metrics.jsonl"));
 }
 
+static void test_overwrite_finds_checkpoints_that_are_no_files_before_it_removes(void **state)
+{
+    (void)state;
+    ex_run *run = ex_test_run_open(EX_RUN_NEW);
+    assert_ok(ex_run_metrics(run, json_pack("{s:i}", "round", 0)));
+    ex_test_run_checkpoint(run, 1);
+    ex_run_close(&run);
+    assert_ok(ex_make_folders(ex_test_run_path("checkpoint/round-7.bin")));
+    assert_status(ex_run_open(&run, ex_test_run_folder, EX_RUN_OVERWRITE), EX_ERR_INPUT);
+    assert_message("checkpoint/round-7.bin is there and is no file; move it away");
+    assert_int_equal(rmdir(ex_test_run_path("checkpoint/round-7.bin")), 0);
+    assert_int_equal(symlink("/dev/zero", ex_test_run_path("checkpoint/round-7.bin")), 0);
+    assert_status(ex_run_open(&run, ex_test_run_folder, EX_RUN_OVERWRITE), EX_ERR_INPUT);
+    assert_true(ex_test_run_has("metrics.jsonl") && ex_test_run_has("checkpoint/round-1.bin"));
+    json_t *state_of_it;
+    assert_ok(ex_run_peek(ex_test_run_folder, &state_of_it)); /* has an end */
+    assert_int_equal(ex_run_state_round(state_of_it), 1);
+    json_decref(state_of_it);
+}
+
 static void test_a_run_under_way_fails_with_status_1(void **state)
 {
     (void)state;
@@ -205,6 +225,7 @@ int main(void)
         IN_FOLDER(test_overwrite_refuses_a_folder_that_holds_no_run),
         IN_FOLDER(test_what_a_killed_overwrite_left_is_nothing),
         IN_FOLDER(test_overwrite_finds_names_that_are_taken_before_it_removes),
+        IN_FOLDER(test_overwrite_finds_checkpoints_that_are_no_files_before_it_removes),
         IN_FOLDER(test_a_run_under_way_fails_with_status_1),
         IN_FOLDER(test_discard_leaves_nothing_behind),
         IN_FOLDER(test_discard_keeps_a_folder_that_was_there),

@@ -251,7 +251,7 @@ static void test_counts_that_no_round_has_are_refused(void **state)
         memcpy(theirs, fine, sizeof theirs);
         theirs[wrong[i].place] = wrong[i].value;
         assert_status(join(theirs, &outcome), EX_ERR_INTERNAL);
-        assert_message("round 5: a rank tells of counts that cannot be");
+        assert_message("round 3: a rank tells of counts that cannot be");
     }
 }
 

@@ -12,7 +12,27 @@ static void test_messages_are_one_printable_line(void **state)
     assert_int_equal(EX_FAIL(EX_ERR_INPUT, "%s", "\xc2\x9b x \xc2\xa0 \xc3\xa9"), EX_ERR_INPUT);
     assert_string_equal(ex_error_message(), "?? x \xc2\xa0 \xc3\xa9");
     assert_int_equal(EX_FAIL(EX_ERR_INPUT, "cut \xc2"), EX_ERR_INPUT);
-    assert_string_equal(ex_error_message(), "cut \xc2");
+    assert_string_equal(ex_error_message(), "cut ?");
+}
+
+/* Of two, three and four bytes; what is too long, a surrogate, beyond the last, cut short, or in
+ * the wrong place. */
+static void test_what_is_no_utf8_is_not_printed(void **state)
+{
+    (void)state;
+    static const char *const pairs[][2] = {
+        {"\xc2\xa0\xdf\xbf", "\xc2\xa0\xdf\xbf"},
+        {"\xe0\xa0\x80\xed\x9f\xbf\xee\x80\x80", "\xe0\xa0\x80\xed\x9f\xbf\xee\x80\x80"},
+        {"\xf0\x90\x80\x80\xf4\x8f\xbf\xbf", "\xf0\x90\x80\x80\xf4\x8f\xbf\xbf"},
+        {"\xff\xfe boots", "?? boots"},
+        {"\xc0\xaf \xe0\x9f\xbf \xf0\x8f\xbf\xbf", "?? ??? ????"},
+        {"\xed\xa0\x80 \xf4\x90\x80\x80 \xf5\x80\x80\x80", "??? ???? ????"},
+        {"\xe2\x82 \x80 \xf0\x90\x80", "?? ? ???"},
+    };
+    for (size_t i = 0; i < sizeof pairs / sizeof *pairs; i++) {
+        assert_int_equal(EX_FAIL(EX_ERR_INPUT, "%s", pairs[i][0]), EX_ERR_INPUT);
+        assert_string_equal(ex_error_message(), pairs[i][1]);
+    }
 }
 
 static void test_a_long_message_is_cut(void **state)
@@ -41,6 +61,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_messages_are_one_printable_line),
+        cmocka_unit_test(test_what_is_no_utf8_is_not_printed),
         cmocka_unit_test(test_a_long_message_is_cut),
         cmocka_unit_test(test_a_kept_error_comes_back_with_its_place),
     };

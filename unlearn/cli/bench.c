@@ -24,6 +24,7 @@ static ex_status run_bench(int argc, char **argv)
     }
     argv[0] = path;
     signal(SIGPIPE, SIG_DFL); /* being ignored would be inherited */
+    signal(SIGXFSZ, SIG_DFL);
     execv(path, argv);
     return EX_FAIL(EX_ERR_UNSUPPORTED, "%s cannot be run: %s; build the target excise-bench", path,
                    strerror(errno));

@@ -158,6 +158,7 @@ int main(int argc, char **argv)
 {
     keep_standard_streams();
     signal(SIGPIPE, SIG_IGN); /* a reader of the log that went away does not end a long run */
+    signal(SIGXFSZ, SIG_IGN); /* a file beyond `ulimit -f` is an error like a full disk */
     ex_interrupt_install();
     ex_json_guard();
     cli_catch_terminate();

@@ -128,10 +128,10 @@ static ex_status restore(training *t, ex_federation *f, const char *run)
 }
 
 /* A run that is interrupted in its first round can be resumed too: it starts with a checkpoint. */
-static ex_status start(training *t, ex_federation *f, const char *run)
+static ex_status start(training *t, ex_federation *f, const cli_args *args)
 {
-    if (ex_run_has_checkpoint(run)) {
-        EX_TRY(restore(t, f, run));
+    if (args->resume && ex_run_has_checkpoint(args->output)) {
+        EX_TRY(restore(t, f, args->output));
         return ex_config_write(&f->config, ex_run_path(t->run, "config.yaml"));
     }
     EX_TRY(ex_config_write(&f->config, ex_run_path(t->run, "config.yaml")));
@@ -207,7 +207,7 @@ static ex_status run_train(const cli_args *args)
     EX_TRY_GOTO(ex_subject_federation(&f, &config, &comm), done);
     EX_TRY_GOTO(ex_subject_algorithms(f, args->algorithms, args->resume ? args->output : ""), done);
     EX_TRY_GOTO(ex_run_open(&t.run, args->output, mode), done);
-    EX_TRY_GOTO(start(&t, f, args->output), stopped);
+    EX_TRY_GOTO(start(&t, f, args), stopped);
     EX_TRY_GOTO(ex_run_failed(train_rounds(&t, f)), stopped);
     EX_TRY_GOTO(ex_run_failed(finish(&t, f, args)), stopped);
 stopped:
