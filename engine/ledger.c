@@ -1,5 +1,5 @@
-/* Recording of costs. Totals are always counted; a client's row is left out of the file if no
- * memory can be had for it. */
+/* Recording of costs. Totals are always counted; so are clients that room was made for. What is
+ * recorded of another, when no memory can be had for its row, is missing there. */
 #include "ledger_impl.h"
 
 #include "base/clock.h"
@@ -63,6 +63,13 @@ ex_ledger_kind *ex_ledger_kind_find(ex_ledger_phase *p, const char *name)
     return k;
 }
 
+/* For more than `count` clients. */
+static ex_status make_room(ex_ledger_phase *p, int count)
+{
+    return ex_grow(&p->clients, count, &p->client_room, FIRST_ROOM, sizeof *p->clients,
+                   "ledger's clients");
+}
+
 /* Rows take the memory of the clients that were seen, whatever their numbers. */
 ex_ledger_client_row *ex_ledger_client_find(ex_ledger_phase *p, int client)
 {
@@ -76,8 +83,7 @@ ex_ledger_client_row *ex_ledger_client_find(ex_ledger_phase *p, int client)
     }
     if (low < p->client_count && p->clients[low].client == client)
         return &p->clients[low];
-    if (ex_grow(&p->clients, p->client_count, &p->client_room, FIRST_ROOM, sizeof *p->clients,
-                "ledger's clients") != EX_OK)
+    if (make_room(p, p->client_count) != EX_OK)
         return NULL;
     ex_ledger_client_row *row = &p->clients[low];
     memmove(row + 1, row, (size_t)(p->client_count - low) * sizeof *row);
@@ -149,6 +155,16 @@ static ex_ledger_phase *lock_phase(ex_ledger *l)
 static void unlock(ex_ledger *l)
 {
     pthread_mutex_unlock(&l->lock);
+}
+
+ex_status ex_ledger_reserve(ex_ledger *l, int more)
+{
+    ex_ledger_phase *p = lock_phase(l);
+    ex_status status = EX_OK;
+    while (status == EX_OK && p->client_room < p->client_count + more)
+        status = make_room(p, p->client_room);
+    unlock(l);
+    return status;
 }
 
 void ex_ledger_compute(ex_ledger *l, double seconds)

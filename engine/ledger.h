@@ -32,6 +32,9 @@ void ex_ledger_destroy(ex_ledger **l);
 /* name: of at most 31 bytes; at most 8 phases open at once. */
 ex_status ex_ledger_begin(ex_ledger *l, const char *phase);
 void ex_ledger_end(ex_ledger *l); /* also records the peak memory so far */
+/* Makes room for the rows of `more` clients in the phase that was opened last: what is recorded of
+ * them is then complete. EX_ERR_MEMORY. */
+ex_status ex_ledger_reserve(ex_ledger *l, int more);
 /* All of these add to the phase that was opened last. client -1 is the server: its samples count,
  * its seconds are no client's. */
 void ex_ledger_compute(ex_ledger *l, double seconds);

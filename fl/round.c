@@ -128,6 +128,7 @@ static ex_status begin_round(ex_round_work *w)
         EX_TRY(ex_alloc(&w->f->room, 1, sizeof *w->f->room, "rounds"));
     w->room = w->f->room;
     EX_TRY(choose_cohort(w, strategy));
+    EX_TRY(ex_ledger_reserve(w->f->ledger, w->cohort_count));
     EX_TRY(ex_aggregate_init(&w->room->sum, strategy, w->mask, ex_round_extra_places(w)));
     return w->f->share && ex_comm_rank(w->f->comm) == 0 ? ex_share_round(w->f, w->round) : EX_OK;
 }

@@ -99,7 +99,7 @@ tried() {
 # --- parts
 
 check_build() {
-    local options=(-DEXCISE_ONEDNN=OFF -DEXCISE_MPI=OFF -DEXCISE_NCCL=OFF -DEXCISE_CUDA=AUTO
+    local options=(-DEXCISE_ONEDNN=OFF -DEXCISE_MPI=OFF -DEXCISE_CUDA=AUTO
         "-DPython3_EXECUTABLE=$python") capability
     [ ! -d "$deps" ] || options+=("-DEXCISE_DEPS=$(cd "$deps" && pwd)")
     # Code for the GPU at hand alone takes a third of the time.
@@ -295,15 +295,23 @@ repeat_judge() {
     done
     if [ "$count" -lt 2 ]; then
         row repeat "$what" skipped "no time for two runs"
+    elif [ "$count" -lt "$wanted" ]; then
+        row repeat "$what" skipped "$count of $wanted runs have the same bits; no time for the others"
     else
-        row repeat "$what" ok "$count$([ "$count" -ge "$wanted" ] || echo " of $wanted") runs"
+        row repeat "$what" ok "$count runs"
     fi
 }
+
+MIB_EACH=2048 # of GPU memory for a short run: half of it is the driver's and the libraries'
 
 # 100 short runs of all kinds by turns, on one lane and on several; some at once, so that they get into
 # each other's way.
 check_repeat() {
-    local runs=${REPEATS:-100} together=8 kinds=${#repeated[@]} i j done
+    local runs=${REPEATS:-100} together=8 kinds=${#repeated[@]} i j done memory
+    memory=$(nvidia-smi -i 0 --query-gpu=memory.total --format=csv,noheader,nounits 2>/dev/null | head -n 1 || true)
+    if [[ $memory =~ ^[0-9]+$ ]] && [ $((memory / MIB_EACH)) -lt $together ]; then
+        together=$((memory / MIB_EACH > 0 ? memory / MIB_EACH : 1))
+    fi
     write_job 256 2
     rm -rf "$out/repeat"
     mkdir "$out/repeat"

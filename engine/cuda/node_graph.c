@@ -47,6 +47,7 @@ ex_dnn_graph ex_node_graph_conv(const ex_node *n, int batch, ex_precision precis
     } else {
         op.in[0] = add_output(&g, n, batch);
         op.in[1] = add_input(&g, n, batch);
+        /* For a float32 sum of bf16 tensors cuDNN 9.19 has no engine on sm_80 and sm_90. */
         op.out[0] = add_filter(&g, n);
     }
     ex_dnn_graph_op(&g, op);

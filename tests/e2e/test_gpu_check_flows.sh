@@ -28,6 +28,7 @@ esac
 SH
 cat >path/nvidia-smi <<'SH'
 #!/usr/bin/env bash
+[[ $* != *memory.total* ]] || { echo 4100 && exit; } # for two runs at once
 [[ $* == *memory.used* ]] || exit 1
 echo 100
 [[ $* != *-lms* ]] || { echo 400; exec sleep 60; }

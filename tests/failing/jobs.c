@@ -118,8 +118,11 @@ static bool is_new(unsigned long site)
 static int choose(long *n, long all)
 {
     int count = 0;
+    const long only = setting("EXCISE_ALLOCATION", 0); /* to look into one */
     for (long i = 1; i <= all; i++) {
-        if (tries_every()) {
+        if (only && i != only)
+            continue;
+        if (only || tries_every()) {
             n[count++] = i;
             continue;
         }

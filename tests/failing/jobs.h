@@ -4,7 +4,8 @@
  *
  * Of the allocations that one chain of calls makes, the first and the last are chosen; of these,
  * one in STRIDE is tried, others for another EXCISE_TEST_SEED=N, all of them with EXCISE_STRIDE=1.
- * With EXCISE_EVERY=1 every allocation of every job is tried, which takes hours. */
+ * With EXCISE_EVERY=1 every allocation of every job is tried, which takes hours; with
+ * EXCISE_ALLOCATION=N the N-th of each alone. */
 #ifndef EX_JOBS_H
 #define EX_JOBS_H
 

@@ -27,12 +27,19 @@ static json_t *class_json(const ex_effects *e, int i, const ex_class_names *name
                      ex_effects_top_json(e, i, SHOWN));
 }
 
-static json_t *make_report(const ex_effects *e, const ex_federation *f, const char *output)
+/* A class whose channels there is no memory to rank must not be missing. */
+static ex_status add_classes(json_t *classes, const ex_effects *e, const ex_class_names *names)
+{
+    for (int i = 0; i < e->classes; i++)
+        if (json_array_append_new(classes, class_json(e, i, names)) != 0)
+            return EX_FAIL(EX_ERR_MEMORY, "no memory for the report; the effects are written");
+    return EX_OK;
+}
+
+static json_t *make_report(json_t *classes, const ex_effects *e, const ex_federation *f,
+                           const char *output)
 {
     const ex_cost cost = ex_ledger_cost(f->ledger, "ablation");
-    json_t *classes = json_array();
-    for (int i = 0; i < e->classes; i++)
-        json_array_append_new(classes, class_json(e, i, &f->data->names));
     json_t *report = cli_provenance(f);
     json_object_set_new(report, "command", json_string("ablate"));
     json_object_set_new(report, "output", json_string(output));
@@ -40,7 +47,7 @@ static json_t *make_report(const ex_effects *e, const ex_federation *f, const ch
     json_object_set_new(report, "strategy",
                         json_string(ex_config_choice(&f->config, "unlearn.strategy")));
     json_object_set_new(report, "ablation_s", ex_json_number(cost.wall_s));
-    json_object_set_new(report, "classes", classes);
+    json_object_set(report, "classes", classes);
     return report;
 }
 
@@ -70,7 +77,7 @@ static ex_status run_ablate(const cli_args *args)
 {
     cli_session s;
     ex_effects *effects = NULL;
-    json_t *report = NULL;
+    json_t *report = NULL, *classes = NULL;
     ex_status status;
     if (!args->output)
         return EX_FAIL(EX_ERR_USAGE, "-o EFFECTS.csv must name the table to write");
@@ -80,7 +87,9 @@ static ex_status run_ablate(const cli_args *args)
     EX_TRY_GOTO(cli_session_open(&s), done);
     EX_TRY_GOTO(ex_ablate(&effects, s.f, s.config.unlearn.class_label), done);
     EX_TRY_GOTO(ex_effects_write(effects, args->output), done);
-    report = make_report(effects, s.f, args->output);
+    classes = json_array();
+    EX_TRY_GOTO(add_classes(classes, effects, &s.f->data->names), done);
+    report = make_report(classes, effects, s.f, args->output);
     if (args->json)
         status = cli_print_json(report);
     else
@@ -90,6 +99,7 @@ done:
         status = EX_FAIL(EX_ERR_INTERRUPTED, "interrupted; %s was not written, run it again",
                          args->output);
     json_decref(report);
+    json_decref(classes);
     ex_effects_destroy(&effects);
     cli_session_close(&s);
     return status;
