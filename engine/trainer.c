@@ -268,6 +268,8 @@ static ex_status run_epoch(ex_trainer *t, const ex_fit *fit, int epoch, ex_train
 ex_status ex_trainer_prepare(ex_trainer *t, const ex_fit *fit)
 {
     epoch_plans p;
+    if (fit->samples->count == 0)
+        return EX_OK;
     EX_TRY(get_plans(&p, t, fit));
     return ex_plan_reserve(p.plan, fit->data, next_part(t, p.plan, fit->samples->count));
 }

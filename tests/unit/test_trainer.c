@@ -204,6 +204,9 @@ static void test_fewer_samples_than_a_batch_are_one_step(void **state)
     (void)state;
     const ex_samples few = {.index = samples.index, .label = samples.label, .count = BATCH - 3};
     ex_fit f = fit_of(1);
+    f.samples = &(ex_samples){0};
+    assert_ok(ex_trainer_prepare(trainer, &f)); /* nothing to prepare */
+    assert_int_equal(record.plans_made, 0);
     f.samples = &few;
     assert_ok(ex_trainer_prepare(trainer, &f));
     fit(&f);
